@@ -1,0 +1,65 @@
+import tseslint from 'typescript-eslint';
+
+/**
+ * The rooms and who may know whom: arrows point down only (ARCHITECTURE.md draws them).
+ *
+ *   commands  ->  lib, sql, sdk
+ *   lib       ->  sql, sdk
+ *   sdk       ->  sql
+ *   sql       ->  nothing of ours
+ */
+const forbid = (files, rules) => ({
+  files,
+  rules: {
+    '@typescript-eslint/no-restricted-imports': [
+      'error',
+      { patterns: rules.map(([regex, message]) => ({ regex, message })) },
+    ],
+  },
+});
+
+const terminal = '^(@oclif/|chalk|cli-table3|inquirer)';
+
+export default tseslint.config(
+  { ignores: ['dist/', 'node_modules/', 'bench/**/node_modules/', 'coverage/', '.absurd/'] },
+  ...tseslint.configs.recommended,
+  {
+    files: ['**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-explicit-any': 'error',
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+      'no-console': 'error',
+      'no-restricted-properties': [
+        'error',
+        {
+          object: 'process',
+          property: 'exit',
+          message: 'Set an exit code through CliError; only the start-up file ends the process.',
+        },
+      ],
+    },
+  },
+  { files: ['test/**', 'bench/**', 'examples/**', 'scripts/**'], rules: { 'no-console': 'off', 'no-restricted-properties': 'off' } },
+  forbid(
+    ['src/sql/**'],
+    [
+      ['/(commands|lib|sdk)/', 'src/sql is the lowest room: it holds SQL text and typed rows and knows nobody above it.'],
+      [terminal, 'src/sql never renders: return typed rows and let a command show them.'],
+    ],
+  ),
+  forbid(
+    ['src/sdk/**'],
+    [
+      ['/(commands|lib)/', 'src/sdk is a library for programs: it may use src/sql only, so that importing it loads no CLI.'],
+      [terminal, 'src/sdk must not load oclif or a terminal library.'],
+    ],
+  ),
+  forbid(['src/lib/**'], [['/commands/', 'src/lib is shared by commands and must not know one of them.']]),
+  forbid(
+    ['src/commands/**'],
+    [
+      ['^pg$', 'A command asks src/sql; the base command owns the connection.'],
+      ['^(chalk|cli-table3)', 'A command returns a Rendering; src/lib/output draws it.'],
+    ],
+  ),
+);
