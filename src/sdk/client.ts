@@ -1,0 +1,286 @@
+import * as batch from '../sql/sdk-batch.js';
+import * as sql from '../sql/sdk.js';
+import { brand } from './brand.js';
+import { databaseUrl, openPool } from './database.js';
+import { executeRun } from './executor.js';
+import { RunGuard } from './guard.js';
+import { policyJson, toPolicy } from './policy.js';
+import {
+  checkQueueName,
+  queueForSpawn,
+  spawnOptionsJson,
+  toRegistration,
+  withDefaults,
+  type Registry,
+} from './registry.js';
+import { fetchTaskResult, pollTaskResult } from './results.js';
+import { spawnInBatches, type PreparedSpawn } from './spawn-many.js';
+import { PlainStore } from './store.js';
+import * as types from './types.js';
+import { assignmentOf, QueueWorker } from './worker.js';
+
+interface Closable {
+  end?: () => Promise<unknown>;
+  release?: (destroy?: boolean) => void;
+}
+
+function isQueryable(value: object): value is types.Queryable {
+  return 'query' in value && typeof value.query === 'function';
+}
+
+function toOptions(given: types.AbsurdOptions | string | types.Queryable): types.AbsurdOptions {
+  return typeof given === 'string' || isQueryable(given) ? { db: given } : given;
+}
+
+/** A client of one queue (others by name): spawns tasks, emits events, registers handlers and runs workers. */
+export class Absurd {
+  /** What every query goes through: the given pool or connection, or a pool of the client's own. */
+  readonly con: types.Queryable;
+  readonly queueName: string;
+  readonly defaultMaxAttempts: number;
+  readonly log: types.Log;
+  readonly hooks: types.AbsurdHooks;
+  /** Where workers listen for announcements of new work; none: they poll only. */
+  readonly listenUrl: string | undefined;
+
+  /** @internal */ registry: Registry = new Map();
+  /** @internal */ owned: boolean;
+  /** @internal */ readonly workers = new Set<QueueWorker>();
+  /** @internal */ probe: Promise<batch.Capabilities> | undefined;
+
+  constructor(options: types.AbsurdOptions | string | types.Queryable = {}) {
+    const { db, queueName, defaultMaxAttempts, log, hooks, listenUrl } = toOptions(options);
+    this.queueName = checkQueueName(queueName ?? 'default');
+    this.defaultMaxAttempts = defaultMaxAttempts ?? 5;
+    this.log = log ?? console;
+    this.hooks = hooks ?? {};
+    if (typeof db === 'object') {
+      this.con = db;
+      this.owned = false;
+      this.listenUrl = listenUrl;
+    } else {
+      const url = databaseUrl(db);
+      this.con = openPool(url, this.log);
+      this.owned = true;
+      this.listenUrl = listenUrl ?? url;
+    }
+  }
+
+  /**
+   * A client with the same registered tasks whose queries go through this connection: inside the caller's transaction, a
+   * spawn becomes visible with its commit.
+   * @param owned whether `close()` of the new client closes the connection
+   */
+  bindToConnection(con: types.Queryable, owned = false): Absurd {
+    const bound = new Absurd({
+      db: con,
+      queueName: this.queueName,
+      defaultMaxAttempts: this.defaultMaxAttempts,
+      log: this.log,
+      hooks: this.hooks,
+      listenUrl: this.listenUrl,
+    });
+    bound.registry = this.registry;
+    bound.owned = owned;
+    return bound;
+  }
+
+  registerTask<P = types.ParsedJson, R = types.ParsedJson>(
+    options: types.TaskRegistrationOptions,
+    handler: types.TaskHandler<P, R>,
+  ): void {
+    const registration = toRegistration(options, handler as types.TaskHandler, this.queueName);
+    this.registry.set(registration.name, registration);
+  }
+
+  // --- queues ---
+
+  /** Creates a queue, if it is not there yet, and sets its policy, if one is given. */
+  async createQueue(queueName = this.queueName, options: types.CreateQueueOptions = {}): Promise<void> {
+    const queue = checkQueueName(queueName);
+    await sql.createQueue(this.con, queue, options.storageMode === 'unpartitioned' ? undefined : options.storageMode);
+    await this.setQueuePolicy(queue, options);
+  }
+
+  async setQueuePolicy(queueName = this.queueName, options: types.QueuePolicyOptions = {}): Promise<void> {
+    const queue = checkQueueName(queueName);
+    const policy = policyJson(options);
+    if (policy !== undefined) await sql.setQueuePolicy(this.con, queue, policy);
+  }
+
+  async getQueuePolicy(queueName = this.queueName): Promise<types.QueuePolicy | null> {
+    const row = await sql.getQueuePolicy(this.con, checkQueueName(queueName));
+    return row === undefined ? null : toPolicy(row);
+  }
+
+  /** Whether new work in a queue is announced by NOTIFY, so that workers pick it up within milliseconds. Off by default. */
+  async setQueueWakeup(enabled: boolean, queueName = this.queueName): Promise<void> {
+    const queue = checkQueueName(queueName);
+    if (!(await this.capabilities()).wakeup) {
+      throw new Error('This database has no absurd.set_queue_wakeup: apply the schema of absurdctl (absurdctl init).');
+    }
+    await batch.setQueueWakeup(this.con, queue, enabled);
+  }
+
+  /** False also where the schema knows no announcements. */
+  async getQueueWakeup(queueName = this.queueName): Promise<boolean> {
+    const queue = checkQueueName(queueName);
+    return (await this.capabilities()).wakeup && batch.getQueueWakeup(this.con, queue);
+  }
+
+  async dropQueue(queueName = this.queueName): Promise<void> {
+    await sql.dropQueue(this.con, checkQueueName(queueName));
+  }
+
+  async listQueues(): Promise<string[]> {
+    return (await sql.listQueues(this.con)).map((row) => row.queue_name);
+  }
+
+  // --- tasks ---
+
+  /** Puts a task into its queue. A name that is not registered here needs `options.queue`. */
+  async spawn<P = types.ParsedJson>(
+    taskName: string,
+    params: P,
+    options: types.SpawnOptions = {},
+  ): Promise<types.SpawnResult> {
+    const task = await this.prepareSpawn(taskName, params, options);
+    return toSpawnResult(
+      await sql.spawnTask(this.con, task.queue, task.name, task.paramsJson, task.optionsJson),
+      'spawn',
+    );
+  }
+
+  /**
+   * Spawns many tasks and returns their results in the same order. With absurdctl's schema that takes one statement for each
+   * queue and thousand tasks, each of them all or nothing; with another schema one statement a task.
+   */
+  async spawnMany(requests: readonly types.SpawnRequest[]): Promise<types.SpawnResult[]> {
+    const tasks: PreparedSpawn[] = [];
+    for (const { name, params, options } of requests) tasks.push(await this.prepareSpawn(name, params, options ?? {}));
+    if (tasks.length === 0) return [];
+    const manyAtOnce = tasks.length > 1 && (await this.capabilities()).spawnTasks;
+    const rows = await spawnInBatches(this.con, tasks, manyAtOnce);
+    return rows.map((row) => toSpawnResult(row, 'spawn'));
+  }
+
+  /** Emits an event. The first emission of a name counts, for ever. */
+  async emitEvent(eventName: string, payload?: types.JsonValue, queueName = this.queueName): Promise<void> {
+    if (!eventName) throw new Error('eventName must be a non-empty string');
+    await sql.emitEvent(this.con, checkQueueName(queueName), eventName, JSON.stringify(payload ?? null));
+  }
+
+  /** A task's state, with its result or its last failure; null when the queue has no such task. */
+  async fetchTaskResult(taskID: string, options: { queue?: string } = {}): Promise<types.TaskResultSnapshot | null> {
+    return fetchTaskResult(this.con, checkQueueName(options.queue ?? this.queueName), taskID);
+  }
+
+  /**
+   * Waits until a task has completed, failed or been cancelled.
+   * @param options.timeout seconds; none: for ever
+   * @throws TimeoutError when it did not end in time
+   */
+  async awaitTaskResult(
+    taskID: string,
+    options: { queue?: string; timeout?: number } = {},
+  ): Promise<types.TaskResultSnapshot> {
+    const queue = checkQueueName(options.queue ?? this.queueName);
+    return pollTaskResult(() => fetchTaskResult(this.con, queue, taskID), taskID, { timeout: options.timeout });
+  }
+
+  /** Gives a failed task another attempt, or starts a new task from the same inputs. */
+  async retryTask(taskID: string, options: types.RetryTaskOptions = {}): Promise<types.SpawnResult> {
+    const queue = checkQueueName(options.queue ?? this.queueName);
+    const json = JSON.stringify({ max_attempts: options.maxAttempts, spawn_new: options.spawnNewTask || undefined });
+    return toSpawnResult(await sql.retryTask(this.con, queue, taskID, json), 'retry');
+  }
+
+  /** Cancels a task that has not ended yet. What runs hears of it at its next step, and through its context's signal. */
+  async cancelTask(taskID: string, queueName = this.queueName): Promise<void> {
+    await sql.cancelTask(this.con, checkQueueName(queueName), taskID);
+  }
+
+  // --- work ---
+
+  async claimTasks(
+    options: { batchSize?: number; claimTimeout?: number; workerId?: string } = {},
+  ): Promise<types.ClaimedTask[]> {
+    const { batchSize = 1, claimTimeout = 120, workerId = 'worker' } = options;
+    return sql.claimTasks(this.con, this.queueName, workerId, claimTimeout, batchSize);
+  }
+
+  /** Claims once and runs what it got, one after another. Rejects with the first trouble, when all had their turn. */
+  async workBatch(workerId = 'worker', claimTimeout = 120, batchSize = 1): Promise<void> {
+    const errors: unknown[] = [];
+    for (const task of await this.claimTasks({ batchSize, claimTimeout, workerId })) {
+      await this.executeTask(task, claimTimeout).catch((error: unknown) => errors.push(error));
+    }
+    if (errors.length > 0) throw errors[0];
+  }
+
+  /** Starts to claim and run tasks of this client's queue until the worker or the client is closed. */
+  async startWorker(options: types.WorkerOptions = {}): Promise<types.Worker> {
+    const worker = new QueueWorker(this, options, () => this.workers.delete(worker));
+    this.workers.add(worker);
+    return worker;
+  }
+
+  /** Closes this client's workers (waiting for what they run) and the pool, where that is its own. */
+  async close(): Promise<void> {
+    await Promise.all([...this.workers].map((worker) => worker.close()));
+    if (!this.owned) return;
+    this.owned = false;
+    const con = this.con as Closable;
+    if (typeof con.release === 'function') con.release(true);
+    else await con.end?.();
+  }
+
+  /** Runs one claimed task to its end, its suspension, or its failure. */
+  async executeTask(
+    task: types.ClaimedTask,
+    claimTimeout: number,
+    options: { fatalOnLeaseTimeout?: boolean } = {},
+  ): Promise<void> {
+    const assignment = assignmentOf(task);
+    await executeRun({
+      task,
+      queueName: this.queueName,
+      workerID: assignment?.workerID ?? 'worker',
+      claimTimeoutSeconds: claimTimeout,
+      fatalOnLeaseTimeout: options.fatalOnLeaseTimeout ?? false,
+      registration: this.registry.get(task.task_name),
+      store: assignment?.store ?? new PlainStore(this.con, this.queueName),
+      guard: assignment?.guard ?? new RunGuard(),
+      log: this.log,
+      hooks: this.hooks,
+    });
+  }
+
+  /** @internal What the database offers beyond the contract; looked up once, when first needed. */
+  capabilities(): Promise<batch.Capabilities> {
+    this.probe ??= batch.probeCapabilities(this.con).catch((error: unknown) => {
+      this.probe = undefined;
+      throw error;
+    });
+    return this.probe;
+  }
+
+  /** @internal */
+  async prepareSpawn(name: string, params: unknown, options: types.SpawnOptions): Promise<PreparedSpawn> {
+    const registration = this.registry.get(name);
+    const queue = queueForSpawn(name, options.queue, registration);
+    let effective = withDefaults(options, registration, this.defaultMaxAttempts);
+    if (this.hooks.beforeSpawn !== undefined) {
+      effective = await this.hooks.beforeSpawn(name, params as types.JsonValue, effective);
+    }
+    const paramsJson = JSON.stringify(params) as string | undefined;
+    return { queue, name, paramsJson, optionsJson: spawnOptionsJson(effective) };
+  }
+}
+
+brand(Absurd, 'Absurd');
+
+function toSpawnResult(row: sql.SpawnedRow | undefined, verb: 'spawn' | 'retry'): types.SpawnResult {
+  if (row === undefined) throw new Error(`Failed to ${verb} task`);
+  return { taskID: row.task_id, runID: row.run_id, attempt: row.attempt, created: row.created };
+}

@@ -1,0 +1,24 @@
+import pg from 'pg';
+import { toError } from './errors.js';
+import type { Log, Queryable } from './types.js';
+
+/** The connection string in effect: given, or from the environment, or the local database `absurd`. */
+export function databaseUrl(given: string | undefined): string {
+  return given || process.env['ABSURD_DATABASE_URL'] || process.env['PGDATABASE'] || 'postgresql://localhost/absurd';
+}
+
+/** What the driver connects with: a URL, or a plain database name with the rest from the environment (PGHOST and its kin). */
+export function connectionConfig(url: string): { connectionString: string } | { database: string } {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(url) || url.startsWith('/') ? { connectionString: url } : { database: url };
+}
+
+export interface OwnPool extends Queryable {
+  end(): Promise<void>;
+}
+
+/** A pool that survives the loss of idle connections: the next query makes a new one. */
+export function openPool(url: string, log: Log): OwnPool {
+  const pool = new pg.Pool({ ...connectionConfig(url), keepAlive: true });
+  pool.on('error', (error) => log.warn(`lost an idle database connection: ${toError(error).message}`));
+  return pool;
+}

@@ -1,0 +1,112 @@
+import { brand } from './brand.js';
+
+/** Thrown inside a handler to put its run to sleep. Let it pass: the run goes on later, from its checkpoints. */
+export class SuspendTask extends Error {
+  constructor() {
+    super('Task suspended');
+    this.name = 'SuspendTask';
+  }
+}
+
+/** Thrown inside a handler whose task has been cancelled. Let it pass: the run has ended. */
+export class CancelledTask extends Error {
+  constructor() {
+    super('Task cancelled');
+    this.name = 'CancelledTask';
+  }
+}
+
+/** Thrown inside a handler whose run has already failed, mostly because its lease ran out. Let it pass: another run goes on. */
+export class FailedTask extends Error {
+  constructor() {
+    super('Task run already failed');
+    this.name = 'FailedTask';
+  }
+}
+
+/** An event or a task's result did not come in time. */
+export class TimeoutError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'TimeoutError';
+  }
+}
+
+brand(SuspendTask, 'SuspendTask');
+brand(CancelledTask, 'CancelledTask');
+brand(FailedTask, 'FailedTask');
+brand(TimeoutError, 'TimeoutError');
+
+/** The three that end a run without a word: the server knows already. */
+export function endsQuietly(error: unknown): boolean {
+  return error instanceof SuspendTask || error instanceof CancelledTask || error instanceof FailedTask;
+}
+
+function codeOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Turns the server's two verdicts on a run (AB001, AB002) into the errors that end it; returns any other as it is. */
+export function asRunEnding(error: unknown): unknown {
+  const code = codeOf(error);
+  if (code === 'AB001') return new CancelledTask();
+  if (code === 'AB002') return new FailedTask();
+  return error;
+}
+
+/** Whether a write was refused since its run is in another state, also by schemas that have no code of its own for it. */
+export function isNotRunning(error: unknown): boolean {
+  return codeOf(error) === '55000' || /not currently running/i.test(messageOf(error));
+}
+
+const lostCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ENOENT',
+  '57P01',
+  '57P02',
+  '57P03',
+  '57P05',
+  '53300',
+]);
+
+/** The driver's own words for a connection that broke or never came; they carry no code. */
+const lostWords =
+  /connection terminated|connection ended|client has encountered a connection error|connection timeout|timeout exceeded when trying to connect|server closed the connection|server_login_retry|server conn crashed/i;
+
+/** Whether the server could not be reached or went away: worth another try once it is back. */
+export function isConnectionLoss(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.some(isConnectionLoss);
+  const code = codeOf(error);
+  if (code !== undefined && (lostCodes.has(code) || code.startsWith('08'))) return true;
+  return error instanceof Error && lostWords.test(error.message);
+}
+
+/** An error as the server sends it, made from the verdict of a batch call. */
+export function serverError(code: string, message: string | null): Error {
+  return Object.assign(new Error(message ?? `error ${code}`), { code });
+}
+
+/** What is stored as a failed run's reason. */
+export function failureReason(error: unknown): string {
+  if (error instanceof Error) {
+    return JSON.stringify({ name: error.name, message: error.message, stack: error.stack });
+  }
+  return JSON.stringify({ message: String(error) });
+}
+
+export function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

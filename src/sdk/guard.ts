@@ -1,0 +1,51 @@
+import { SuspendTask } from './errors.js';
+import { pause } from './timing.js';
+
+/** How long a handler may take to wind up after its run was taken away, before its slot goes to other work. */
+const graceMs = 250;
+
+/**
+ * Whether a run is still ours. Once it has ended (asleep, cancelled, lost, handed back) every further call of its handler
+ * is refused here, so that a handler which does not stop cannot write over whoever has the run next.
+ */
+export class RunGuard {
+  private readonly controller = new AbortController();
+  private reason: Error | undefined;
+  /** Resolves a moment after the run was taken away, whether its handler has stopped or not. */
+  readonly stopped: Promise<void>;
+  private release: () => void = () => undefined;
+
+  constructor() {
+    this.stopped = new Promise((resolve) => (this.release = resolve));
+  }
+
+  /** Fires when the run is taken away; its reason is the error that further calls reject with. */
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  get ended(): boolean {
+    return this.reason !== undefined;
+  }
+
+  /** Throws what ended the run, if something did. */
+  check(): void {
+    if (this.reason !== undefined) throw this.reason;
+  }
+
+  /** The handler put its own run to sleep. */
+  suspend(): Error {
+    this.reason ??= new SuspendTask();
+    return this.reason;
+  }
+
+  /** The run was taken away from its handler. */
+  stop(reason: Error): Error {
+    if (this.reason === undefined) {
+      this.reason = reason;
+      this.controller.abort(reason);
+      void pause(graceMs).then(this.release);
+    }
+    return this.reason;
+  }
+}

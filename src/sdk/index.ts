@@ -1,0 +1,33 @@
+/** The SDK of Absurd: durable tasks on nothing but PostgreSQL. */
+export { Absurd } from './client.js';
+export { TaskContext } from './context.js';
+export { CancelledTask, FailedTask, SuspendTask, TimeoutError } from './errors.js';
+export type {
+  AbsurdHooks,
+  AbsurdOptions,
+  CancellationPolicy,
+  ClaimedTask,
+  CreateQueueOptions,
+  JsonObject,
+  JsonValue,
+  Log,
+  ParsedJson,
+  Queryable,
+  QueueDetachMode,
+  QueuePolicy,
+  QueuePolicyOptions,
+  QueueStorageMode,
+  RetryStrategy,
+  RetryTaskOptions,
+  SpawnOptions,
+  SpawnRequest,
+  SpawnResult,
+  StepHandle,
+  TaskHandler,
+  TaskRegistrationOptions,
+  TaskResultSnapshot,
+  TaskResultState,
+  Worker,
+  WorkerCloseOptions,
+  WorkerOptions,
+} from './types.js';

@@ -1,0 +1,88 @@
+import { endProcess } from './fatal.js';
+import { quietTimer } from './timing.js';
+import type { Log } from './types.js';
+
+/**
+ * The lease of one run as this process knows it: when it ends, and what to do when it was overrun. A lease of 0 seconds or
+ * less has no end.
+ */
+export class Lease {
+  private endsAtMs: number;
+  private heldUntilMs = 0;
+  private watch: { label: string; log: Log; fatal: boolean } | undefined;
+  private warning: NodeJS.Timeout | undefined;
+  private ending: NodeJS.Timeout | undefined;
+
+  /** @param seconds length of a lease, as claimed and as each automatic extension asks for */
+  constructor(
+    readonly seconds: number,
+    private readonly onExtended?: (seconds: number) => void,
+  ) {
+    this.endsAtMs = this.endAfter(seconds);
+  }
+
+  /** Warns once the lease is overrun; past twice its length ends the process, if `fatal`. */
+  startWatching(watch: { label: string; log: Log; fatal: boolean }): void {
+    this.watch = watch;
+    this.setTimers(this.seconds);
+  }
+
+  stopWatching(): void {
+    clearTimeout(this.warning);
+    clearTimeout(this.ending);
+    this.watch = undefined;
+  }
+
+  /** Whether the lease has run out unless somebody renewed it behind our back. */
+  get overdue(): boolean {
+    return Date.now() > this.endsAtMs;
+  }
+
+  /** Seconds to ask for with a checkpoint; null where that would cut short what `heartbeat(n)` asked for. */
+  automaticExtension(): number | null {
+    return this.isHeldLonger() ? null : this.seconds;
+  }
+
+  /** Seconds for a heartbeat that names none: a lease's length, or what is left of a longer one. */
+  plainHeartbeat(): number {
+    return this.isHeldLonger() ? Math.ceil((this.heldUntilMs - Date.now()) / 1000) : this.seconds;
+  }
+
+  /** The server has extended the lease to so many seconds from now. */
+  extended(seconds: number): void {
+    this.endsAtMs = this.endAfter(seconds);
+    this.setTimers(seconds);
+    this.onExtended?.(seconds);
+  }
+
+  /** The handler itself asked for so many seconds: nothing automatic may shorten them. */
+  held(seconds: number): void {
+    this.heldUntilMs = Date.now() + seconds * 1000;
+    this.extended(seconds);
+  }
+
+  private isHeldLonger(): boolean {
+    return this.heldUntilMs > Date.now() + this.seconds * 1000;
+  }
+
+  private endAfter(seconds: number): number {
+    return seconds > 0 ? Date.now() + seconds * 1000 : Infinity;
+  }
+
+  private setTimers(seconds: number): void {
+    clearTimeout(this.warning);
+    clearTimeout(this.ending);
+    const watch = this.watch;
+    if (watch === undefined || !(seconds > 0)) return;
+    this.warning = quietTimer(() => {
+      watch.log.warn(`task ${watch.label} exceeded claim timeout of ${seconds}s: another worker may claim it now`);
+    }, seconds * 1000);
+    if (!watch.fatal) return;
+    this.ending = quietTimer(() => {
+      watch.log.error(
+        `task ${watch.label} exceeded claim timeout of ${seconds}s by more than 100%; ending the process`,
+      );
+      endProcess();
+    }, seconds * 2000);
+  }
+}

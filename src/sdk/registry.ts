@@ -1,0 +1,88 @@
+import type { CancellationPolicy, SpawnOptions, TaskHandler, TaskRegistrationOptions } from './types.js';
+
+const maxQueueNameBytes = 57;
+
+/** Returns the name as it is (nothing is trimmed; whitespace is legal) or throws before any query is made. */
+export function checkQueueName(name: string): string {
+  if (!name) throw new Error('Queue name must be provided');
+  if (Buffer.byteLength(name) > maxQueueNameBytes) {
+    throw new Error(`Queue name "${name}" is too long (max ${maxQueueNameBytes} bytes).`);
+  }
+  return name;
+}
+
+export interface Registration {
+  name: string;
+  queue: string;
+  defaultMaxAttempts?: number;
+  defaultCancellation?: CancellationPolicy;
+  handler: TaskHandler;
+}
+
+export type Registry = Map<string, Registration>;
+
+export function toRegistration(
+  options: TaskRegistrationOptions,
+  handler: TaskHandler,
+  clientQueue: string,
+): Registration {
+  if (!options?.name) throw new Error('Task registration requires a name');
+  if (options.defaultMaxAttempts !== undefined && options.defaultMaxAttempts < 1) {
+    throw new Error('defaultMaxAttempts must be at least 1');
+  }
+  return { ...options, queue: checkQueueName(options.queue ?? clientQueue), handler };
+}
+
+/** Where a task of that name goes: its registration decides, and nobody else may. */
+export function queueForSpawn(name: string, requested: string | undefined, registration?: Registration): string {
+  if (registration === undefined) {
+    if (requested === undefined) {
+      throw new Error(`Task "${name}" is not registered. Provide options.queue when spawning unregistered tasks.`);
+    }
+    return checkQueueName(requested);
+  }
+  if (requested !== undefined && requested !== registration.queue) {
+    throw new Error(
+      `Task "${name}" is registered for queue "${registration.queue}" but spawn requested queue "${requested}".`,
+    );
+  }
+  return registration.queue;
+}
+
+/** The options of a spawn with the registration's and the client's defaults filled in. */
+export function withDefaults(
+  options: SpawnOptions,
+  registration: Registration | undefined,
+  clientMaxAttempts: number,
+): SpawnOptions {
+  const effective: SpawnOptions = {
+    ...options,
+    maxAttempts: options.maxAttempts ?? registration?.defaultMaxAttempts ?? clientMaxAttempts,
+  };
+  const cancellation = options.cancellation ?? registration?.defaultCancellation;
+  if (cancellation !== undefined) effective.cancellation = cancellation;
+  return effective;
+}
+
+/** Leaves out what has no value; undefined where nothing is left. */
+function present(members: Record<string, unknown>): Record<string, unknown> | undefined {
+  const kept = Object.entries(members).filter(([, value]) => value !== undefined);
+  return kept.length === 0 ? undefined : Object.fromEntries(kept);
+}
+
+/** The options as spawn_task reads them, as JSON text. */
+export function spawnOptionsJson(options: SpawnOptions): string {
+  const { retryStrategy, cancellation } = options;
+  return JSON.stringify({
+    headers: options.headers,
+    max_attempts: options.maxAttempts,
+    retry_strategy: retryStrategy && {
+      kind: retryStrategy.kind,
+      base_seconds: retryStrategy.baseSeconds,
+      factor: retryStrategy.factor,
+      max_seconds: retryStrategy.maxSeconds,
+    },
+    cancellation: cancellation && present({ max_duration: cancellation.maxDuration, max_delay: cancellation.maxDelay }),
+    idempotency_key: options.idempotencyKey,
+  });
+}

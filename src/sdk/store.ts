@@ -1,0 +1,68 @@
+import * as sql from '../sql/sdk.js';
+import { fetchTaskResult } from './results.js';
+import type { ClaimedTask, Queryable, TaskResultSnapshot } from './types.js';
+
+export interface EventWait {
+  taskId: string;
+  runId: string;
+  stepName: string;
+  eventName: string;
+  timeoutSeconds: number | null;
+}
+
+/** What the execution of a run reads and writes. Values are JSON text. */
+export interface RunStore {
+  load(task: ClaimedTask): Promise<sql.CheckpointRow[]>;
+  save(write: sql.CheckpointWrite): Promise<void>;
+  complete(runId: string, stateJson: string | undefined): Promise<void>;
+  fail(runId: string, reasonJson: string): Promise<void>;
+  scheduleAfter(runId: string, delaySeconds: number): Promise<void>;
+  extend(runId: string, seconds: number): Promise<void>;
+  awaitEvent(wait: EventWait): Promise<sql.AwaitEventRow | undefined>;
+  emitEvent(eventName: string, payloadJson: string | undefined): Promise<void>;
+  fetchResult(queue: string, taskId: string): Promise<TaskResultSnapshot | null>;
+}
+
+/** One statement a call, and every error goes to the caller: what `executeTask` uses when the program calls it itself. */
+export class PlainStore implements RunStore {
+  constructor(
+    protected readonly con: Queryable,
+    protected readonly queueName: string,
+  ) {}
+
+  load(task: ClaimedTask): Promise<sql.CheckpointRow[]> {
+    return sql.getTaskCheckpointStates(this.con, this.queueName, task.task_id, task.run_id);
+  }
+
+  save(write: sql.CheckpointWrite): Promise<void> {
+    return sql.setTaskCheckpointState(this.con, this.queueName, write);
+  }
+
+  complete(runId: string, stateJson: string | undefined): Promise<void> {
+    return sql.completeRun(this.con, this.queueName, runId, stateJson);
+  }
+
+  fail(runId: string, reasonJson: string): Promise<void> {
+    return sql.failRun(this.con, this.queueName, runId, reasonJson);
+  }
+
+  scheduleAfter(runId: string, delaySeconds: number): Promise<void> {
+    return sql.scheduleRunAfter(this.con, this.queueName, runId, delaySeconds);
+  }
+
+  extend(runId: string, seconds: number): Promise<void> {
+    return sql.extendClaim(this.con, this.queueName, runId, seconds);
+  }
+
+  awaitEvent(wait: EventWait): Promise<sql.AwaitEventRow | undefined> {
+    return sql.awaitEvent(this.con, this.queueName, wait);
+  }
+
+  emitEvent(eventName: string, payloadJson: string | undefined): Promise<void> {
+    return sql.emitEvent(this.con, this.queueName, eventName, payloadJson);
+  }
+
+  fetchResult(queue: string, taskId: string): Promise<TaskResultSnapshot | null> {
+    return fetchTaskResult(this.con, queue, taskId);
+  }
+}

@@ -1,0 +1,185 @@
+/** The shapes that programs see. Durations are in seconds unless a name says otherwise. */
+import type { TaskContext } from './context.js';
+
+/**
+ * What the driver hands over for a JSON column: the type of `JSON.parse`. Handlers declare what they expect of it, as in
+ * `registerTask<Order>(…)`; nothing can check it before the value is there.
+ */
+export type ParsedJson = ReturnType<typeof JSON.parse>;
+
+/**
+ * Anything that can run one parameterised statement: a `pg` pool, a client, a checked-out client, or another driver's
+ * object of that form. The SDK needs nothing else and holds no connection between two queries.
+ */
+export interface Queryable {
+  query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }>;
+}
+
+export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };
+export type JsonObject = { [key: string]: JsonValue };
+
+/** How long to wait before the next attempt: `fixed` base, `exponential` base × factor^(attempt-1) up to the maximum. */
+export interface RetryStrategy {
+  kind: 'fixed' | 'exponential' | 'none';
+  baseSeconds?: number;
+  factor?: number;
+  maxSeconds?: number;
+}
+
+/** When the server gives up on a task: so long after its first start, or so long without ever having been started. */
+export interface CancellationPolicy {
+  maxDuration?: number;
+  maxDelay?: number;
+}
+
+export interface SpawnOptions {
+  maxAttempts?: number;
+  retryStrategy?: RetryStrategy;
+  headers?: JsonObject;
+  queue?: string;
+  cancellation?: CancellationPolicy;
+  /** A second spawn with the same key returns the first task, `created` false, and writes nothing. */
+  idempotencyKey?: string;
+}
+
+/** One element of `spawnMany`: what `spawn` takes as its three arguments. */
+export interface SpawnRequest<P = ParsedJson> {
+  name: string;
+  params?: P;
+  options?: SpawnOptions;
+}
+
+export type QueueStorageMode = 'unpartitioned' | 'partitioned';
+export type QueueDetachMode = 'none' | 'empty';
+
+/** Maintenance settings of a queue. Intervals are PostgreSQL's text, as in `'30 days'`. */
+export interface QueuePolicyOptions {
+  partitionLookahead?: string;
+  partitionLookback?: string;
+  cleanupTtl?: string;
+  cleanupLimit?: number;
+  detachMode?: QueueDetachMode;
+  detachMinAge?: string;
+}
+
+export interface CreateQueueOptions extends QueuePolicyOptions {
+  storageMode?: QueueStorageMode;
+}
+
+export interface QueuePolicy {
+  queueName: string;
+  storageMode: QueueStorageMode;
+  partitionLookahead: string;
+  partitionLookback: string;
+  cleanupTtl: string;
+  cleanupLimit: number;
+  detachMode: QueueDetachMode;
+  detachMinAge: string;
+}
+
+export interface RetryTaskOptions {
+  queue?: string;
+  maxAttempts?: number;
+  spawnNewTask?: boolean;
+}
+
+/** A claimed run as the server returns it. */
+export interface ClaimedTask {
+  run_id: string;
+  task_id: string;
+  task_name: string;
+  attempt: number;
+  params: JsonValue;
+  retry_strategy: JsonValue;
+  max_attempts: number | null;
+  headers: JsonObject | null;
+  wake_event: string | null;
+  event_payload: JsonValue | null;
+}
+
+export interface WorkerOptions {
+  /** Who holds the lease, as operators see it; default `hostname:pid`. */
+  workerId?: string;
+  /** Length of a lease in seconds; default 120. */
+  claimTimeout?: number;
+  /** Most runs a claim; default: the concurrency. */
+  batchSize?: number;
+  /** Most runs at a time; default 1. */
+  concurrency?: number;
+  /** Seconds between two looks at an empty queue; default 0.25. */
+  pollInterval?: number;
+  /** Hears what a claim or a run rejects with; default: the client's log. */
+  onError?: (error: Error) => void;
+  /** End the process when a run takes twice its lease without a sign of life; default true. */
+  fatalOnLeaseTimeout?: boolean;
+}
+
+export interface WorkerCloseOptions {
+  /** Seconds to wait for what runs; past them it is handed back for others to claim at once. Default: no limit. */
+  timeout?: number;
+}
+
+export interface Worker {
+  /** Stops claiming, waits for what runs (up to the timeout), and resolves when nothing of this worker runs any more. */
+  close(options?: WorkerCloseOptions): Promise<void>;
+}
+
+export interface SpawnResult {
+  taskID: string;
+  runID: string;
+  attempt: number;
+  created: boolean;
+}
+
+export type TaskResultState = 'pending' | 'running' | 'sleeping' | 'completed' | 'failed' | 'cancelled';
+
+export type TaskResultSnapshot =
+  | { state: 'pending' | 'running' | 'sleeping' }
+  | { state: 'completed'; result: JsonValue | null }
+  | { state: 'failed'; failure: JsonValue | null }
+  | { state: 'cancelled' };
+
+export type TaskHandler<P = ParsedJson, R = ParsedJson> = (params: P, ctx: TaskContext) => Promise<R>;
+
+export interface TaskRegistrationOptions {
+  name: string;
+  queue?: string;
+  defaultMaxAttempts?: number;
+  defaultCancellation?: CancellationPolicy;
+}
+
+export interface Log {
+  log(...args: unknown[]): void;
+  info(...args: unknown[]): void;
+  warn(...args: unknown[]): void;
+  error(...args: unknown[]): void;
+}
+
+export interface AbsurdHooks {
+  /** Called before each spawn with the options as they will be used; what it returns is used instead. */
+  beforeSpawn?: (taskName: string, params: JsonValue, options: SpawnOptions) => SpawnOptions | Promise<SpawnOptions>;
+  /** Wraps a run: must call `execute` and return what it returns. The run is completed within `execute`. */
+  wrapTaskExecution?: <T>(ctx: TaskContext, execute: () => Promise<T>) => Promise<T>;
+}
+
+export interface AbsurdOptions {
+  /** A connection string, or a pool of the program's own (which stays the program's to close). */
+  db?: Queryable | string;
+  /** Default `default`. */
+  queueName?: string;
+  /** Default 5. */
+  defaultMaxAttempts?: number;
+  log?: Log;
+  hooks?: AbsurdHooks;
+  /**
+   * A direct connection for notifications, for queues whose policy announces new work (`setQueueWakeup`). Needed where
+   * `db` is a pool object or leads through a pooler in transaction mode; default: `db`, when that is a connection string.
+   */
+  listenUrl?: string;
+}
+
+/** A step begun by `beginStep`: one checkpoint, already `done` or still to be completed by `completeStep`. */
+export type StepHandle<T = JsonValue> = {
+  readonly name: string;
+  readonly checkpointName: string;
+} & ({ readonly done: false; readonly state?: never } | { readonly done: true; readonly state: T });

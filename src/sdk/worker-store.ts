@@ -1,0 +1,150 @@
+import * as batch from '../sql/sdk-batch.js';
+import type { AwaitEventRow, CheckpointRow, CheckpointWrite } from '../sql/sdk.js';
+import { Batcher, type Outcome } from './batcher.js';
+import { isConnectionLoss, isNotRunning, serverError } from './errors.js';
+import { PlainStore, type EventWait } from './store.js';
+import { pause } from './timing.js';
+import type { ClaimedTask, Queryable, TaskResultSnapshot } from './types.js';
+
+const firstRetryMs = 50;
+const longestRetryMs = 500;
+
+function outcomeOf(verdict: batch.BatchVerdict | undefined): Outcome<undefined> {
+  if (verdict === undefined) return { error: new Error('The server returned no verdict on a call within a batch') };
+  if (verdict.error_code === null) return { result: undefined };
+  return { error: serverError(verdict.error_code, verdict.error_message) };
+}
+
+const saveKey = (taskId: string, step: string): string => `${taskId} ${step}`;
+
+/**
+ * What a worker's runs use: calls of concurrent runs go out together where the schema has the calls for it, and a lost
+ * connection is waited out. The server may have done what we sent before the connection broke, so a call made again takes
+ * "no longer running" for an answer.
+ */
+export class WorkerStore extends PlainStore {
+  private readonly loads: Batcher<ClaimedTask, CheckpointRow[]>;
+  private readonly saves: Batcher<CheckpointWrite, undefined>;
+  private readonly completions: Batcher<{ runId: string; stateJson: string | undefined }, undefined>;
+
+  /**
+   * @param capabilities looks once which of our functions the database has
+   * @param givingUp once it fires, a lost connection is no longer waited out
+   */
+  constructor(
+    con: Queryable,
+    queueName: string,
+    capabilities: () => Promise<batch.Capabilities>,
+    private readonly givingUp: AbortSignal,
+  ) {
+    super(con, queueName);
+    this.loads = new Batcher<ClaimedTask, CheckpointRow[]>({
+      one: (task) => super.load(task),
+      many: (tasks) => this.loadMany(tasks),
+      canDoMany: async () => (await capabilities()).loadCheckpoints,
+    });
+    this.saves = new Batcher<CheckpointWrite, undefined>({
+      one: (write) => super.save(write).then(() => undefined),
+      many: (writes) => this.saveMany(writes),
+      canDoMany: async () => (await capabilities()).saveCheckpoints,
+    });
+    this.completions = new Batcher<{ runId: string; stateJson: string | undefined }, undefined>({
+      one: (run) => super.complete(run.runId, run.stateJson).then(() => undefined),
+      many: (runs) => this.completeMany(runs),
+      canDoMany: async () => (await capabilities()).completeRuns,
+    });
+  }
+
+  override load(task: ClaimedTask): Promise<CheckpointRow[]> {
+    return this.persist(() => this.loads.submit(task));
+  }
+
+  override save(write: CheckpointWrite): Promise<void> {
+    return this.persist(() => this.saves.submit(write));
+  }
+
+  override complete(runId: string, stateJson: string | undefined): Promise<void> {
+    return this.persist(
+      () => this.completions.submit({ runId, stateJson }),
+      () => undefined,
+    );
+  }
+
+  override fail(runId: string, reasonJson: string): Promise<void> {
+    return this.persist(
+      () => super.fail(runId, reasonJson),
+      () => undefined,
+    );
+  }
+
+  override scheduleAfter(runId: string, delaySeconds: number): Promise<void> {
+    const wakeAtMs = Date.now() + delaySeconds * 1000;
+    return this.persist(
+      (again) => super.scheduleAfter(runId, again ? Math.max(0, (wakeAtMs - Date.now()) / 1000) : delaySeconds),
+      () => undefined,
+    );
+  }
+
+  override extend(runId: string, seconds: number): Promise<void> {
+    return this.persist(() => super.extend(runId, seconds));
+  }
+
+  override awaitEvent(wait: EventWait): Promise<AwaitEventRow | undefined> {
+    return this.persist<AwaitEventRow | undefined>(
+      () => super.awaitEvent(wait),
+      () => ({ should_suspend: true, payload: null }),
+    );
+  }
+
+  override emitEvent(eventName: string, payloadJson: string | undefined): Promise<void> {
+    return this.persist(() => super.emitEvent(eventName, payloadJson));
+  }
+
+  override fetchResult(queue: string, taskId: string): Promise<TaskResultSnapshot | null> {
+    return this.persist(() => super.fetchResult(queue, taskId));
+  }
+
+  /**
+   * Makes a call until the server answers it.
+   * @param doneAlready what it comes to when a call made again finds the run no longer running
+   */
+  private async persist<Result>(
+    call: (again: boolean) => Promise<Result>,
+    doneAlready?: () => Result,
+  ): Promise<Result> {
+    let again = false;
+    for (let delayMs = firstRetryMs; ; delayMs = Math.min(delayMs * 2, longestRetryMs)) {
+      try {
+        return await call(again);
+      } catch (error) {
+        if (again && doneAlready !== undefined && isNotRunning(error)) return doneAlready();
+        if (!isConnectionLoss(error) || this.givingUp.aborted) throw error;
+      }
+      again = true;
+      await pause(delayMs, this.givingUp);
+    }
+  }
+
+  private async loadMany(tasks: ClaimedTask[]): Promise<Outcome<CheckpointRow[]>[]> {
+    const found = new Map<string, CheckpointRow[]>(tasks.map((task) => [task.run_id, []]));
+    const rows = await batch.getRunCheckpoints(
+      this.con,
+      this.queueName,
+      tasks.map((task) => task.run_id),
+    );
+    for (const row of rows) found.get(row.run_id)?.push(row);
+    return tasks.map((task) => ({ result: found.get(task.run_id) ?? [] }));
+  }
+
+  private async saveMany(writes: CheckpointWrite[]): Promise<Outcome<undefined>[]> {
+    const rows = await batch.setTaskCheckpointStates(this.con, this.queueName, writes);
+    const verdicts = new Map(rows.map((row) => [saveKey(row.task_id, row.step_name), row]));
+    return writes.map((write) => outcomeOf(verdicts.get(saveKey(write.taskId, write.name))));
+  }
+
+  private async completeMany(runs: { runId: string; stateJson: string | undefined }[]): Promise<Outcome<undefined>[]> {
+    const rows = await batch.completeRuns(this.con, this.queueName, runs);
+    const verdicts = new Map(rows.map((row) => [row.run_id, row]));
+    return runs.map((run) => outcomeOf(verdicts.get(run.runId)));
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * What the SDK asks of our own schema beyond the contract: many runs a call, and pickup by notification. Each has a plain
+ * counterpart in sdk.ts, so a client looks with `probeCapabilities` first and does without where the schema is the original's.
+ */
+import { runs } from './identifiers.js';
+import type { CheckpointRow, CheckpointWrite, SdkDatabase, SpawnedRow } from './sdk.js';
+
+/** Which of our additional functions a database has. */
+export interface Capabilities {
+  spawnTasks: boolean;
+  completeRuns: boolean;
+  saveCheckpoints: boolean;
+  loadCheckpoints: boolean;
+  wakeup: boolean;
+}
+
+/** The verdict on one element of a batch: `error_code` is null where it went through. */
+export interface BatchVerdict {
+  error_code: string | null;
+  error_message: string | null;
+}
+
+/** One look in the catalog, without an error where the schema is missing or is the original's. */
+export async function probeCapabilities(db: SdkDatabase): Promise<Capabilities> {
+  const { rows } = await db.query(
+    `SELECT to_regprocedure('absurd.spawn_tasks(text,jsonb)') IS NOT NULL AS spawn_tasks,
+            to_regprocedure('absurd.complete_runs(text,jsonb)') IS NOT NULL AS complete_runs,
+            to_regprocedure('absurd.set_task_checkpoint_states(text,jsonb)') IS NOT NULL AS save_checkpoints,
+            to_regprocedure('absurd.get_run_checkpoints(text,uuid[])') IS NOT NULL AS load_checkpoints,
+            to_regprocedure('absurd.get_queue_wakeup(text)') IS NOT NULL AS wakeup`,
+  );
+  const found = (rows?.[0] ?? {}) as Record<string, unknown>;
+  return {
+    spawnTasks: found['spawn_tasks'] === true,
+    completeRuns: found['complete_runs'] === true,
+    saveCheckpoints: found['save_checkpoints'] === true,
+    loadCheckpoints: found['load_checkpoints'] === true,
+    wakeup: found['wakeup'] === true,
+  };
+}
+
+/** Writes a JSON object whose `raw` members are JSON text already; members without a value are left out. */
+function jsonObject(members: Record<string, unknown>, raw: Record<string, string | undefined> = {}): string {
+  const parts = Object.entries(members).map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
+  for (const [key, text] of Object.entries(raw)) {
+    if (text !== undefined) parts.push(`${JSON.stringify(key)}:${text}`);
+  }
+  return `{${parts.join(',')}}`;
+}
+
+/** Spawns many tasks in one statement: all or none, results in input order. */
+export async function spawnTasks(
+  db: SdkDatabase,
+  queue: string,
+  tasks: readonly { name: string; paramsJson: string | undefined; optionsJson: string }[],
+): Promise<SpawnedRow[]> {
+  const elements = tasks.map((task) =>
+    jsonObject({ task_name: task.name }, { params: task.paramsJson, options: task.optionsJson }),
+  );
+  const { rows } = await db.query('SELECT task_id, run_id, attempt, created FROM absurd.spawn_tasks($1, $2)', [
+    queue,
+    `[${elements.join(',')}]`,
+  ]);
+  return rows as SpawnedRow[];
+}
+
+export async function completeRuns(
+  db: SdkDatabase,
+  queue: string,
+  completions: readonly { runId: string; stateJson: string | undefined }[],
+): Promise<(BatchVerdict & { run_id: string })[]> {
+  const elements = completions.map((run) => jsonObject({ run_id: run.runId }, { state: run.stateJson }));
+  const { rows } = await db.query('SELECT run_id, error_code, error_message FROM absurd.complete_runs($1, $2)', [
+    queue,
+    `[${elements.join(',')}]`,
+  ]);
+  return rows as (BatchVerdict & { run_id: string })[];
+}
+
+export async function setTaskCheckpointStates(
+  db: SdkDatabase,
+  queue: string,
+  writes: readonly CheckpointWrite[],
+): Promise<(BatchVerdict & { task_id: string; step_name: string })[]> {
+  const elements = writes.map((write) =>
+    jsonObject(
+      {
+        task_id: write.taskId,
+        step_name: write.name,
+        owner_run: write.runId,
+        extend_claim_by: write.extendClaimBy,
+      },
+      { state: write.stateJson },
+    ),
+  );
+  const { rows } = await db.query(
+    'SELECT task_id, step_name, error_code, error_message FROM absurd.set_task_checkpoint_states($1, $2)',
+    [queue, `[${elements.join(',')}]`],
+  );
+  return rows as (BatchVerdict & { task_id: string; step_name: string })[];
+}
+
+export async function getRunCheckpoints(
+  db: SdkDatabase,
+  queue: string,
+  runIds: readonly string[],
+): Promise<(CheckpointRow & { run_id: string })[]> {
+  const { rows } = await db.query(
+    `SELECT run_id, checkpoint_name, state, owner_run_id, updated_at
+       FROM absurd.get_run_checkpoints($1, $2::uuid[])`,
+    [queue, runIds],
+  );
+  return rows as (CheckpointRow & { run_id: string })[];
+}
+
+/** The states of these runs as the table has them now: how a worker hears of a cancellation while a handler is busy. */
+export async function getRunStates(
+  db: SdkDatabase,
+  queue: string,
+  runIds: readonly string[],
+): Promise<{ run_id: string; state: string }[]> {
+  const { rows } = await db.query(`SELECT r.run_id, r.state FROM ${runs(queue)} r WHERE r.run_id = ANY ($1::uuid[])`, [
+    runIds,
+  ]);
+  return rows as { run_id: string; state: string }[];
+}
+
+// --- pickup by notification -------------------------------------------------------------------------------------------
+
+/** The channel on which a queue whose policy says so announces that a run became pending; the payload is the queue's name. */
+export const wakeupChannel = 'absurd_wakeup';
+
+/** A channel of its own for a listener's self-test, so that nobody else's worker wakes up for it. */
+export const wakeupCheckChannel = 'absurd_wakeup_check';
+
+export async function listenForWakeups(db: SdkDatabase): Promise<void> {
+  await db.query(`LISTEN ${wakeupChannel}`);
+  await db.query(`LISTEN ${wakeupCheckChannel}`);
+}
+
+export async function sendWakeupCheck(db: SdkDatabase, token: string): Promise<void> {
+  await db.query('SELECT pg_notify($1, $2)', [wakeupCheckChannel, token]);
+}
+
+export async function getQueueWakeup(db: SdkDatabase, queue: string): Promise<boolean> {
+  const { rows } = await db.query('SELECT absurd.get_queue_wakeup($1) AS enabled', [queue]);
+  return (rows?.[0] as { enabled?: boolean } | undefined)?.enabled === true;
+}
+
+export async function setQueueWakeup(db: SdkDatabase, queue: string, enabled: boolean): Promise<void> {
+  await db.query('SELECT absurd.set_queue_wakeup($1, $2)', [queue, enabled]);
+}
