@@ -244,7 +244,7 @@ brand(TaskContext, 'TaskContext');
 const eventTimeout = (eventName: string): TimeoutError =>
   new TimeoutError(`Timed out waiting for event "${eventName}"`);
 
-/** Reads a run's checkpoints and makes its context. */
+/** @internal Reads a run’s checkpoints and makes its context. */
 export async function openContext(parts: ContextParts): Promise<TaskContext> {
   return new TaskContext(parts, await parts.store.load(parts.task));
 }

@@ -33,6 +33,11 @@ export class Bell {
     this.waiting?.();
   }
 
+  /** Forgets a ring that nobody waited for. */
+  hush(): void {
+    this.rung = false;
+  }
+
   /** Resolves at the next ring, or after so many milliseconds. */
   wait(delayMs: number): Promise<void> {
     return new Promise((resolve) => {

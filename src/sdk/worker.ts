@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { hostname } from 'node:os';
 import { getQueueWakeup, getRunStates, type Capabilities } from '../sql/sdk-batch.js';
 import { CancelledTask, FailedTask, SuspendTask, isConnectionLoss, isNotRunning, toError } from './errors.js';
@@ -80,6 +81,8 @@ export class QueueWorker implements Worker {
     this.batchSize = options.batchSize ?? this.concurrency;
     this.pollMs = (options.pollInterval ?? 0.25) * 1000;
     this.fatalOnLeaseTimeout = options.fatalOnLeaseTimeout ?? true;
+    // As many wait for these two as there are runs.
+    setMaxListeners(0, this.closing.signal, this.givingUp.signal);
     this.store = new WorkerStore(host.con, host.queueName, () => host.capabilities(), this.givingUp.signal);
     this.polling = this.poll();
     this.background = [this.watchRuns(), this.listenWhileWanted()];
@@ -104,6 +107,8 @@ export class QueueWorker implements Worker {
         await nextTurn();
         continue;
       }
+      // What rang so far, this claim answers.
+      this.bell.hush();
       try {
         const claimed = await this.claim(Math.min(this.batchSize, free));
         errorPauseMs = this.pollMs;
