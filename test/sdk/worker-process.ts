@@ -1,0 +1,55 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { ensureBuilt } from '../support/database.js';
+import { until, type TestDatabase } from './support.js';
+
+const program = fileURLToPath(new URL('programs/worker.mjs', import.meta.url));
+
+/** A worker in a process of its own; `lines` is what it said so far. */
+export interface WorkerProcess {
+  child: ChildProcess;
+  lines: string[];
+  exited: Promise<number | string | null>;
+  says(line: string): Promise<string>;
+}
+
+export async function startWorkerProcess(db: TestDatabase, id: string, options: object = {}): Promise<WorkerProcess> {
+  await ensureBuilt();
+  const env = { ...process.env, WORKER_URL: db.url, WORKER_ID: id, WORKER_OPTIONS: JSON.stringify(options) };
+  const child = spawn(process.execPath, [program], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const lines: string[] = [];
+  createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
+  let errors = '';
+  child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()));
+  const exited = new Promise<number | string | null>((resolve) => {
+    child.once('exit', (code, signal) => resolve(signal ?? code));
+  });
+  const says = (line: string): Promise<string> =>
+    until(
+      () => {
+        if (child.exitCode !== null) throw new Error(`the worker ended with ${child.exitCode}: ${errors}`);
+        return lines.find((said) => said.startsWith(line));
+      },
+      { what: `"${line}" from worker ${id}` },
+    );
+  await says('ready');
+  return { child, lines, exited, says };
+}
+
+export async function makeLedger(db: TestDatabase): Promise<void> {
+  await db.query('create table ledger (task_id uuid, attempt integer, step text, worker text)');
+}
+
+export async function ledgerOf(db: TestDatabase, taskId: string): Promise<string[]> {
+  const { rows } = await db.query<{ entry: string }>(
+    `select worker || ': ' || step as entry from ledger where task_id = $1 order by ctid`,
+    [taskId],
+  );
+  return rows.map((row) => row.entry);
+}
+
+/** Lets every lease run out now. */
+export async function expireLeases(db: TestDatabase): Promise<void> {
+  await db.query(`update absurd.r_default set claim_expires_at = now() - interval '1 second' where state = 'running'`);
+}
