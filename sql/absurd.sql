@@ -1,0 +1,3766 @@
+-- =================================================================================================
+-- ABSURD: durable execution on nothing but Postgres
+--
+-- One script that installs the schema "absurd" into an empty database and upgrades any released
+-- schema since 0.0.8 in place. Run it as often as you like, inside a transaction or not, as one
+-- multi-statement query or through psql. It needs PostgreSQL 14 or later, no extension and no
+-- superuser: a role that may create a schema (or owns this one) is enough. It prints nothing,
+-- leaves no setting behind, and where nothing is to do it takes no lock that a worker would notice.
+--
+-- WORDS
+--   queue       a namespace with its own tables: t_<queue>, r_, c_, e_, w_ and, partitioned, i_
+--   task        one durable workflow instance                                             (t_)
+--   run         one attempt at a task                                                     (r_)
+--   checkpoint  the saved JSON result of one step of a task                               (c_)
+--   event       a named, cached JSON signal within a queue; the first emission wins       (e_)
+--   wait        a run's registration for an event                                         (w_)
+--   lease       a worker's right to a run until claim_expires_at; also called a claim
+--
+-- CONTENTS
+--    1  Schema and registry     the guard, the schema, the table of queues
+--    2  Time and ids            the clock that tests can freeze, UUIDv7, weeks
+--    3  Guards                  what names, settings and runs must satisfy
+--    4  Queues                  their tables as data, made and upgraded from one list
+--    5  Queue functions         why spawn, claim, complete and save are made per queue
+--    6  Spawn                   a task comes to be
+--    7  Claim                   sweeps first, then work for a worker
+--    8  Finish                  complete, sleep, fail, retry, cancel
+--    9  Lease                   signs of life
+--   10  Checkpoints             what a step leaves behind
+--   11  Events                  await and emit
+--   12  Cleanup                 what is finished goes
+--   13  Partitions              weeks of a partitioned queue
+--   14  Cron                    the same chores on pg_cron
+--   15  Wake-ups                workers told at once, where a queue asks for it
+--   16  Version                 the contract's and our own; existing queues brought up to date
+--
+-- STATES of tasks and runs
+--
+--      spawn_task ---> pending <------ timeout, emit_event ------ sleeping
+--                         |                                          ^
+--                         | claim_task         schedule_run,         |
+--                         v                    await_event           |
+--                      running --------------------------------------+
+--                       |   |
+--       complete_run    |   |   fail_run, or the lease ran out
+--                       v   v
+--              completed     failed (the run)
+--                                 |--- attempts left: a next run, pending or sleeping
+--                                 |--- none left: failed (the task); retry_task gives another
+--
+--      Any unfinished task --- cancel_task, max_delay, max_duration ---> cancelled
+--      completed, failed and cancelled are terminal; only retry_task leaves one of them (failed).
+--
+-- LOCK ORDER
+--   event row, then runs in order of run_id, then tasks in order of task_id. Who finishes a run
+--   locks the run, then its task; cancel_task locks the task's unfinished runs, then the task;
+--   await_event and emit_event lock the event, then runs, then tasks. The claim and its sweeps
+--   never wait for a row: they skip what is locked.
+--
+-- SQLSTATES
+--   AB001  the task has been cancelled            (a worker stops quietly)
+--   AB002  the run has already failed             (a worker stops quietly)
+--   22023  invalid_parameter_value                a bad argument
+--   P0002  no_data_found                          no such queue, task or run
+--   55000  object_not_in_prerequisite_state       it exists, but in the wrong state
+--   55P03  lock_not_available                     a table stayed busy during an upgrade
+--   42P07  duplicate_table                        a queue's name collides with another's tables
+--   40001  serialization_failure                  a race was lost: try again
+--   0A000  feature_not_supported                  pg_cron, or the server's version, is missing
+-- =================================================================================================
+
+
+-- =================================================================================================
+-- 1. SCHEMA AND REGISTRY
+-- First the guard: an older script must not replace the functions of a newer one. Then the schema
+-- and absurd.queues, the only table that all queues share. Every step looks in the catalogs before
+-- it alters anything, because even a no-op "add column if not exists" locks the table.
+-- =================================================================================================
+
+do $install$
+declare
+  v_script_revision constant integer := 1;
+  v_revision integer;
+begin
+  -- Two installs at once would collide on the same catalog rows: the second waits for the first.
+  perform pg_advisory_xact_lock(hashtextextended('absurd.install', 0));
+
+  if current_setting('server_version_num')::integer < 140000 then
+    -- 0A000 feature_not_supported
+    raise exception 'Absurd needs PostgreSQL 14 or later, this server is %',
+        current_setting('server_version')
+      using errcode = '0A000';
+  end if;
+
+  if to_regnamespace('absurd') is null then
+    create schema absurd;
+  end if;
+
+  if to_regprocedure('absurd.get_schema_revision()') is not null then
+    execute 'select absurd.get_schema_revision()' into v_revision;
+    if v_revision > v_script_revision then
+      -- 55000 object_not_in_prerequisite_state
+      raise exception 'The schema has revision %, this script brings only revision %',
+          v_revision, v_script_revision
+        using
+          errcode = '55000',
+          hint = 'Use the newer release that installed it: a schema is never downgraded.';
+    end if;
+  end if;
+end;
+$install$;
+
+-- The time of everything: the setting absurd.fake_now where the session has a non-blank one (tests
+-- and operators freeze time with it), else the wall clock.
+--   Returns  now.
+--   Raises   22007 where the setting cannot be read as a time.
+create or replace function absurd.current_time ()
+  returns timestamptz
+  language sql
+  volatile
+as $$
+  select
+    case
+      when btrim(current_setting('absurd.fake_now', true), E' \t\r\n') <> ''
+        then current_setting('absurd.fake_now', true)::timestamptz
+      else clock_timestamp()
+    end
+$$;
+
+do $install$
+declare
+  v_column record;
+begin
+  if to_regclass('absurd.queues') is null then
+    create table absurd.queues (
+      queue_name text primary key,
+      created_at timestamptz not null default absurd.current_time()
+    );
+  end if;
+
+  for v_column in
+    select
+      wanted.name,
+      wanted.definition
+    from (
+      values
+        (1, 'storage_mode', $def$text not null default 'unpartitioned'
+          check (storage_mode in ('unpartitioned', 'partitioned'))$def$),
+        (2, 'default_partition', $def$text not null default 'enabled'
+          check (default_partition in ('enabled', 'disabled'))$def$),
+        (3, 'partition_lookahead', $def$interval not null default '28 days'
+          check (partition_lookahead >= interval '0')$def$),
+        (4, 'partition_lookback', $def$interval not null default '1 day'
+          check (partition_lookback >= interval '0')$def$),
+        (5, 'cleanup_ttl', $def$interval not null default '30 days'
+          check (cleanup_ttl >= interval '0')$def$),
+        (6, 'cleanup_limit', $def$integer not null default 1000
+          check (cleanup_limit >= 1)$def$),
+        (7, 'detach_mode', $def$text not null default 'none'
+          check (detach_mode in ('none', 'empty'))$def$),
+        (8, 'detach_min_age', $def$interval not null default '30 days'
+          check (detach_min_age >= interval '0')$def$)
+    ) as wanted (position, name, definition)
+    where not exists (
+      select 1
+      from pg_catalog.pg_attribute as a
+      where a.attrelid = to_regclass('absurd.queues')
+        and a.attname = wanted.name
+        and not a.attisdropped
+    )
+    order by wanted.position
+  loop
+    execute format(
+      'alter table absurd.queues add column %1$I %2$s',
+      v_column.name,
+      v_column.definition
+    );
+  end loop;
+end;
+$install$;
+
+
+-- =================================================================================================
+-- 2. TIME AND IDS
+-- absurd.current_time() stands in chapter 1, because the registry's defaults need it. Ids are
+-- UUIDv7, so that they sort by the time they were made and a week of them is one range: that is
+-- what the partitions of chapter 13 are cut by. All weeks are ISO weeks in UTC.
+-- =================================================================================================
+
+-- A new UUIDv7: the server's own where it has one (PostgreSQL 18), else 48 bits of milliseconds
+-- from absurd.current_time() and random bits. Which of the two is decided here, once.
+do $install$
+begin
+  if to_regprocedure('pg_catalog.uuidv7()') is not null then
+    execute $create$
+      create or replace function absurd.portable_uuidv7 ()
+        returns uuid
+        language sql
+        volatile
+      as 'select pg_catalog.uuidv7()'
+    $create$;
+  else
+    execute $create$
+      create or replace function absurd.portable_uuidv7 ()
+        returns uuid
+        language plpgsql
+        volatile
+      as $body$
+      declare
+        v_millis bigint := floor(extract(epoch from absurd.current_time()) * 1000);
+        v_bytes bytea := uuid_send(gen_random_uuid());
+      begin
+        v_bytes := overlay(v_bytes placing substring(int8send(v_millis) from 3) from 1 for 6);
+        v_bytes := set_byte(v_bytes, 6, (get_byte(v_bytes, 6) & 15) | 112);
+        return encode(v_bytes, 'hex')::uuid;
+      end;
+      $body$
+    $create$;
+  end if;
+end;
+$install$;
+
+-- The moment inside a UUIDv7, to the millisecond.
+--   Returns  null unless the id is of version 7.
+create or replace function absurd.uuidv7_timestamp (
+  p_id uuid
+)
+  returns timestamptz
+  language plpgsql
+  immutable
+as $$
+declare
+  v_hex text := replace(p_id::text, '-', '');
+  v_millis bigint;
+begin
+  if p_id is null or substr(v_hex, 13, 1) <> '7' then
+    return null;
+  end if;
+
+  v_millis := ('x' || substr(v_hex, 1, 12))::bit(48)::bigint;
+  -- Hours, not days: a day is not always 24 hours in the session's time zone.
+  return timestamptz 'epoch' + make_interval(
+    hours => (v_millis / 3600000)::integer,
+    secs => (v_millis % 3600000) / 1000.0
+  );
+end;
+$$;
+
+-- The lowest UUIDv7 of a moment's millisecond: the bound between two partitions.
+--   Raises   22023 outside 0 .. 2^48 - 1 milliseconds since 1970.
+create or replace function absurd.uuidv7_floor (
+  p_ts timestamptz
+)
+  returns uuid
+  language plpgsql
+  immutable
+as $$
+declare
+  v_millis numeric := floor(extract(epoch from p_ts) * 1000);
+begin
+  if p_ts is null then
+    return null;
+  end if;
+
+  if v_millis not between 0 and 281474976710655 then
+    -- 22023 invalid_parameter_value
+    raise exception 'Timestamp % is outside the range of a UUIDv7', p_ts
+      using errcode = '22023';
+  end if;
+
+  return (
+    substr(encode(int8send(v_millis::bigint), 'hex'), 5, 12) || '70008000000000000000'
+  )::uuid;
+end;
+$$;
+
+-- The Monday 00:00 UTC at or before a moment: the start of its ISO week.
+create or replace function absurd.week_bucket_utc (
+  p_ts timestamptz
+)
+  returns timestamptz
+  language sql
+  immutable
+as $$
+  select date_trunc('week', p_ts at time zone 'UTC') at time zone 'UTC'
+$$;
+
+-- The tag of a moment's ISO week in partition names: the last digit of the ISO year and the week,
+-- so that 2024-01-01 gives 401. It comes round every ten years.
+create or replace function absurd.partition_week_tag (
+  p_ts timestamptz
+)
+  returns text
+  language sql
+  immutable
+as $$
+  select
+    right(to_char(p_ts at time zone 'UTC', 'IYYY'), 1)
+    || to_char(p_ts at time zone 'UTC', 'IW')
+$$;
+
+
+-- =================================================================================================
+-- 3. GUARDS
+-- The rules that many functions share, each in one place. Queue names are any text of 1 to 57
+-- bytes and are used raw inside quoted identifiers. Settings inside JSON are read defensively:
+-- what one task carries must never make another task's claim raise.
+-- =================================================================================================
+
+-- Checks a queue name. Nothing is trimmed, and white space is a legal name.
+--   Returns  the name.
+--   Raises   22023 when it is null, empty, or longer than 57 bytes.
+create or replace function absurd.validate_queue_name (
+  p_queue_name text
+)
+  returns text
+  language plpgsql
+  volatile
+as $$
+begin
+  if p_queue_name is null or p_queue_name = '' then
+    -- 22023 invalid_parameter_value
+    raise exception 'Queue name must be provided'
+      using errcode = '22023';
+  end if;
+
+  if octet_length(convert_to(p_queue_name, 'UTF8')) > 57 then
+    -- 22023 invalid_parameter_value
+    raise exception 'Queue name "%" is too long (% bytes)',
+        p_queue_name, octet_length(convert_to(p_queue_name, 'UTF8'))
+      using
+        errcode = '22023',
+        hint = 'A queue name has at most 57 bytes of UTF-8.';
+  end if;
+
+  return p_queue_name;
+end;
+$$;
+
+-- Demands that a queue exists. It also keeps an overlong name from being truncated to the tables
+-- of another queue.
+--   Returns  its row of the registry.
+--   Raises   22023 for an illegal name, P0002 for an unknown queue.
+create or replace function absurd._require_queue (
+  p_queue_name text
+)
+  returns absurd.queues
+  language plpgsql
+  volatile
+as $$
+declare
+  v_queue absurd.queues;
+begin
+  select q.*
+  into v_queue
+  from absurd.queues as q
+  where q.queue_name = p_queue_name;
+
+  if not found then
+    perform absurd.validate_queue_name(p_queue_name);
+    -- P0002 no_data_found
+    raise exception 'Queue "%" does not exist', p_queue_name
+      using
+        errcode = 'P0002',
+        hint = format('Create it with: select absurd.create_queue(%L)', p_queue_name);
+  end if;
+
+  return v_queue;
+end;
+$$;
+
+-- Demands that a text argument says something.
+--   Raises   22023 when it is null or blank.
+create or replace function absurd._require_text (
+  p_value text,
+  p_what text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  if p_value is null or btrim(p_value, E' \t\r\n') = '' then
+    -- 22023 invalid_parameter_value
+    raise exception '% must be provided', p_what
+      using errcode = '22023';
+  end if;
+end;
+$$;
+
+-- Demands that a JSON argument is an object.
+--   Returns  it; null and JSON null become {}.
+--   Raises   22023 for anything else.
+create or replace function absurd._require_object (
+  p_value jsonb,
+  p_what text
+)
+  returns jsonb
+  language plpgsql
+  volatile
+as $$
+begin
+  if p_value is null or p_value = 'null' then
+    return '{}';
+  end if;
+
+  if jsonb_typeof(p_value) <> 'object' then
+    -- 22023 invalid_parameter_value
+    raise exception '% must be a JSON object, not %', p_what, jsonb_typeof(p_value)
+      using errcode = '22023';
+  end if;
+
+  return p_value;
+end;
+$$;
+
+-- Reads a JSON number of seconds, whatever was stored.
+--   Returns  seconds, at most a hundred years; null unless it is a number >= 0.
+create or replace function absurd._read_seconds (
+  p_value jsonb
+)
+  returns double precision
+  language sql
+  immutable
+as $$
+  select
+    case
+      when jsonb_typeof(p_value) = 'number' and p_value::numeric >= 0
+        then least(p_value::numeric, 3155760000)::double precision
+    end
+$$;
+
+-- When a task's own cancellation settings end it: max_delay counts from enqueue_at until the task
+-- first starts, max_duration from its first start.
+--   Returns  the moment; null for never, and where the settings cannot be read.
+create or replace function absurd._cancel_due (
+  p_cancellation jsonb,
+  p_enqueue_at timestamptz,
+  p_first_started_at timestamptz,
+  p_state text
+)
+  returns timestamptz
+  language sql
+  immutable
+as $$
+  select
+    case
+      when p_state in ('completed', 'failed', 'cancelled') then null
+      when jsonb_typeof(p_cancellation) <> 'object' then null
+      when p_first_started_at is null then
+        p_enqueue_at + make_interval(secs => absurd._read_seconds(p_cancellation -> 'max_delay'))
+      else
+        p_first_started_at
+        + make_interval(secs => absurd._read_seconds(p_cancellation -> 'max_duration'))
+    end
+$$;
+
+-- How long a failed attempt waits for the next one, by the task's retry strategy:
+-- fixed {base_seconds 60}, exponential {base_seconds 30, factor 2, max_seconds}, else none.
+--   p_attempt  the attempt that failed, from 1
+--   Returns    the delay, between nothing and a hundred years, however large the numbers are.
+create or replace function absurd._retry_delay (
+  p_strategy jsonb,
+  p_attempt integer
+)
+  returns interval
+  language plpgsql
+  immutable
+as $$
+declare
+  v_limit constant double precision := 3155760000;
+  v_base double precision;
+  v_factor double precision;
+  v_seconds double precision := 0;
+begin
+  if p_strategy ->> 'kind' = 'fixed' then
+    v_seconds := coalesce(absurd._read_seconds(p_strategy -> 'base_seconds'), 60);
+  elsif p_strategy ->> 'kind' = 'exponential' then
+    v_base := coalesce(absurd._read_seconds(p_strategy -> 'base_seconds'), 30);
+    v_factor := coalesce(absurd._read_seconds(p_strategy -> 'factor'), 2);
+    if v_base > 0 and v_factor > 0 then
+      -- In logarithms first: the power itself could overflow or underflow.
+      v_seconds := exp(greatest(least(ln(v_base) + (p_attempt - 1) * ln(v_factor), 25), -25));
+      if v_seconds between 1e-6 and v_limit then
+        v_seconds := v_base * power(v_factor, p_attempt - 1);
+      end if;
+    elsif v_base > 0 and p_attempt = 1 then
+      v_seconds := v_base;
+    end if;
+    v_seconds := least(v_seconds, absurd._read_seconds(p_strategy -> 'max_seconds'));
+  end if;
+
+  return make_interval(secs => least(v_seconds, v_limit));
+end;
+$$;
+
+-- Raises what a worker must hear about a run that is not in a state it may act on.
+--   Raises   AB001 cancelled, AB002 failed, 55000 any other state that p_allowed does not name.
+create or replace function absurd._require_run_state (
+  p_run_id uuid,
+  p_state text,
+  p_allowed text[]
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  if p_state = any (p_allowed) then
+    return;
+  end if;
+
+  if p_state = 'cancelled' then
+    -- AB001 the task has been cancelled
+    raise exception 'Task has been cancelled'
+      using errcode = 'AB001';
+  end if;
+
+  if p_state = 'failed' then
+    -- AB002 the run has already failed
+    raise exception 'Run "%" has already failed', p_run_id
+      using errcode = 'AB002';
+  end if;
+
+  -- 55000 object_not_in_prerequisite_state
+  raise exception 'Run "%" is not currently running: it is %', p_run_id, p_state
+    using errcode = '55000';
+end;
+$$;
+
+-- Locks a run and returns what its callers decide by.
+--   Returns  the run's task, attempt, state and wake-up, and the state of its task.
+--   Raises   P0002 for an unknown queue or run.
+--   Locks    the run.
+create or replace function absurd._lock_run (
+  p_queue_name text,
+  p_run_id uuid,
+  out task_id uuid,
+  out attempt integer,
+  out run_state text,
+  out task_state text,
+  out wake_event text,
+  out event_payload jsonb,
+  out claim_expires_at timestamptz
+)
+  language plpgsql
+  volatile
+as $$
+declare
+  v_rows bigint;
+begin
+  perform absurd._require_queue(p_queue_name);
+
+  execute format(
+    $sql$
+      select
+        r.task_id,
+        r.attempt,
+        r.state,
+        r.wake_event,
+        r.event_payload,
+        r.claim_expires_at
+      from absurd.%1$I as r
+      where r.run_id = $1
+      for update
+    $sql$,
+    'r_' || p_queue_name
+  )
+  into task_id, attempt, run_state, wake_event, event_payload, claim_expires_at
+  using p_run_id;
+  get diagnostics v_rows = row_count;
+
+  if v_rows = 0 then
+    -- P0002 no_data_found
+    raise exception 'Run "%" not found in queue "%"', p_run_id, p_queue_name
+      using errcode = 'P0002';
+  end if;
+
+  -- A statement of its own: who cancels holds the run, so the state seen now is what counts.
+  execute format(
+    'select t.state from absurd.%1$I as t where t.task_id = $1',
+    't_' || p_queue_name
+  )
+  into task_state
+  using task_id;
+end;
+$$;
+
+
+-- =================================================================================================
+-- 4. QUEUES
+-- A queue is a row of the registry and its tables. _queue_parts lists every table, index, column
+-- and trigger that a queue has to have, as data; making a queue and upgrading one are the same
+-- loop over that list, and nothing that is there already is touched or locked.
+-- Beside the contract's, ours adds: t_<queue>.cancel_due, kept by two triggers whoever writes the
+-- row, and four indexes that keep claims and cleanup independent of how much the queue holds.
+-- =================================================================================================
+
+-- Locks tables all at once or not at all. Workers take their tables in various orders, so waiting
+-- for one while holding another could deadlock with them; this tries again instead.
+--   p_tables  quoted names with their schema
+--   p_mode    a lock mode, such as 'access exclusive'
+--   Raises    55P03 when they stay busy for lock_timeout (10 s where that is not set).
+--   Locks     the tables, to the end of the transaction.
+create or replace function absurd._lock_tables (
+  p_tables text[],
+  p_mode text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_patience interval := nullif(current_setting('lock_timeout')::interval, interval '0');
+  v_deadline timestamptz := clock_timestamp() + coalesce(v_patience, interval '10 seconds');
+begin
+  if coalesce(cardinality(p_tables), 0) = 0 then
+    return;
+  end if;
+
+  loop
+    begin
+      execute format(
+        'lock table %1$s in %2$s mode nowait',
+        array_to_string(p_tables, ', '),
+        p_mode
+      );
+      return;
+    exception
+      when lock_not_available then
+        if clock_timestamp() > v_deadline then
+          -- 55P03 lock_not_available
+          raise exception 'Could not lock % in time', array_to_string(p_tables, ', ')
+            using
+              errcode = '55P03',
+              hint = 'A long transaction holds them: find it in pg_stat_activity, or try later.';
+        end if;
+    end;
+    perform pg_sleep(0.005 + random() * 0.015);
+  end loop;
+end;
+$$;
+
+-- Keeps t_<queue>.cancel_due for a task that is inserted with cancellation settings.
+create or replace function absurd._set_cancel_due ()
+  returns trigger
+  language plpgsql
+  volatile
+as $$
+begin
+  new.cancel_due := absurd._cancel_due(
+    new.cancellation,
+    new.enqueue_at,
+    new.first_started_at,
+    new.state
+  );
+  return new;
+end;
+$$;
+
+-- Corrects t_<queue>.cancel_due after an update. An after-trigger, because a before-trigger would
+-- lock and log every row that is updated, also the many without cancellation settings.
+create or replace function absurd._repair_cancel_due ()
+  returns trigger
+  language plpgsql
+  volatile
+as $$
+begin
+  execute format(
+    'update %1$I.%2$I set cancel_due = $1 where task_id = $2',
+    tg_table_schema,
+    tg_table_name
+  )
+  using
+    absurd._cancel_due(new.cancellation, new.enqueue_at, new.first_started_at, new.state),
+    new.task_id;
+  return null;
+end;
+$$;
+
+-- Everything that a queue consists of, in the order in which it is made.
+--   Returns  a row a part: its kind (table, column, index, trigger), its own name, the table it
+--            belongs to, and the statement that makes it.
+create or replace function absurd._queue_parts (
+  p_queue_name text,
+  p_storage_mode text
+)
+  returns table (
+    ordinal integer,
+    kind text,
+    part_name text,
+    table_name text,
+    statement text
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_partitioned boolean := p_storage_mode = 'partitioned';
+begin
+  return query
+  select
+    part.ordinal,
+    part.kind,
+    case
+      when part.kind = 'index' then replace(part.table_letter, '*', '') || '_' || p_queue_name
+        || '_' || part.label
+      else coalesce(part.label, part.table_letter || '_' || p_queue_name)
+    end,
+    part.table_letter || '_' || p_queue_name,
+    format(
+      part.template,
+      part.table_letter || '_' || p_queue_name,
+      part.table_letter || '_' || p_queue_name || '_' || part.label,
+      case
+        when not v_partitioned then 'with (fillfactor = 70)'
+        when part.table_letter in ('t', 'c') then 'partition by range (task_id)'
+        else 'partition by range (run_id)'
+      end,
+      case when not v_partitioned then ' unique' end,
+      case when v_partitioned then 'partition by range (run_id)' end
+    )
+  from (
+    values
+      (10, 'table', 't', null, $ddl$
+        create table absurd.%1$I (
+          task_id uuid primary key,
+          task_name text not null,
+          params jsonb not null,
+          headers jsonb,
+          retry_strategy jsonb,
+          max_attempts integer,
+          cancellation jsonb,
+          enqueue_at timestamptz not null default absurd.current_time(),
+          first_started_at timestamptz,
+          state text not null check (
+            state in ('pending', 'running', 'sleeping', 'completed', 'failed', 'cancelled')
+          ),
+          attempts integer not null default 0,
+          last_attempt_run uuid,
+          completed_payload jsonb,
+          cancelled_at timestamptz,
+          idempotency_key text%4$s
+        ) %3$s
+      $ddl$),
+      (11, 'column', 't', 'cancel_due', $ddl$
+        alter table absurd.%1$I add column cancel_due timestamptz
+      $ddl$),
+      -- What is due is looked for by every claim, and most tasks are never due.
+      (12, 'index', 't', 'due', $ddl$
+        create index %2$I on absurd.%1$I (cancel_due) where cancel_due is not null
+      $ddl$),
+      -- Cleanup takes the oldest first: cancelled tasks by this one, the others by r_<queue>_end.
+      (13, 'index', 't', 'can', $ddl$
+        create index %2$I on absurd.%1$I (cancelled_at) where cancelled_at is not null
+      $ddl$),
+      (14, 'trigger', 't', 'set_cancel_due', $ddl$
+        create trigger set_cancel_due
+          before insert on absurd.%1$I
+          for each row
+          when (new.cancellation is not null)
+          execute function absurd._set_cancel_due()
+      $ddl$),
+      (15, 'trigger', 't', 'repair_cancel_due', $ddl$
+        create trigger repair_cancel_due
+          after update of cancellation, enqueue_at, first_started_at, state on absurd.%1$I
+          for each row
+          when (
+            (new.cancellation is not null or new.cancel_due is not null)
+            and new.cancel_due is distinct from absurd._cancel_due(
+              new.cancellation,
+              new.enqueue_at,
+              new.first_started_at,
+              new.state
+            )
+          )
+          execute function absurd._repair_cancel_due()
+      $ddl$),
+      (20, 'table', 'r', null, $ddl$
+        create table absurd.%1$I (
+          run_id uuid primary key,
+          task_id uuid not null,
+          attempt integer not null,
+          state text not null check (
+            state in ('pending', 'running', 'sleeping', 'completed', 'failed', 'cancelled')
+          ),
+          claimed_by text,
+          claim_expires_at timestamptz,
+          available_at timestamptz not null,
+          wake_event text,
+          event_payload jsonb,
+          started_at timestamptz,
+          completed_at timestamptz,
+          failed_at timestamptz,
+          result jsonb,
+          failure_reason jsonb,
+          created_at timestamptz not null default absurd.current_time()
+        ) %3$s
+      $ddl$),
+      (21, 'index', 'r', 'sai', $ddl$
+        create index %2$I on absurd.%1$I (state, available_at)
+      $ddl$),
+      (22, 'index', 'r', 'ti', $ddl$
+        create index %2$I on absurd.%1$I (task_id)
+      $ddl$),
+      (23, 'index', 'r', 'cei', $ddl$
+        create index %2$I on absurd.%1$I (claim_expires_at)
+          where state = 'running' and claim_expires_at is not null
+      $ddl$),
+      -- The claim's own: exactly what waits, in exactly the order of the claim.
+      (24, 'index', 'r', 'rdy', $ddl$
+        create index %2$I on absurd.%1$I (available_at, run_id)
+          where state in ('pending', 'sleeping')
+      $ddl$),
+      (25, 'index', 'r', 'end', $ddl$
+        create index %2$I on absurd.%1$I ((coalesce(completed_at, failed_at)))
+          where state in ('completed', 'failed')
+      $ddl$),
+      (30, 'table', 'c', null, $ddl$
+        create table absurd.%1$I (
+          task_id uuid not null,
+          checkpoint_name text not null,
+          state jsonb,
+          status text not null default 'committed',
+          owner_run_id uuid,
+          updated_at timestamptz not null default absurd.current_time(),
+          primary key (task_id, checkpoint_name)
+        ) %3$s
+      $ddl$),
+      (40, 'table', 'e', null, $ddl$
+        create table absurd.%1$I (
+          event_name text primary key,
+          payload jsonb,
+          emitted_at timestamptz not null default absurd.current_time()
+        )
+      $ddl$),
+      (41, 'index', 'e', 'eai', $ddl$
+        create index %2$I on absurd.%1$I (emitted_at)
+      $ddl$),
+      (50, 'table', 'w', null, $ddl$
+        create table absurd.%1$I (
+          task_id uuid not null,
+          run_id uuid not null,
+          step_name text not null,
+          event_name text not null,
+          timeout_at timestamptz,
+          created_at timestamptz not null default absurd.current_time(),
+          primary key (run_id, step_name)
+        ) %5$s
+      $ddl$),
+      (51, 'index', 'w', 'eni', $ddl$
+        create index %2$I on absurd.%1$I (event_name)
+      $ddl$),
+      (52, 'index', 'w', 'ti', $ddl$
+        create index %2$I on absurd.%1$I (task_id)
+      $ddl$),
+      (60, 'table', 'i', null, $ddl$
+        create table absurd.%1$I (
+          idempotency_key text primary key,
+          task_id uuid not null
+        )
+      $ddl$),
+      (61, 'index', 'i', 'ti', $ddl$
+        create index %2$I on absurd.%1$I (task_id)
+      $ddl$)
+  ) as part (ordinal, kind, table_letter, label, template)
+  where part.table_letter <> 'i' or v_partitioned
+  order by part.ordinal;
+end;
+$$;
+
+-- Looks whether a part of a queue is there, in the catalogs alone.
+--   Returns  true when it is; false when it has to be made (an invalid index counts as missing).
+--   Raises   42P07 when its name is taken by something else: the tables of one queue can have the
+--            names of another's partitions or indexes ("a" partitioned has a table t_a_d).
+create or replace function absurd._has_queue_part (
+  p_kind text,
+  p_part_name text,
+  p_table_name text
+)
+  returns boolean
+  language plpgsql
+  volatile
+as $$
+declare
+  v_table oid := to_regclass(format('absurd.%I', p_table_name));
+  v_part oid := to_regclass(format('absurd.%I', p_part_name));
+  v_fits boolean;
+begin
+  if p_kind = 'column' then
+    return exists (
+      select 1
+      from pg_catalog.pg_attribute as a
+      where a.attrelid = v_table
+        and a.attname = p_part_name
+        and not a.attisdropped
+    );
+  elsif p_kind = 'trigger' then
+    return exists (
+      select 1
+      from pg_catalog.pg_trigger as g
+      where g.tgrelid = v_table
+        and g.tgname = p_part_name
+    );
+  end if;
+
+  if v_part is null then
+    return false;
+  end if;
+
+  if p_kind = 'table' then
+    select c.relkind in ('r', 'p') and not c.relispartition
+    into v_fits
+    from pg_catalog.pg_class as c
+    where c.oid = v_part;
+  else
+    select i.indrelid = v_table
+    into v_fits
+    from pg_catalog.pg_index as i
+    where i.indexrelid = v_part;
+  end if;
+
+  if v_fits is distinct from true then
+    -- 42P07 duplicate_table
+    raise exception 'The name absurd.% is taken by something that is not part of this queue',
+        quote_ident(p_part_name)
+      using
+        errcode = '42P07',
+        hint = 'Another queue''s partitions or indexes have it: choose another queue name.';
+  end if;
+
+  return p_kind = 'table' or (
+    select i.indisvalid
+    from pg_catalog.pg_index as i
+    where i.indexrelid = v_part
+  );
+end;
+$$;
+
+-- Makes what a queue lacks: all of it for a new queue, what came later for an old one.
+--   Raises   42P07 for a name that is taken, 55P03 when the tables stay busy.
+--   Locks    nothing when nothing is missing; else the tables that lack something, all at once.
+create or replace function absurd.ensure_queue_tables (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_storage_mode text := coalesce(
+    (select q.storage_mode from absurd.queues as q where q.queue_name = p_queue_name),
+    'unpartitioned'
+  );
+  v_old_tables text[];
+  v_backfill boolean := false;
+  v_part record;
+begin
+  perform absurd.validate_queue_name(p_queue_name);
+
+  select array_agg(distinct format('absurd.%I', missing.table_name))
+  into v_old_tables
+  from absurd._queue_parts(p_queue_name, v_storage_mode) as missing
+  where not absurd._has_queue_part(missing.kind, missing.part_name, missing.table_name)
+    and to_regclass(format('absurd.%I', missing.table_name)) is not null;
+  perform absurd._lock_tables(v_old_tables, 'access exclusive');
+
+  for v_part in
+    select
+      part.kind,
+      part.part_name,
+      part.statement
+    from absurd._queue_parts(p_queue_name, v_storage_mode) as part
+    where not absurd._has_queue_part(part.kind, part.part_name, part.table_name)
+    order by part.ordinal
+  loop
+    if v_part.kind = 'index' and to_regclass(format('absurd.%I', v_part.part_name)) is not null then
+      execute format('drop index absurd.%1$I', v_part.part_name);
+    end if;
+    execute v_part.statement;
+    v_backfill := v_backfill or v_part.part_name = 'repair_cancel_due';
+  end loop;
+
+  if v_backfill and format('absurd.%I', 't_' || p_queue_name) = any (v_old_tables) then
+    perform absurd._backfill_cancel_due(p_queue_name);
+  end if;
+
+  perform absurd._make_queue_functions(p_queue_name, v_storage_mode);
+
+  if v_storage_mode = 'partitioned' then
+    perform absurd.ensure_partitions(p_queue_name);
+  end if;
+end;
+$$;
+
+-- Computes cancel_due for the tasks of a queue that did not have the column until now.
+--   Locks    the tasks with cancellation settings.
+create or replace function absurd._backfill_cancel_due (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  execute format(
+    $sql$
+      update absurd.%1$I as t
+      set
+        cancel_due = absurd._cancel_due(
+          t.cancellation,
+          t.enqueue_at,
+          t.first_started_at,
+          t.state
+        )
+      where t.cancellation is not null
+        and t.state in ('pending', 'running', 'sleeping')
+    $sql$,
+    't_' || p_queue_name
+  );
+end;
+$$;
+
+-- Creates a queue, or does nothing when it exists in the same mode.
+--   p_storage_mode  unpartitioned or partitioned
+--   Raises          22023 for an illegal name or mode, 55000 when it exists in the other mode,
+--                   42P07 when its tables' names are taken.
+create or replace function absurd.create_queue (
+  p_queue_name text,
+  p_storage_mode text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_storage_mode text;
+begin
+  perform absurd.validate_queue_name(p_queue_name);
+
+  if p_storage_mode is null or p_storage_mode not in ('unpartitioned', 'partitioned') then
+    -- 22023 invalid_parameter_value
+    raise exception 'Storage mode must be unpartitioned or partitioned, not %',
+        coalesce(p_storage_mode, 'null')
+      using errcode = '22023';
+  end if;
+
+  insert into absurd.queues as q (queue_name, storage_mode)
+  values (p_queue_name, p_storage_mode)
+  on conflict (queue_name) do nothing;
+
+  select q.storage_mode
+  into v_storage_mode
+  from absurd.queues as q
+  where q.queue_name = p_queue_name;
+
+  if v_storage_mode is distinct from p_storage_mode then
+    -- 55000 object_not_in_prerequisite_state
+    raise exception 'Queue "%" already exists with storage mode %', p_queue_name, v_storage_mode
+      using
+        errcode = '55000',
+        hint = 'The mode is chosen once: drop the queue, or choose another name.';
+  end if;
+
+  perform absurd.ensure_queue_tables(p_queue_name);
+end;
+$$;
+
+-- Creates an unpartitioned queue: see the other form.
+create or replace function absurd.create_queue (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  perform absurd.create_queue(p_queue_name, 'unpartitioned');
+end;
+$$;
+
+-- Drops a queue with all it holds. An absent queue and an odd old name are no errors.
+--   Raises   55P03 when its tables stay busy.
+--   Locks    the queue's tables.
+create or replace function absurd.drop_queue (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_table_names text[];
+  v_tables text[];
+  v_function text;
+begin
+  perform absurd._unschedule_queue_jobs(p_queue_name);
+
+  -- Compared by the name that the catalog keeps: an overlong one is not cut to another queue's.
+  select
+    array_agg(c.relname order by c.relname),
+    array_agg(format('absurd.%I', c.relname) order by c.relname)
+  into v_table_names, v_tables
+  from pg_catalog.pg_class as c
+  where c.relnamespace = to_regnamespace('absurd')
+    and c.relname = any (
+      array(
+        select left_part || '_' || p_queue_name
+        from unnest(array['t', 'r', 'c', 'e', 'w', 'i']) as left_part
+      )
+    )
+    and c.relkind in ('r', 'p')
+    and not c.relispartition;
+
+  perform absurd._lock_tables(v_tables, 'access exclusive');
+  if v_tables is not null then
+    execute format('drop table %1$s', array_to_string(v_tables, ', '));
+  end if;
+
+  for v_function in
+    select p.oid::regprocedure::text
+    from pg_catalog.pg_proc as p
+    where p.pronamespace = to_regnamespace('absurd')
+      and p.proname in (
+        'spawn:' || p_queue_name,
+        'claim:' || p_queue_name,
+        'done:' || p_queue_name,
+        'save:' || p_queue_name
+      )
+  loop
+    execute format('drop function %1$s', v_function);
+  end loop;
+
+  delete from absurd.queues as q
+  where q.queue_name = p_queue_name;
+end;
+$$;
+
+-- All queues, ordered by name.
+create or replace function absurd.list_queues ()
+  returns table (
+    queue_name text
+  )
+  language plpgsql
+  volatile
+as $$
+begin
+  return query
+  select q.queue_name
+  from absurd.queues as q
+  order by q.queue_name;
+end;
+$$;
+
+-- A queue's policy.
+--   Returns  one row; none for an unknown queue.
+create or replace function absurd.get_queue_policy (
+  p_queue_name text
+)
+  returns table (
+    queue_name text,
+    storage_mode text,
+    default_partition text,
+    partition_lookahead interval,
+    partition_lookback interval,
+    cleanup_ttl interval,
+    cleanup_limit integer,
+    detach_mode text,
+    detach_min_age interval
+  )
+  language plpgsql
+  volatile
+as $$
+begin
+  return query
+  select
+    q.queue_name,
+    q.storage_mode,
+    q.default_partition,
+    q.partition_lookahead,
+    q.partition_lookback,
+    q.cleanup_ttl,
+    q.cleanup_limit,
+    q.detach_mode,
+    q.detach_min_age
+  from absurd.queues as q
+  where q.queue_name = p_queue_name;
+end;
+$$;
+
+-- Changes a queue's policy.
+--   p_policy  an object with any of default_partition, partition_lookahead, partition_lookback,
+--             cleanup_ttl, cleanup_limit, detach_mode, detach_min_age; null is {}
+--   Raises    22023 for an unknown key or a bad value, P0002 for an unknown queue, 55000 for a
+--             default partition that holds rows or a queue that has none.
+--   Locks     the queue's row; the default partitions when they are to go.
+create or replace function absurd.set_queue_policy (
+  p_queue_name text,
+  p_policy jsonb
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_policy jsonb := absurd._require_object(p_policy, 'Policy');
+  v_queue absurd.queues := absurd._require_queue(p_queue_name);
+  v_key text;
+begin
+  for v_key in
+    select k.name
+    from jsonb_object_keys(v_policy) as k (name)
+    where k.name not in (
+      'default_partition',
+      'partition_lookahead',
+      'partition_lookback',
+      'cleanup_ttl',
+      'cleanup_limit',
+      'detach_mode',
+      'detach_min_age'
+    )
+  loop
+    -- 22023 invalid_parameter_value
+    raise exception 'Unknown queue policy "%"', v_key
+      using errcode = '22023';
+  end loop;
+
+  if v_policy ? 'default_partition' and v_queue.storage_mode <> 'partitioned' then
+    -- 55000 object_not_in_prerequisite_state
+    raise exception 'Queue "%" is not partitioned and has no default partition', p_queue_name
+      using errcode = '55000';
+  end if;
+
+  begin
+    update absurd.queues as q
+    set
+      default_partition = changed.default_partition,
+      partition_lookahead = changed.partition_lookahead,
+      partition_lookback = changed.partition_lookback,
+      cleanup_ttl = changed.cleanup_ttl,
+      cleanup_limit = changed.cleanup_limit,
+      detach_mode = changed.detach_mode,
+      detach_min_age = changed.detach_min_age
+    from jsonb_populate_record(v_queue, v_policy) as changed
+    where q.queue_name = p_queue_name;
+  exception
+    when check_violation or not_null_violation or data_exception then
+      -- 22023 invalid_parameter_value
+      raise exception 'Bad queue policy %: %', v_policy, sqlerrm
+        using errcode = '22023';
+  end;
+
+  if v_policy ->> 'default_partition' = 'disabled' then
+    perform absurd._drop_default_partitions(p_queue_name);
+  elsif v_policy ? 'default_partition' then
+    perform absurd.ensure_partitions(p_queue_name);
+  end if;
+end;
+$$;
+
+
+-- =================================================================================================
+-- 5. QUEUE FUNCTIONS
+-- With tables a queue, SQL that is built anew at every call is planned anew at every call, and that
+-- is the largest cost of such an engine. So the four calls on which throughput hangs have a
+-- function a queue with static SQL, made from the templates _make_spawn (chapter 6), _make_claim
+-- (7), _make_complete (8) and _make_save (10): "spawn:<queue>", "claim:<queue>", "done:<queue>"
+-- and "save:<queue>". The public functions only dispatch to them. They are made with the queue,
+-- made again by every install, dropped with the queue, and made on the spot should one be missing.
+--
+-- A cached plan outlives the moment it was made for: one made while the queue was empty must not
+-- scan a million rows later. So these functions plan once, and only in the way that holds for any
+-- size: nested loops over indexes. That is what their SET clauses say; they end with the call.
+-- =================================================================================================
+
+-- The SET clauses of a queue function.
+create or replace function absurd._plan_settings ()
+  returns text
+  language sql
+  immutable
+as $$
+  select $settings$
+    set plan_cache_mode = force_generic_plan
+    set enable_seqscan = off
+    set enable_bitmapscan = off
+    set enable_hashjoin = off
+    set enable_mergejoin = off
+    set enable_sort = off
+    set jit = off
+  $settings$
+$$;
+
+-- Makes the functions of a queue.
+--   Locks    nothing that a worker would notice.
+create or replace function absurd._make_queue_functions (
+  p_queue_name text,
+  p_storage_mode text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  -- Two sessions that make the same function at once would collide on its catalog row.
+  perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
+  perform absurd._make_spawn(p_queue_name, p_storage_mode);
+  perform absurd._make_claim(p_queue_name);
+  perform absurd._make_complete(p_queue_name);
+  perform absurd._make_save(p_queue_name);
+end;
+$$;
+
+-- The quoted name of one of a queue's functions, which is made first when it is missing.
+--   p_kind   spawn, claim, done or save
+--   Raises   22023 for an illegal queue name, P0002 for an unknown queue.
+create or replace function absurd._queue_function (
+  p_kind text,
+  p_queue_name text
+)
+  returns text
+  language plpgsql
+  volatile
+as $$
+declare
+  v_name text := 'absurd.' || quote_ident(p_kind || ':' || p_queue_name);
+  v_queue absurd.queues;
+begin
+  -- An overlong name would be cut to the name of another queue's function.
+  if octet_length(p_queue_name) <= 57 and to_regproc(v_name) is not null then
+    return v_name;
+  end if;
+
+  v_queue := absurd._require_queue(p_queue_name);
+  perform absurd.validate_queue_name(p_queue_name);
+  perform absurd._make_queue_functions(v_queue.queue_name, v_queue.storage_mode);
+  return v_name;
+end;
+$$;
+
+
+-- =================================================================================================
+-- 6. SPAWN
+-- A spawn inserts a task and its first run, both pending. With an idempotency key the first caller
+-- makes the task and all others get it back: the key is unique in t_<queue>, or reserved in
+-- i_<queue> where the queue is partitioned, so N racing callers yield one task.
+-- =================================================================================================
+
+-- Reads and checks the options of a spawn.
+--   p_options  headers, retry_strategy, max_attempts, cancellation, idempotency_key; others are
+--              ignored, null is {}
+--   Returns    them as columns; JSON null counts as absent.
+--   Raises     22023 for options that are no object, max_attempts below 1, cancellation settings
+--              that are not numbers of seconds >= 0.
+create or replace function absurd._spawn_options (
+  p_options jsonb,
+  out headers jsonb,
+  out retry_strategy jsonb,
+  out max_attempts integer,
+  out cancellation jsonb,
+  out idempotency_key text
+)
+  language plpgsql
+  volatile
+as $$
+declare
+  v_options jsonb := absurd._require_object(p_options, 'Options');
+  v_limit jsonb := nullif(p_options -> 'max_attempts', 'null');
+  v_key text;
+begin
+  if v_options = '{}' then
+    return;
+  end if;
+
+  headers := nullif(v_options -> 'headers', 'null');
+  retry_strategy := nullif(v_options -> 'retry_strategy', 'null');
+  cancellation := nullif(v_options -> 'cancellation', 'null');
+  idempotency_key := v_options ->> 'idempotency_key';
+  max_attempts := absurd._read_attempts(v_limit);
+
+  if cancellation is null then
+    return;
+  end if;
+  perform absurd._require_object(cancellation, 'Option cancellation');
+  foreach v_key in array array['max_delay', 'max_duration'] loop
+    if nullif(cancellation -> v_key, 'null') is not null
+      and absurd._read_seconds(cancellation -> v_key) is null
+    then
+      -- 22023 invalid_parameter_value
+      raise exception 'Option cancellation.% must be a number of seconds >= 0, not %',
+          v_key, cancellation -> v_key
+        using errcode = '22023';
+    end if;
+  end loop;
+end;
+$$;
+
+-- Reads a limit of attempts.
+--   Returns  it; null when absent.
+--   Raises   22023 unless it is a whole number >= 1.
+create or replace function absurd._read_attempts (
+  p_value jsonb
+)
+  returns integer
+  language plpgsql
+  volatile
+as $$
+declare
+  v_text text := p_value #>> '{}';
+begin
+  if p_value is null or p_value = 'null' then
+    return null;
+  end if;
+
+  if jsonb_typeof(p_value) in ('number', 'string') and v_text ~ '^\d{1,10}(\.0+)?$'
+    and v_text::numeric between 1 and 2147483647
+  then
+    return v_text::numeric::integer;
+  end if;
+
+  -- 22023 invalid_parameter_value
+  raise exception 'max_attempts must be a whole number of at least 1, not %', p_value
+    using errcode = '22023';
+end;
+$$;
+
+-- The task that already has an idempotency key, as a spawn returns it.
+--   Raises   40001 when it vanished meanwhile.
+create or replace function absurd._spawned_before (
+  p_queue_name text,
+  p_idempotency_key text
+)
+  returns table (
+    task_id uuid,
+    run_id uuid,
+    attempt integer,
+    created boolean
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_keyed text := 't.idempotency_key = $1';
+begin
+  if to_regclass(format('absurd.%I', 'i_' || p_queue_name)) is not null then
+    v_keyed := format(
+      't.task_id = (select i.task_id from absurd.%1$I as i where i.idempotency_key = $1)',
+      'i_' || p_queue_name
+    );
+  end if;
+
+  return query execute format(
+    $sql$
+      select
+        t.task_id,
+        t.last_attempt_run,
+        t.attempts,
+        false
+      from absurd.%1$I as t
+      where %2$s
+    $sql$,
+    't_' || p_queue_name,
+    v_keyed
+  )
+  using p_idempotency_key;
+
+  if not found then
+    -- 40001 serialization_failure
+    raise exception 'The task with idempotency key "%" is gone or not visible yet',
+        p_idempotency_key
+      using
+        errcode = '40001',
+        hint = 'It was cleaned up, or spawned by a concurrent transaction: try again.';
+  end if;
+end;
+$$;
+
+-- Makes "spawn:<queue>": inserts a task and its first run, or finds the task that has the key.
+create or replace function absurd._make_spawn (
+  p_queue_name text,
+  p_storage_mode text
+)
+  returns void
+  language plpgsql
+  volatile
+as $make$
+declare
+  v_reserve_in_task text := '';
+  v_reserve_before text := '';
+begin
+  if p_storage_mode = 'partitioned' then
+    v_reserve_before := format(
+      $sql$
+        insert into absurd.%1$I as i (idempotency_key, task_id)
+        values (p_idempotency_key, v_task_id)
+        on conflict (idempotency_key) do nothing;
+        if not found then
+          return query select * from absurd._spawned_before(%2$L, p_idempotency_key);
+          return;
+        end if;
+      $sql$,
+      'i_' || p_queue_name,
+      p_queue_name
+    );
+  else
+    v_reserve_in_task := 'on conflict (idempotency_key) do nothing';
+  end if;
+
+  execute format(
+    $create$
+      create or replace function absurd.%1$I (
+        p_task_name text,
+        p_params jsonb,
+        p_headers jsonb,
+        p_retry_strategy jsonb,
+        p_max_attempts integer,
+        p_cancellation jsonb,
+        p_idempotency_key text
+      )
+        returns table (
+          task_id uuid,
+          run_id uuid,
+          attempt integer,
+          created boolean
+        )
+        language plpgsql
+        volatile
+        %2$s
+      as $body$
+      #variable_conflict use_column
+      declare
+        v_now timestamptz := absurd.current_time();
+        v_task_id uuid := absurd.portable_uuidv7();
+        v_run_id uuid := absurd.portable_uuidv7();
+      begin
+        if p_idempotency_key is null then
+          insert into absurd.%3$I (
+            task_id, task_name, params, headers, retry_strategy, max_attempts,
+            cancellation, enqueue_at, state, attempts, last_attempt_run
+          )
+          values (
+            v_task_id, p_task_name, p_params, p_headers, p_retry_strategy, p_max_attempts,
+            p_cancellation, v_now, 'pending', 1, v_run_id
+          );
+        else
+          %6$s
+          insert into absurd.%3$I (
+            task_id, task_name, params, headers, retry_strategy, max_attempts,
+            cancellation, enqueue_at, state, attempts, last_attempt_run, idempotency_key
+          )
+          values (
+            v_task_id, p_task_name, p_params, p_headers, p_retry_strategy, p_max_attempts,
+            p_cancellation, v_now, 'pending', 1, v_run_id, p_idempotency_key
+          )
+          %5$s;
+          if not found then
+            return query select * from absurd._spawned_before(%7$L, p_idempotency_key);
+            return;
+          end if;
+        end if;
+
+        insert into absurd.%4$I (run_id, task_id, attempt, state, available_at, created_at)
+        values (v_run_id, v_task_id, 1, 'pending', v_now, v_now);
+
+        return query select v_task_id, v_run_id, 1, true;
+      end;
+      $body$
+    $create$,
+    'spawn:' || p_queue_name,
+    absurd._plan_settings(),
+    't_' || p_queue_name,
+    'r_' || p_queue_name,
+    v_reserve_in_task,
+    v_reserve_before,
+    p_queue_name
+  );
+end;
+$make$;
+
+-- Starts a task.
+--   p_params   any JSON; null becomes JSON null
+--   p_options  see _spawn_options
+--   Returns    the task and its run; with a key that exists, that task, its last run and attempts,
+--              created false, and nothing is written.
+--   Raises     22023 for a blank name or bad options, P0002 for an unknown queue, 40001 when the
+--              keyed task vanished in a race.
+create or replace function absurd.spawn_task (
+  p_queue_name text,
+  p_task_name text,
+  p_params jsonb,
+  p_options jsonb default '{}'
+)
+  returns table (
+    task_id uuid,
+    run_id uuid,
+    attempt integer,
+    created boolean
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_function text := absurd._queue_function('spawn', p_queue_name);
+  v_options record;
+begin
+  perform absurd._require_text(p_task_name, 'Task name');
+  v_options := absurd._spawn_options(p_options);
+
+  return query execute format('select * from %1$s($1, $2, $3, $4, $5, $6, $7)', v_function)
+  using
+    p_task_name,
+    coalesce(p_params, 'null'),
+    v_options.headers,
+    v_options.retry_strategy,
+    v_options.max_attempts,
+    v_options.cancellation,
+    v_options.idempotency_key;
+end;
+$$;
+
+-- Starts many tasks, each with the semantics of spawn_task. Ours, beside the contract.
+--   p_tasks  an array of {task_name, params, options}
+--   Returns  a row a task, in the order of the array.
+--   Raises   what spawn_task raises, for the first bad element; then no task is started.
+create or replace function absurd.spawn_tasks (
+  p_queue_name text,
+  p_tasks jsonb
+)
+  returns table (
+    task_id uuid,
+    run_id uuid,
+    attempt integer,
+    created boolean
+  )
+  language plpgsql
+  volatile
+as $$
+#variable_conflict use_column
+declare
+  v_queue absurd.queues := absurd._require_queue(p_queue_name);
+  v_item record;
+begin
+  if p_tasks is null or jsonb_typeof(p_tasks) <> 'array' then
+    -- 22023 invalid_parameter_value
+    raise exception 'Tasks must be a JSON array'
+      using errcode = '22023';
+  end if;
+  perform absurd._require_text(item.value ->> 'task_name', 'Task name')
+  from jsonb_array_elements(p_tasks) as item;
+
+  for v_item in
+    execute format(
+      $sql$
+        with item as materialized (
+          select
+            element.ordinality,
+            absurd.portable_uuidv7() as task_id,
+            absurd.portable_uuidv7() as run_id,
+            absurd.current_time() as now,
+            element.value ->> 'task_name' as task_name,
+            coalesce(element.value -> 'params', 'null') as params,
+            option.*
+          from jsonb_array_elements($1) with ordinality as element
+          cross join lateral absurd._spawn_options(element.value -> 'options') as option
+        ),
+        %3$s
+        new_task as (
+          insert into absurd.%1$I (
+            task_id, task_name, params, headers, retry_strategy, max_attempts,
+            cancellation, enqueue_at, state, attempts, last_attempt_run, idempotency_key
+          )
+          select
+            item.task_id, item.task_name, item.params, item.headers, item.retry_strategy,
+            item.max_attempts, item.cancellation, item.now, 'pending', 1, item.run_id,
+            item.idempotency_key
+          from item
+          %4$s
+          -- In the order of the keys, so that two batches with the same keys cannot deadlock.
+          order by item.idempotency_key, item.ordinality
+          %5$s
+          returning task_id
+        ),
+        new_run as (
+          insert into absurd.%2$I (run_id, task_id, attempt, state, available_at, created_at)
+          select item.run_id, item.task_id, 1, 'pending', item.now, item.now
+          from item
+          where item.task_id in (select new_task.task_id from new_task)
+        )
+        select
+          item.task_id,
+          item.run_id,
+          item.idempotency_key,
+          item.task_id in (select new_task.task_id from new_task) as created
+        from item
+        order by item.ordinality
+      $sql$,
+      't_' || p_queue_name,
+      'r_' || p_queue_name,
+      case
+        when v_queue.storage_mode = 'partitioned' then format(
+          $sql$
+            new_key as (
+              insert into absurd.%1$I (idempotency_key, task_id)
+              select item.idempotency_key, item.task_id
+              from item
+              where item.idempotency_key is not null
+              order by item.idempotency_key, item.ordinality
+              on conflict (idempotency_key) do nothing
+              returning task_id
+            ),
+          $sql$,
+          'i_' || p_queue_name
+        )
+      end,
+      case
+        when v_queue.storage_mode = 'partitioned' then 'where item.idempotency_key is null'
+          || ' or item.task_id in (select new_key.task_id from new_key)'
+      end,
+      case
+        when v_queue.storage_mode <> 'partitioned' then 'on conflict (idempotency_key) do nothing'
+      end
+    )
+    using p_tasks
+  loop
+    if v_item.created then
+      return query select v_item.task_id, v_item.run_id, 1, true;
+    else
+      return query
+      select * from absurd._spawned_before(p_queue_name, v_item.idempotency_key);
+    end if;
+  end loop;
+end;
+$$;
+
+
+-- =================================================================================================
+-- 7. CLAIM
+-- A claim first sweeps: it cancels tasks that are due and fails runs whose lease ran out, then it
+-- hands out what is ready, oldest first. Every row is taken with "skip locked": an idle transaction
+-- that holds one task never holds up another. Each look is answered by a partial index that holds
+-- only what it looks for, so a claim costs the same beside a million finished or waiting tasks.
+-- =================================================================================================
+
+-- Makes "claim:<queue>".
+create or replace function absurd._make_claim (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $make$
+begin
+  execute format(
+    $create$
+      create or replace function absurd.%1$I (
+        p_worker_id text,
+        p_claim_timeout integer,
+        p_quantity integer
+      )
+        returns table (
+          run_id uuid,
+          task_id uuid,
+          attempt integer,
+          task_name text,
+          params jsonb,
+          retry_strategy jsonb,
+          max_attempts integer,
+          headers jsonb,
+          wake_event text,
+          event_payload jsonb
+        )
+        language plpgsql
+        volatile
+        %2$s
+      as $body$
+      #variable_conflict use_column
+      declare
+        v_now timestamptz := absurd.current_time();
+        v_some_due boolean;
+        v_some_expired boolean;
+      begin
+        select
+          exists (
+            select 1
+            from absurd.%3$I as t
+            where t.cancel_due <= v_now
+          ),
+          exists (
+            select 1
+            from absurd.%4$I as r
+            where r.state = 'running'
+              and r.claim_expires_at <= v_now
+          )
+        into v_some_due, v_some_expired;
+
+        if v_some_due then
+          perform absurd._cancel_due_tasks(%6$L, v_now);
+        end if;
+        if v_some_expired then
+          perform absurd._fail_expired_runs(%6$L, v_now, p_quantity);
+        end if;
+
+        return query
+        with candidate as materialized (
+          select
+            r.run_id,
+            r.task_id,
+            r.attempt,
+            r.available_at,
+            r.wake_event,
+            r.event_payload,
+            t.task_name,
+            t.params,
+            t.retry_strategy,
+            t.max_attempts,
+            t.headers
+          from absurd.%4$I as r
+          join absurd.%3$I as t on t.task_id = r.task_id
+          where r.state in ('pending', 'sleeping')
+            and r.available_at <= v_now
+            and t.state in ('pending', 'sleeping', 'running')
+            and (t.cancel_due is null or t.cancel_due > v_now)
+          order by r.available_at, r.run_id
+          limit p_quantity
+          for update of r, t skip locked
+        ),
+        claimed_run as (
+          update absurd.%4$I as r
+          set
+            state = 'running',
+            claimed_by = p_worker_id,
+            claim_expires_at = v_now + make_interval(secs => p_claim_timeout),
+            started_at = v_now,
+            available_at = v_now
+          -- By array, not by a join: a join's plan could depend on the size of the table.
+          where r.run_id = any (array(select candidate.run_id from candidate))
+        ),
+        claimed_task as (
+          update absurd.%3$I as t
+          set
+            state = 'running',
+            attempts = greatest(t.attempts, candidate.attempt),
+            first_started_at = coalesce(t.first_started_at, v_now),
+            last_attempt_run = candidate.run_id
+          from candidate
+          where t.task_id = any (array(select candidate.task_id from candidate))
+            and t.task_id = candidate.task_id
+        ),
+        timed_out_wait as (
+          delete from absurd.%5$I as w
+          where w.run_id = any (
+              array(select candidate.run_id from candidate where candidate.wake_event is not null)
+            )
+            and w.timeout_at <= v_now
+        )
+        select
+          candidate.run_id,
+          candidate.task_id,
+          candidate.attempt,
+          candidate.task_name,
+          candidate.params,
+          candidate.retry_strategy,
+          candidate.max_attempts,
+          candidate.headers,
+          candidate.wake_event,
+          candidate.event_payload
+        from candidate
+        order by candidate.available_at, candidate.run_id;
+      end;
+      $body$
+    $create$,
+    'claim:' || p_queue_name,
+    absurd._plan_settings(),
+    't_' || p_queue_name,
+    'r_' || p_queue_name,
+    'w_' || p_queue_name,
+    p_queue_name
+  );
+end;
+$make$;
+
+-- Claims runs for a worker.
+--   p_worker_id      blank becomes "worker"
+--   p_claim_timeout  the lease in seconds; null is 30, 0 or less is no lease
+--   p_qty            how many at the most; at least 1
+--   Returns          a row a claimed run, in the order of the claim: oldest available_at first,
+--                    then by run_id.
+--   Raises           P0002 for an unknown queue.
+--   Locks            the runs and tasks it takes; it waits for none.
+create or replace function absurd.claim_task (
+  p_queue_name text,
+  p_worker_id text,
+  p_claim_timeout integer default 30,
+  p_qty integer default 1
+)
+  returns table (
+    run_id uuid,
+    task_id uuid,
+    attempt integer,
+    task_name text,
+    params jsonb,
+    retry_strategy jsonb,
+    max_attempts integer,
+    headers jsonb,
+    wake_event text,
+    event_payload jsonb
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_function text := absurd._queue_function('claim', p_queue_name);
+begin
+  return query execute format('select * from %1$s($1, $2, $3)', v_function)
+  using
+    coalesce(nullif(btrim(p_worker_id, E' \t\r\n'), ''), 'worker'),
+    case when coalesce(p_claim_timeout, 30) > 0 then coalesce(p_claim_timeout, 30) end,
+    greatest(coalesce(p_qty, 1), 1);
+end;
+$$;
+
+-- Cancels tasks whose max_delay or max_duration has passed, up to a thousand a claim; the claim
+-- itself passes over those that are left.
+--   Locks    their unfinished runs, then the tasks; what is locked is left for the next claim.
+create or replace function absurd._cancel_due_tasks (
+  p_queue_name text,
+  p_now timestamptz
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_task_ids uuid[];
+  v_run_ids uuid[];
+begin
+  execute format(
+    $sql$
+      select array(
+        select t.task_id
+        from absurd.%1$I as t
+        where t.cancel_due <= $1
+        order by t.cancel_due
+        limit 1000
+      )
+    $sql$,
+    't_' || p_queue_name
+  )
+  into v_task_ids
+  using p_now;
+
+  execute format(
+    $sql$
+      select array(
+        select r.run_id
+        from absurd.%1$I as r
+        where r.task_id = any ($1)
+          and r.state in ('pending', 'running', 'sleeping')
+        order by r.run_id
+        for update skip locked
+      )
+    $sql$,
+    'r_' || p_queue_name
+  )
+  into v_run_ids
+  using v_task_ids;
+
+  execute format(
+    $sql$
+      select array(
+        select t.task_id
+        from absurd.%1$I as t
+        where t.task_id = any ($1)
+          and t.cancel_due <= $3
+          and not exists (
+            select 1
+            from absurd.%2$I as r
+            where r.task_id = t.task_id
+              and r.state in ('pending', 'running', 'sleeping')
+              and r.run_id <> all ($2)
+          )
+        order by t.task_id
+        for update of t skip locked
+      )
+    $sql$,
+    't_' || p_queue_name,
+    'r_' || p_queue_name
+  )
+  into v_task_ids
+  using v_task_ids, v_run_ids, p_now;
+
+  perform absurd._cancel_tasks(p_queue_name, v_task_ids, p_now);
+end;
+$$;
+
+-- Fails runs whose lease ran out, oldest first, so that their tasks get another attempt.
+--   Locks    the runs, then their tasks; what is locked is left for the next claim.
+create or replace function absurd._fail_expired_runs (
+  p_queue_name text,
+  p_now timestamptz,
+  p_quantity integer
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_run record;
+begin
+  for v_run in
+    execute format(
+      $sql$
+        select
+          r.run_id,
+          r.task_id,
+          r.attempt,
+          r.claimed_by,
+          r.claim_expires_at
+        from absurd.%1$I as r
+        join absurd.%2$I as t on t.task_id = r.task_id
+        where r.state = 'running'
+          and r.claim_expires_at <= $1
+        order by r.claim_expires_at, r.run_id
+        limit $2
+        for update of r, t skip locked
+      $sql$,
+      'r_' || p_queue_name,
+      't_' || p_queue_name
+    )
+    using p_now, p_quantity
+  loop
+    perform absurd._fail_locked_run(
+      p_queue_name,
+      v_run.run_id,
+      v_run.task_id,
+      v_run.attempt,
+      jsonb_strip_nulls(
+        jsonb_build_object(
+          'name', '$ClaimTimeout',
+          'message', 'The worker did not finish the run, or extend its lease, in time',
+          'workerId', v_run.claimed_by,
+          'claimExpiredAt', v_run.claim_expires_at,
+          'attempt', v_run.attempt
+        )
+      ),
+      null,
+      p_now
+    );
+  end loop;
+end;
+$$;
+
+
+-- =================================================================================================
+-- 8. FINISH
+-- How a run ends, and what becomes of its task: complete_run, schedule_run (it sleeps), fail_run
+-- (another attempt, or the end), retry_task and cancel_task. All of them lock the run first and the
+-- task second. complete_run is hot and has a function a queue; complete_runs takes many at once.
+-- =================================================================================================
+
+-- Makes "done:<queue>": completes a running run and its task.
+create or replace function absurd._make_complete (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $make$
+begin
+  execute format(
+    $create$
+      create or replace function absurd.%1$I (
+        p_run_id uuid,
+        p_state jsonb
+      )
+        returns void
+        language plpgsql
+        volatile
+        %2$s
+      as $body$
+      declare
+        v_task_id uuid;
+      begin
+        update absurd.%4$I as r
+        set
+          state = 'completed',
+          completed_at = absurd.current_time(),
+          result = p_state
+        where r.run_id = p_run_id
+          and r.state = 'running'
+        returning r.task_id into v_task_id;
+
+        if not found then
+          perform absurd._refuse_completion(%6$L, p_run_id);
+        end if;
+
+        update absurd.%3$I as t
+        set
+          state = 'completed',
+          completed_payload = p_state,
+          cancel_due = null
+        where t.task_id = v_task_id;
+
+        delete from absurd.%5$I as w
+        where w.run_id = p_run_id;
+      end;
+      $body$
+    $create$,
+    'done:' || p_queue_name,
+    absurd._plan_settings(),
+    't_' || p_queue_name,
+    'r_' || p_queue_name,
+    'w_' || p_queue_name,
+    p_queue_name
+  );
+end;
+$make$;
+
+-- Raises why a run cannot be completed.
+--   Raises   AB001, AB002, 55000 by the run's state, P0002 for an unknown run, 40001 when the run
+--            is running after all (another transaction changed it meanwhile).
+create or replace function absurd._refuse_completion (
+  p_queue_name text,
+  p_run_id uuid
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_run record := absurd._lock_run(p_queue_name, p_run_id);
+begin
+  perform absurd._require_run_state(p_run_id, v_run.run_state, array['running']);
+  -- 40001 serialization_failure
+  raise exception 'Run "%" was changed by another transaction', p_run_id
+    using
+      errcode = '40001',
+      hint = 'Try again.';
+end;
+$$;
+
+-- Completes a run and its task.
+--   p_state  the result, any JSON; null is stored as null
+--   Raises   AB001 cancelled, AB002 failed, 55000 not currently running, P0002 unknown run or
+--            queue.
+--   Locks    the run, then the task.
+create or replace function absurd.complete_run (
+  p_queue_name text,
+  p_run_id uuid,
+  p_state jsonb default null
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  execute format('select %1$s($1, $2)', absurd._queue_function('done', p_queue_name))
+  using p_run_id, p_state;
+end;
+$$;
+
+-- Completes many runs at once, each with the semantics of complete_run. Ours, beside the contract.
+--   p_runs   an array of {run_id, state}
+--   Returns  a row a run, in the order of the array: error_code is null when it is completed, else
+--            the SQLSTATE that complete_run would have raised, with its message.
+--   Raises   22023 when p_runs is not an array, P0002 for an unknown queue.
+--   Locks    the runs, then the tasks, each in the order of their ids.
+create or replace function absurd.complete_runs (
+  p_queue_name text,
+  p_runs jsonb
+)
+  returns table (
+    run_id uuid,
+    error_code text,
+    error_message text
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_now timestamptz := absurd.current_time();
+  v_run_ids uuid[];
+  v_task_ids uuid[];
+begin
+  perform absurd._require_queue(p_queue_name);
+  perform absurd._require_array(p_runs, 'Runs');
+
+  v_run_ids := absurd._lock_runs(
+    p_queue_name,
+    array(select (item.value ->> 'run_id')::uuid from jsonb_array_elements(p_runs) as item),
+    array['running']
+  );
+
+  execute format(
+    $sql$
+      with item as (
+        select distinct on (run_id)
+          (element.value ->> 'run_id')::uuid as run_id,
+          element.value -> 'state' as state
+        from jsonb_array_elements($1) as element
+        order by run_id
+      ),
+      finished_run as (
+        update absurd.%2$I as r
+        set
+          state = 'completed',
+          completed_at = $3,
+          result = item.state
+        from item
+        where r.run_id = any ($2)
+          and r.run_id = item.run_id
+        returning r.task_id, r.result
+      ),
+      locked_task as materialized (
+        select t.task_id
+        from absurd.%1$I as t
+        where t.task_id in (select finished_run.task_id from finished_run)
+        order by t.task_id
+        for update
+      ),
+      finished_task as (
+        update absurd.%1$I as t
+        set
+          state = 'completed',
+          completed_payload = finished_run.result,
+          cancel_due = null
+        from finished_run
+        join locked_task on locked_task.task_id = finished_run.task_id
+        where t.task_id = finished_run.task_id
+      )
+      delete from absurd.%3$I as w
+      where w.run_id = any ($2)
+    $sql$,
+    't_' || p_queue_name,
+    'r_' || p_queue_name,
+    'w_' || p_queue_name
+  )
+  using p_runs, v_run_ids, v_now;
+
+  return query execute format(
+    $sql$
+      select
+        item.run_id,
+        refusal.error_code,
+        refusal.error_message
+      from (
+        select
+          (element.value ->> 'run_id')::uuid as run_id,
+          element.ordinality
+        from jsonb_array_elements($1) with ordinality as element
+      ) as item
+      left join absurd.%1$I as r on r.run_id = item.run_id
+      cross join lateral absurd._refusal(
+        item.run_id,
+        case when item.run_id = any ($2) then 'running' else r.state end
+      ) as refusal
+      order by item.ordinality
+    $sql$,
+    'r_' || p_queue_name
+  )
+  using p_runs, v_run_ids;
+end;
+$$;
+
+-- Demands that a JSON argument is an array.
+--   Raises   22023 when it is not.
+create or replace function absurd._require_array (
+  p_value jsonb,
+  p_what text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  if p_value is null or jsonb_typeof(p_value) <> 'array' then
+    -- 22023 invalid_parameter_value
+    raise exception '% must be a JSON array', p_what
+      using errcode = '22023';
+  end if;
+end;
+$$;
+
+-- Locks many runs in the order of their ids.
+--   Returns  the ids of those that are in one of the allowed states once they are locked.
+--   Locks    the runs.
+create or replace function absurd._lock_runs (
+  p_queue_name text,
+  p_run_ids uuid[],
+  p_allowed text[]
+)
+  returns uuid[]
+  language plpgsql
+  volatile
+as $$
+declare
+  v_run_ids uuid[];
+begin
+  execute format(
+    $sql$
+      with locked_run as materialized (
+        select
+          r.run_id,
+          r.state
+        from absurd.%1$I as r
+        where r.run_id = any ($1)
+        order by r.run_id
+        for update
+      )
+      select coalesce(array_agg(locked_run.run_id), '{}')
+      from locked_run
+      where locked_run.state = any ($2)
+    $sql$,
+    'r_' || p_queue_name
+  )
+  into v_run_ids
+  using p_run_ids, p_allowed;
+  return v_run_ids;
+end;
+$$;
+
+-- What a batch says of a run in the words of _require_run_state and _lock_run.
+--   p_state  the run's state; running means that there is nothing to refuse, null is unknown
+--   Returns  the SQLSTATE and the message; nulls when there is nothing to refuse.
+create or replace function absurd._refusal (
+  p_run_id uuid,
+  p_state text,
+  out error_code text,
+  out error_message text
+)
+  language plpgsql
+  volatile
+as $$
+begin
+  if p_state is null then
+    error_code := 'P0002';
+    error_message := format('Run "%s" not found', p_run_id);
+  elsif p_state = 'cancelled' then
+    error_code := 'AB001';
+    error_message := 'Task has been cancelled';
+  elsif p_state = 'failed' then
+    error_code := 'AB002';
+    error_message := format('Run "%s" has already failed', p_run_id);
+  elsif p_state <> 'running' then
+    error_code := '55000';
+    error_message := format('Run "%s" is not currently running: it is %s', p_run_id, p_state);
+  end if;
+end;
+$$;
+
+-- Puts a running run, and its task, to sleep until a moment.
+--   Raises   22023 without a moment, AB001 cancelled, AB002 failed, 55000 not currently running,
+--            P0002 unknown run or queue.
+--   Locks    the run, then the task.
+create or replace function absurd.schedule_run (
+  p_queue_name text,
+  p_run_id uuid,
+  p_wake_at timestamptz
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_run record := absurd._lock_run(p_queue_name, p_run_id);
+begin
+  perform absurd._require_run_state(p_run_id, v_run.run_state, array['running']);
+  if p_wake_at is null then
+    -- 22023 invalid_parameter_value
+    raise exception 'A time to wake up must be provided'
+      using errcode = '22023';
+  end if;
+
+  execute format(
+    $sql$
+      update absurd.%1$I as r
+      set
+        state = 'sleeping',
+        available_at = $2,
+        claimed_by = null,
+        claim_expires_at = null,
+        wake_event = null
+      where r.run_id = $1
+    $sql$,
+    'r_' || p_queue_name
+  )
+  using p_run_id, p_wake_at;
+  perform absurd._set_task_state(p_queue_name, v_run.task_id, 'sleeping');
+end;
+$$;
+
+-- Gives an unfinished task the state of its run.
+--   Locks    the task.
+create or replace function absurd._set_task_state (
+  p_queue_name text,
+  p_task_id uuid,
+  p_state text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  execute format(
+    $sql$
+      update absurd.%1$I as t
+      set state = $2
+      where t.task_id = $1
+        and t.state in ('pending', 'running', 'sleeping')
+    $sql$,
+    't_' || p_queue_name
+  )
+  using p_task_id, p_state;
+end;
+$$;
+
+-- Fails a run. Its task gets another attempt while its limit allows one, at p_retry_at or after the
+-- delay of its retry strategy; it is cancelled instead when max_duration would be reached by then.
+--   p_reason    any JSON, by custom {name, message, stack}
+--   p_retry_at  when to try again; never before now
+--   Raises      AB001 cancelled, AB002 failed already, 55000 neither running nor sleeping,
+--               P0002 unknown run or queue.
+--   Locks       the run, then the task.
+create or replace function absurd.fail_run (
+  p_queue_name text,
+  p_run_id uuid,
+  p_reason jsonb,
+  p_retry_at timestamptz default null
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_run record := absurd._lock_run(p_queue_name, p_run_id);
+begin
+  perform absurd._require_run_state(p_run_id, v_run.run_state, array['running', 'sleeping']);
+  perform absurd._fail_locked_run(
+    p_queue_name,
+    p_run_id,
+    v_run.task_id,
+    v_run.attempt,
+    p_reason,
+    p_retry_at,
+    absurd.current_time()
+  );
+end;
+$$;
+
+-- The work of fail_run, and of the claim's sweep, on a run that is locked and may be failed.
+--   Locks    the task.
+create or replace function absurd._fail_locked_run (
+  p_queue_name text,
+  p_run_id uuid,
+  p_task_id uuid,
+  p_attempt integer,
+  p_reason jsonb,
+  p_retry_at timestamptz,
+  p_now timestamptz
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_task record;
+  v_attempt integer;
+  v_available_at timestamptz;
+begin
+  execute format(
+    $sql$
+      update absurd.%1$I as r
+      set
+        state = 'failed',
+        failed_at = $2,
+        failure_reason = $3,
+        wake_event = null
+      where r.run_id = $1
+    $sql$,
+    'r_' || p_queue_name
+  )
+  using p_run_id, p_now, p_reason;
+  perform absurd._delete_waits(p_queue_name, array[p_run_id]);
+
+  execute format('select t.* from absurd.%1$I as t where t.task_id = $1 for update',
+    't_' || p_queue_name)
+  into v_task
+  using p_task_id;
+
+  if v_task.state is null or v_task.state in ('completed', 'failed', 'cancelled') then
+    return;
+  end if;
+
+  v_attempt := greatest(p_attempt, v_task.attempts);
+  v_available_at := greatest(
+    coalesce(p_retry_at, p_now + absurd._retry_delay(v_task.retry_strategy, v_attempt)),
+    p_now
+  );
+
+  if v_attempt >= v_task.max_attempts then
+    perform absurd._set_task_state(p_queue_name, p_task_id, 'failed');
+  elsif v_available_at >= absurd._cancel_due(
+    v_task.cancellation,
+    v_task.enqueue_at,
+    v_task.first_started_at,
+    'running'
+  ) and v_task.first_started_at is not null then
+    perform absurd._cancel_tasks(p_queue_name, array[p_task_id], p_now);
+  else
+    perform absurd._start_attempt(
+      p_queue_name,
+      p_task_id,
+      v_attempt + 1,
+      v_available_at,
+      p_now,
+      v_task.max_attempts
+    );
+  end if;
+end;
+$$;
+
+-- Gives a locked task its next run.
+--   p_available_at  when it may be claimed: in the future it sleeps until then
+--   Returns         the new run.
+create or replace function absurd._start_attempt (
+  p_queue_name text,
+  p_task_id uuid,
+  p_attempt integer,
+  p_available_at timestamptz,
+  p_now timestamptz,
+  p_max_attempts integer
+)
+  returns uuid
+  language plpgsql
+  volatile
+as $$
+declare
+  v_run_id uuid := absurd.portable_uuidv7();
+  v_state text := case when p_available_at > p_now then 'sleeping' else 'pending' end;
+begin
+  execute format(
+    $sql$
+      insert into absurd.%1$I (run_id, task_id, attempt, state, available_at, created_at)
+      values ($1, $2, $3, $4, $5, $6)
+    $sql$,
+    'r_' || p_queue_name
+  )
+  using v_run_id, p_task_id, p_attempt, v_state, p_available_at, p_now;
+
+  execute format(
+    $sql$
+      update absurd.%1$I as t
+      set
+        state = $2,
+        attempts = $3,
+        last_attempt_run = $4,
+        max_attempts = $5
+      where t.task_id = $1
+    $sql$,
+    't_' || p_queue_name
+  )
+  using p_task_id, v_state, p_attempt, v_run_id, p_max_attempts;
+  return v_run_id;
+end;
+$$;
+
+-- Forgets what runs were waiting for.
+create or replace function absurd._delete_waits (
+  p_queue_name text,
+  p_run_ids uuid[]
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  execute format(
+    'delete from absurd.%1$I as w where w.run_id = any ($1)',
+    'w_' || p_queue_name
+  )
+  using p_run_ids;
+end;
+$$;
+
+-- Gives a failed task another attempt, or starts a new task from the same inputs.
+--   p_options  spawn_new (boolean), max_attempts (in place it must exceed the attempts so far;
+--              default: the limit, or the attempts so far, plus 1; spawn_new copies the limit)
+--   Returns    the task, its new run and attempt; created is true for a new task.
+--   Raises     P0002 unknown task or queue, 55000 not currently failed, 22023 bad options.
+--   Locks      the task.
+create or replace function absurd.retry_task (
+  p_queue_name text,
+  p_task_id uuid,
+  p_options jsonb default '{}'
+)
+  returns table (
+    task_id uuid,
+    run_id uuid,
+    attempt integer,
+    created boolean
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_options jsonb := absurd._require_object(p_options, 'Options');
+  v_max_attempts integer := absurd._read_attempts(v_options -> 'max_attempts');
+  v_task record := absurd._lock_failed_task(p_queue_name, p_task_id);
+  v_now timestamptz := absurd.current_time();
+begin
+  if coalesce(nullif(v_options -> 'spawn_new', 'null'), 'false') not in ('true', 'false') then
+    -- 22023 invalid_parameter_value
+    raise exception 'Option spawn_new must be true or false, not %', v_options -> 'spawn_new'
+      using errcode = '22023';
+  end if;
+
+  if v_options -> 'spawn_new' = 'true' then
+    return query
+    select *
+    from absurd.spawn_task(
+      p_queue_name,
+      v_task.task_name,
+      v_task.params,
+      jsonb_build_object(
+        'headers', v_task.headers,
+        'retry_strategy', v_task.retry_strategy,
+        'max_attempts', coalesce(v_max_attempts, v_task.max_attempts),
+        'cancellation', v_task.cancellation
+      )
+    );
+    return;
+  end if;
+
+  v_max_attempts := coalesce(v_max_attempts, coalesce(v_task.max_attempts, v_task.attempts) + 1);
+  if v_max_attempts <= v_task.attempts then
+    -- 22023 invalid_parameter_value
+    raise exception 'max_attempts (%) must be greater than current attempts (%)',
+        v_max_attempts, v_task.attempts
+      using errcode = '22023';
+  end if;
+
+  return query
+  select
+    p_task_id,
+    absurd._start_attempt(
+      p_queue_name,
+      p_task_id,
+      v_task.attempts + 1,
+      v_now,
+      v_now,
+      v_max_attempts
+    ),
+    v_task.attempts + 1,
+    false;
+end;
+$$;
+
+-- Locks a task that is to be retried.
+--   Returns  its inputs and attempts.
+--   Raises   P0002 unknown task or queue, 55000 not currently failed.
+--   Locks    the task.
+create or replace function absurd._lock_failed_task (
+  p_queue_name text,
+  p_task_id uuid,
+  out task_name text,
+  out params jsonb,
+  out headers jsonb,
+  out retry_strategy jsonb,
+  out cancellation jsonb,
+  out max_attempts integer,
+  out attempts integer
+)
+  language plpgsql
+  volatile
+as $$
+declare
+  v_state text;
+begin
+  perform absurd._require_queue(p_queue_name);
+
+  execute format(
+    $sql$
+      select
+        t.task_name,
+        t.params,
+        t.headers,
+        t.retry_strategy,
+        t.cancellation,
+        t.max_attempts,
+        t.attempts,
+        t.state
+      from absurd.%1$I as t
+      where t.task_id = $1
+      for update
+    $sql$,
+    't_' || p_queue_name
+  )
+  into task_name, params, headers, retry_strategy, cancellation, max_attempts, attempts, v_state
+  using p_task_id;
+
+  if v_state is null then
+    -- P0002 no_data_found
+    raise exception 'Task "%" not found in queue "%"', p_task_id, p_queue_name
+      using errcode = 'P0002';
+  end if;
+
+  if v_state <> 'failed' then
+    -- 55000 object_not_in_prerequisite_state
+    raise exception 'Task "%" is not currently failed: it is %', p_task_id, v_state
+      using
+        errcode = '55000',
+        hint = 'Only a failed task can be retried.';
+  end if;
+end;
+$$;
+
+-- Cancels a task. On a terminal task it does nothing.
+--   Raises   P0002 unknown task or queue.
+--   Locks    the task's unfinished runs in the order of their ids, then the task.
+create or replace function absurd.cancel_task (
+  p_queue_name text,
+  p_task_id uuid
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  perform absurd._require_queue(p_queue_name);
+  -- A run that is failed while we wait for its lock leaves a new run, which we do not hold yet. To
+  -- take it now, with the task in hand, would be the wrong order: give all back and start over.
+  loop
+    begin
+      exit when absurd._try_cancel_task(p_queue_name, p_task_id);
+      -- 40001 serialization_failure: caught below, it undoes the locks
+      raise exception 'start over'
+        using errcode = '40001';
+    exception
+      when serialization_failure then
+        if current_setting('transaction_isolation') <> 'read committed' then
+          raise;
+        end if;
+    end;
+  end loop;
+end;
+$$;
+
+-- One try at cancelling a task.
+--   Returns  false when the task got a run that is not locked: the caller must start over.
+--   Raises   P0002 unknown task.
+--   Locks    the task's unfinished runs, then the task.
+create or replace function absurd._try_cancel_task (
+  p_queue_name text,
+  p_task_id uuid
+)
+  returns boolean
+  language plpgsql
+  volatile
+as $$
+declare
+  v_run_ids uuid[];
+  v_state text;
+  v_new_run boolean;
+begin
+  execute format(
+    $sql$
+      select array(
+        select r.run_id
+        from absurd.%1$I as r
+        where r.task_id = $1
+          and r.state in ('pending', 'running', 'sleeping')
+        order by r.run_id
+        for update
+      )
+    $sql$,
+    'r_' || p_queue_name
+  )
+  into v_run_ids
+  using p_task_id;
+
+  execute format(
+    'select t.state from absurd.%1$I as t where t.task_id = $1 for update',
+    't_' || p_queue_name
+  )
+  into v_state
+  using p_task_id;
+
+  if v_state is null then
+    -- P0002 no_data_found
+    raise exception 'Task "%" not found in queue "%"', p_task_id, p_queue_name
+      using errcode = 'P0002';
+  elsif v_state in ('completed', 'failed', 'cancelled') then
+    return true;
+  end if;
+
+  execute format(
+    $sql$
+      select exists (
+        select 1
+        from absurd.%1$I as r
+        where r.task_id = $1
+          and r.state in ('pending', 'running', 'sleeping')
+          and r.run_id <> all ($2)
+      )
+    $sql$,
+    'r_' || p_queue_name
+  )
+  into v_new_run
+  using p_task_id, v_run_ids;
+
+  if not v_new_run then
+    perform absurd._cancel_tasks(p_queue_name, array[p_task_id], absurd.current_time());
+  end if;
+  return not v_new_run;
+end;
+$$;
+
+-- Cancels tasks that are locked, with their unfinished runs and their waits.
+create or replace function absurd._cancel_tasks (
+  p_queue_name text,
+  p_task_ids uuid[],
+  p_now timestamptz
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  execute format(
+    $sql$
+      update absurd.%1$I as r
+      set
+        state = 'cancelled',
+        claimed_by = null,
+        claim_expires_at = null
+      where r.task_id = any ($1)
+        and r.state in ('pending', 'running', 'sleeping')
+    $sql$,
+    'r_' || p_queue_name
+  )
+  using p_task_ids;
+
+  execute format(
+    $sql$
+      update absurd.%1$I as t
+      set
+        state = 'cancelled',
+        cancelled_at = coalesce(t.cancelled_at, $2),
+        cancel_due = null
+      where t.task_id = any ($1)
+    $sql$,
+    't_' || p_queue_name
+  )
+  using p_task_ids, p_now;
+
+  execute format(
+    'delete from absurd.%1$I as w where w.task_id = any ($1)',
+    'w_' || p_queue_name
+  )
+  using p_task_ids;
+end;
+$$;
+
+-- How a task ended.
+--   Returns  its state; the result only when completed, the last run's failure_reason only when
+--            failed. No row for an unknown task.
+--   Raises   P0002 for an unknown queue.
+create or replace function absurd.get_task_result (
+  p_queue_name text,
+  p_task_id uuid
+)
+  returns table (
+    task_id uuid,
+    state text,
+    result jsonb,
+    failure_reason jsonb
+  )
+  language plpgsql
+  volatile
+as $$
+begin
+  perform absurd._require_queue(p_queue_name);
+
+  return query execute format(
+    $sql$
+      select
+        t.task_id,
+        t.state,
+        case when t.state = 'completed' then t.completed_payload end,
+        case
+          when t.state = 'failed' then (
+            select r.failure_reason
+            from absurd.%2$I as r
+            where r.run_id = t.last_attempt_run
+          )
+        end
+      from absurd.%1$I as t
+      where t.task_id = $1
+    $sql$,
+    't_' || p_queue_name,
+    'r_' || p_queue_name
+  )
+  using p_task_id;
+end;
+$$;
+
+
+-- =================================================================================================
+-- 9. LEASE
+-- A claim is a lease: it ends at claim_expires_at unless the worker shows life, by a checkpoint or
+-- by extend_claim. What a worker may still do with a run is decided in _lock_run and
+-- _require_run_state (chapter 3), and nowhere else.
+-- =================================================================================================
+
+-- Sets the lease of a running run to now plus some seconds. A run that was claimed without a lease
+-- never expires and stays so.
+--   Raises   22023 extend_by must be > 0, before anything else; AB001 cancelled, AB002 failed,
+--            55000 not currently running, P0002 unknown run or queue.
+--   Locks    the run.
+create or replace function absurd.extend_claim (
+  p_queue_name text,
+  p_run_id uuid,
+  p_extend_by integer
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_run record;
+begin
+  if p_extend_by is null or p_extend_by <= 0 then
+    -- 22023 invalid_parameter_value
+    raise exception 'extend_by must be > 0'
+      using errcode = '22023';
+  end if;
+
+  v_run := absurd._lock_run(p_queue_name, p_run_id);
+  if v_run.task_state = 'cancelled' then
+    perform absurd._require_run_state(p_run_id, 'cancelled', '{}');
+  end if;
+  perform absurd._require_run_state(p_run_id, v_run.run_state, array['running']);
+
+  execute format(
+    $sql$
+      update absurd.%1$I as r
+      set claim_expires_at = absurd.current_time() + make_interval(secs => $2)
+      where r.run_id = $1
+        and r.claim_expires_at is not null
+    $sql$,
+    'r_' || p_queue_name
+  )
+  using p_run_id, p_extend_by;
+end;
+$$;
+
+
+-- =================================================================================================
+-- 10. CHECKPOINTS
+-- A finished step leaves its result here, so that a later attempt goes on after it. A checkpoint of
+-- a later attempt is never overwritten by an earlier one that does not know that it was replaced.
+-- Writing one is a sign of life: it can extend the lease. It is hot and has a function a queue.
+-- =================================================================================================
+
+-- Makes "save:<queue>": extends the lease, looks whether the run may still write, and writes.
+create or replace function absurd._make_save (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $make$
+begin
+  execute format(
+    $create$
+      create or replace function absurd.%1$I (
+        p_task_id uuid,
+        p_step_name text,
+        p_state jsonb,
+        p_run_id uuid,
+        p_extend_claim_by integer
+      )
+        returns void
+        language plpgsql
+        volatile
+        %2$s
+      as $body$
+      declare
+        v_now timestamptz := absurd.current_time();
+        v_task_id uuid;
+        v_attempt integer;
+        v_task_state text;
+      begin
+        if p_extend_claim_by > 0 then
+          update absurd.%4$I as r
+          set claim_expires_at = v_now + make_interval(secs => p_extend_claim_by)
+          where r.run_id = p_run_id
+            and r.state = 'running'
+            and r.claim_expires_at is not null
+          returning
+            r.task_id,
+            r.attempt,
+            (select t.state from absurd.%3$I as t where t.task_id = r.task_id)
+          into v_task_id, v_attempt, v_task_state;
+        end if;
+
+        if v_task_id is distinct from p_task_id or v_task_state = 'cancelled' then
+          v_attempt := absurd._require_writer(%6$L, p_task_id, p_run_id);
+        end if;
+
+        insert into absurd.%5$I as c (
+          task_id, checkpoint_name, state, status, owner_run_id, updated_at
+        )
+        values (p_task_id, p_step_name, p_state, 'committed', p_run_id, v_now)
+        on conflict (task_id, checkpoint_name) do update
+        set
+          state = excluded.state,
+          status = excluded.status,
+          owner_run_id = excluded.owner_run_id,
+          updated_at = excluded.updated_at
+        where c.owner_run_id is null
+          or c.owner_run_id = excluded.owner_run_id
+          or coalesce(
+            (select r.attempt from absurd.%4$I as r where r.run_id = c.owner_run_id),
+            0
+          ) <= v_attempt;
+      end;
+      $body$
+    $create$,
+    'save:' || p_queue_name,
+    absurd._plan_settings(),
+    't_' || p_queue_name,
+    'r_' || p_queue_name,
+    'c_' || p_queue_name,
+    p_queue_name
+  );
+end;
+$make$;
+
+-- Demands that a run may write checkpoints of a task.
+--   Returns  the run's attempt.
+--   Raises   AB001 when the task is cancelled, AB002 when the run has failed, 22023 when the run
+--            is another task's, P0002 unknown run or queue.
+--   Locks    the run.
+create or replace function absurd._require_writer (
+  p_queue_name text,
+  p_task_id uuid,
+  p_run_id uuid
+)
+  returns integer
+  language plpgsql
+  volatile
+as $$
+declare
+  v_run record := absurd._lock_run(p_queue_name, p_run_id);
+begin
+  if v_run.task_id is distinct from p_task_id then
+    -- 22023 invalid_parameter_value
+    raise exception 'Run "%" does not belong to task "%"', p_run_id, p_task_id
+      using errcode = '22023';
+  end if;
+
+  if v_run.task_state = 'cancelled' then
+    perform absurd._require_run_state(p_run_id, 'cancelled', '{}');
+  elsif v_run.run_state = 'failed' then
+    perform absurd._require_run_state(p_run_id, 'failed', '{}');
+  end if;
+
+  return v_run.attempt;
+end;
+$$;
+
+-- Saves the result of a step. A checkpoint that a later attempt owns stays as it is.
+--   p_state            any JSON; null is stored and counts as done
+--   p_owner_run        the run that worked on the step
+--   p_extend_claim_by  seconds from now for the lease of a running run that has one; also when the
+--                      write is skipped; null, 0 and less leave the lease alone
+--   Raises             22023 blank step, AB001 cancelled task, AB002 failed run, P0002 unknown run
+--                      or queue.
+--   Locks              the run.
+create or replace function absurd.set_task_checkpoint_state (
+  p_queue_name text,
+  p_task_id uuid,
+  p_step_name text,
+  p_state jsonb,
+  p_owner_run uuid,
+  p_extend_claim_by integer default null
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  perform absurd._require_text(p_step_name, 'Step name');
+  execute format(
+    'select %1$s($1, $2, $3, $4, $5)',
+    absurd._queue_function('save', p_queue_name)
+  )
+  using p_task_id, p_step_name, p_state, p_owner_run, p_extend_claim_by;
+end;
+$$;
+
+-- Saves many checkpoints at once, each with the semantics of set_task_checkpoint_state. Ours,
+-- beside the contract.
+--   p_checkpoints  an array of {task_id, step_name, state, owner_run, extend_claim_by}; of two for
+--                  the same step the last one counts
+--   Returns        a row a checkpoint, in the order of the array: error_code is null when it is
+--                  saved, else the SQLSTATE that the single call would have raised.
+--   Raises         22023 when p_checkpoints is not an array, P0002 for an unknown queue.
+--   Locks          the runs in the order of their ids.
+create or replace function absurd.set_task_checkpoint_states (
+  p_queue_name text,
+  p_checkpoints jsonb
+)
+  returns table (
+    task_id uuid,
+    step_name text,
+    error_code text,
+    error_message text
+  )
+  language plpgsql
+  volatile
+as $$
+begin
+  perform absurd._require_queue(p_queue_name);
+  perform absurd._require_array(p_checkpoints, 'Checkpoints');
+  perform absurd._lock_runs(
+    p_queue_name,
+    array(
+      select (item.value ->> 'owner_run')::uuid
+      from jsonb_array_elements(p_checkpoints) as item
+    ),
+    array['running']
+  );
+
+  return query execute format(
+    $sql$
+      with item as materialized (
+        select
+          element.ordinality,
+          (element.value ->> 'task_id')::uuid as task_id,
+          element.value ->> 'step_name' as step_name,
+          element.value -> 'state' as state,
+          (element.value ->> 'owner_run')::uuid as run_id,
+          (element.value ->> 'extend_claim_by')::integer as extend_by,
+          r.attempt,
+          case
+            when btrim(element.value ->> 'step_name', E' \t\r\n') <> '' is not true then '22023'
+            when r.run_id is null then 'P0002'
+            when r.task_id is distinct from (element.value ->> 'task_id')::uuid then '22023'
+            when t.state = 'cancelled' then 'AB001'
+            when r.state = 'failed' then 'AB002'
+          end as error_code
+        from jsonb_array_elements($1) with ordinality as element
+        left join absurd.%2$I as r on r.run_id = (element.value ->> 'owner_run')::uuid
+        left join absurd.%1$I as t on t.task_id = r.task_id
+      ),
+      extended_run as (
+        update absurd.%2$I as r
+        set claim_expires_at = $2 + make_interval(secs => extension.seconds)
+        from (
+          select item.run_id, max(item.extend_by) as seconds
+          from item
+          where item.error_code is null and item.extend_by > 0
+          group by item.run_id
+        ) as extension
+        where r.run_id = extension.run_id
+          and r.state = 'running'
+          and r.claim_expires_at is not null
+      ),
+      saved_checkpoint as (
+        insert into absurd.%3$I as c (
+          task_id, checkpoint_name, state, status, owner_run_id, updated_at
+        )
+        select distinct on (item.task_id, item.step_name)
+          item.task_id, item.step_name, item.state, 'committed', item.run_id, $2
+        from item
+        where item.error_code is null
+        order by item.task_id, item.step_name, item.ordinality desc
+        on conflict (task_id, checkpoint_name) do update
+        set
+          state = excluded.state,
+          status = excluded.status,
+          owner_run_id = excluded.owner_run_id,
+          updated_at = excluded.updated_at
+        where c.owner_run_id is null
+          or c.owner_run_id = excluded.owner_run_id
+          or coalesce(
+            (select r.attempt from absurd.%2$I as r where r.run_id = c.owner_run_id),
+            0
+          ) <= (select r.attempt from absurd.%2$I as r where r.run_id = excluded.owner_run_id)
+      )
+      select
+        item.task_id,
+        item.step_name,
+        item.error_code,
+        case item.error_code
+          when '22023' then 'Step name must be provided, and the run must be of the task'
+          when 'P0002' then format('Run "%%s" not found', item.run_id)
+          when 'AB001' then 'Task has been cancelled'
+          when 'AB002' then format('Run "%%s" has already failed', item.run_id)
+        end
+      from item
+      order by item.ordinality
+    $sql$,
+    't_' || p_queue_name,
+    'r_' || p_queue_name,
+    'c_' || p_queue_name
+  )
+  using p_checkpoints, absurd.current_time();
+end;
+$$;
+
+-- One checkpoint of a task.
+--   p_include_pending  also one that is not committed
+--   Returns            a row, or none.
+--   Raises             P0002 unknown queue.
+create or replace function absurd.get_task_checkpoint_state (
+  p_queue_name text,
+  p_task_id uuid,
+  p_step_name text,
+  p_include_pending boolean default false
+)
+  returns table (
+    checkpoint_name text,
+    state jsonb,
+    status text,
+    owner_run_id uuid,
+    updated_at timestamptz
+  )
+  language plpgsql
+  volatile
+as $$
+begin
+  perform absurd._require_queue(p_queue_name);
+
+  return query execute format(
+    $sql$
+      select
+        c.checkpoint_name,
+        c.state,
+        c.status,
+        c.owner_run_id,
+        c.updated_at
+      from absurd.%1$I as c
+      where c.task_id = $1
+        and c.checkpoint_name = $2
+        and (c.status = 'committed' or $3)
+    $sql$,
+    'c_' || p_queue_name
+  )
+  using p_task_id, p_step_name, coalesce(p_include_pending, false);
+end;
+$$;
+
+-- The committed checkpoints of a task that a run may see: not those that a later attempt owns.
+--   Returns  the checkpoints, oldest first.
+--   Raises   P0002 unknown queue or run, 22023 when the run does not belong to the task.
+create or replace function absurd.get_task_checkpoint_states (
+  p_queue_name text,
+  p_task_id uuid,
+  p_run_id uuid
+)
+  returns table (
+    checkpoint_name text,
+    state jsonb,
+    status text,
+    owner_run_id uuid,
+    updated_at timestamptz
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_run_task_id uuid;
+begin
+  perform absurd._require_queue(p_queue_name);
+
+  execute format('select r.task_id from absurd.%1$I as r where r.run_id = $1',
+    'r_' || p_queue_name)
+  into v_run_task_id
+  using p_run_id;
+
+  if v_run_task_id is null then
+    -- P0002 no_data_found
+    raise exception 'Run "%" not found in queue "%"', p_run_id, p_queue_name
+      using errcode = 'P0002';
+  elsif v_run_task_id is distinct from p_task_id then
+    -- 22023 invalid_parameter_value
+    raise exception 'Run "%" does not belong to task "%"', p_run_id, p_task_id
+      using errcode = '22023';
+  end if;
+
+  return query
+  select
+    seen.checkpoint_name,
+    seen.state,
+    'committed'::text,
+    seen.owner_run_id,
+    seen.updated_at
+  from absurd.get_run_checkpoints(p_queue_name, array[p_run_id]) as seen
+  order by seen.updated_at, seen.checkpoint_name;
+end;
+$$;
+
+-- What get_task_checkpoint_states returns, for many runs in one call. Ours, beside the contract.
+--   Returns  a row a checkpoint and run, oldest first within each run; unknown runs have none.
+--   Raises   P0002 unknown queue.
+create or replace function absurd.get_run_checkpoints (
+  p_queue_name text,
+  p_run_ids uuid[]
+)
+  returns table (
+    run_id uuid,
+    checkpoint_name text,
+    state jsonb,
+    owner_run_id uuid,
+    updated_at timestamptz
+  )
+  language plpgsql
+  volatile
+as $$
+begin
+  perform absurd._require_queue(p_queue_name);
+
+  return query execute format(
+    $sql$
+      select
+        r.run_id,
+        c.checkpoint_name,
+        c.state,
+        c.owner_run_id,
+        c.updated_at
+      from absurd.%1$I as r
+      join absurd.%2$I as c on c.task_id = r.task_id
+      left join absurd.%1$I as owner on owner.run_id = c.owner_run_id
+      where r.run_id = any ($1)
+        and c.status = 'committed'
+        and coalesce(owner.attempt, 0) <= r.attempt
+      order by r.run_id, c.updated_at, c.checkpoint_name
+    $sql$,
+    'r_' || p_queue_name,
+    'c_' || p_queue_name
+  )
+  using p_run_ids;
+end;
+$$;
+
+
+-- =================================================================================================
+-- 11. EVENTS
+-- An event is a row: awaited, its payload is SQL null and its time 'epoch'; emitted, it keeps its
+-- first payload for ever (an emitted null is JSON null). Whoever awaits locks that row shared
+-- before it looks, and whoever emits locks it exclusively, so that no order of the two loses a
+-- wake-up.
+-- =================================================================================================
+
+-- Waits for an event as a step of a task, or takes what was emitted already. In this order: a
+-- checkpoint of the step answers at once; an emitted event is stored as that checkpoint; a wake-up
+-- by this event's timeout is answered with nothing; else the run goes to sleep.
+--   p_timeout  seconds, null for ever
+--   Returns    should_suspend, and the payload: SQL null only for a suspension or a timeout.
+--   Raises     22023 blank event or step, negative timeout; P0002 unknown run or queue; AB001
+--              cancelled task; 55000 run not running.
+--   Locks      the event shared, then the run, then the task.
+create or replace function absurd.await_event (
+  p_queue_name text,
+  p_task_id uuid,
+  p_run_id uuid,
+  p_step_name text,
+  p_event_name text,
+  p_timeout integer default null
+)
+  returns table (
+    should_suspend boolean,
+    payload jsonb
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_run record;
+  v_checkpoint record;
+  v_payload jsonb;
+begin
+  perform absurd._require_text(p_event_name, 'Event name');
+  if p_timeout < 0 then
+    -- 22023 invalid_parameter_value
+    raise exception 'Timeout must not be negative, it is %', p_timeout
+      using errcode = '22023';
+  end if;
+  perform absurd._require_text(p_step_name, 'Step name');
+  perform absurd._require_queue(p_queue_name);
+
+  select c.state
+  into v_checkpoint
+  from absurd.get_task_checkpoint_state(p_queue_name, p_task_id, p_step_name, true) as c;
+  if found then
+    return query select false, coalesce(v_checkpoint.state, 'null');
+    return;
+  end if;
+
+  v_payload := absurd._lock_event(p_queue_name, p_event_name);
+  v_run := absurd._lock_run(p_queue_name, p_run_id);
+  if v_run.task_id is distinct from p_task_id then
+    -- 22023 invalid_parameter_value
+    raise exception 'Run "%" does not belong to task "%"', p_run_id, p_task_id
+      using errcode = '22023';
+  elsif v_run.task_state = 'cancelled' then
+    perform absurd._require_run_state(p_run_id, 'cancelled', '{}');
+  elsif v_run.run_state <> 'running' then
+    -- 55000 object_not_in_prerequisite_state
+    raise exception 'Run "%" is not currently running: it is %', p_run_id, v_run.run_state
+      using errcode = '55000';
+  end if;
+
+  if v_payload is not null then
+    perform absurd.set_task_checkpoint_state(
+      p_queue_name,
+      p_task_id,
+      p_step_name,
+      v_payload,
+      p_run_id
+    );
+    return query select false, v_payload;
+  elsif v_run.wake_event = p_event_name and v_run.event_payload is null then
+    perform absurd._forget_wake_up(p_queue_name, p_run_id);
+    return query select false, null::jsonb;
+  else
+    perform absurd._suspend_run(
+      p_queue_name,
+      p_task_id,
+      p_run_id,
+      p_step_name,
+      p_event_name,
+      absurd.current_time() + make_interval(secs => p_timeout)
+    );
+    return query select true, null::jsonb;
+  end if;
+end;
+$$;
+
+-- Locks an event for one who awaits it, making its row first where it was never heard of.
+--   Returns  the payload; null when it was not emitted yet.
+--   Locks    the event, shared: those who wait for one event do not wait for each other.
+create or replace function absurd._lock_event (
+  p_queue_name text,
+  p_event_name text
+)
+  returns jsonb
+  language plpgsql
+  volatile
+as $$
+declare
+  v_event record;
+begin
+  -- Twice at the most, unless cleanup takes the row between the two statements.
+  loop
+    execute format(
+      'select e.event_name, e.payload from absurd.%1$I as e where e.event_name = $1 for share',
+      'e_' || p_queue_name
+    )
+    into v_event
+    using p_event_name;
+    exit when v_event.event_name is not null;
+
+    execute format(
+      $sql$
+        insert into absurd.%1$I (event_name, payload, emitted_at)
+        values ($1, null, 'epoch')
+        on conflict (event_name) do nothing
+      $sql$,
+      'e_' || p_queue_name
+    )
+    using p_event_name;
+  end loop;
+  return v_event.payload;
+end;
+$$;
+
+-- Clears the wake-up of a run that has been told of its timeout.
+create or replace function absurd._forget_wake_up (
+  p_queue_name text,
+  p_run_id uuid
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  execute format(
+    'update absurd.%1$I as r set wake_event = null where r.run_id = $1',
+    'r_' || p_queue_name
+  )
+  using p_run_id;
+end;
+$$;
+
+-- Puts a run to sleep until an event, or its timeout.
+--   Locks    the task.
+create or replace function absurd._suspend_run (
+  p_queue_name text,
+  p_task_id uuid,
+  p_run_id uuid,
+  p_step_name text,
+  p_event_name text,
+  p_timeout_at timestamptz
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  execute format(
+    $sql$
+      insert into absurd.%1$I as w (
+        task_id, run_id, step_name, event_name, timeout_at, created_at
+      )
+      values ($1, $2, $3, $4, $5, absurd.current_time())
+      on conflict (run_id, step_name) do update
+      set
+        task_id = excluded.task_id,
+        event_name = excluded.event_name,
+        timeout_at = excluded.timeout_at,
+        created_at = excluded.created_at
+    $sql$,
+    'w_' || p_queue_name
+  )
+  using p_task_id, p_run_id, p_step_name, p_event_name, p_timeout_at;
+
+  execute format(
+    $sql$
+      update absurd.%1$I as r
+      set
+        state = 'sleeping',
+        claimed_by = null,
+        claim_expires_at = null,
+        available_at = coalesce($2, 'infinity'),
+        wake_event = $3,
+        event_payload = null
+      where r.run_id = $1
+    $sql$,
+    'r_' || p_queue_name
+  )
+  using p_run_id, p_timeout_at, p_event_name;
+  perform absurd._set_task_state(p_queue_name, p_task_id, 'sleeping');
+end;
+$$;
+
+-- Emits an event. The first emission wins for ever; a later one changes nothing and wakes nobody.
+-- Every run that sleeps in a wait for it, and whose timeout has not passed, becomes pending with
+-- the payload as the checkpoint of its waiting step.
+--   p_payload  any JSON; null becomes JSON null
+--   Raises     22023 blank event, P0002 unknown queue.
+--   Locks      the event, then the runs it wakes in the order of their ids, then their tasks.
+create or replace function absurd.emit_event (
+  p_queue_name text,
+  p_event_name text,
+  p_payload jsonb default null
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_now timestamptz := absurd.current_time();
+  v_payload jsonb := coalesce(p_payload, 'null');
+  v_emitted bigint;
+begin
+  perform absurd._require_text(p_event_name, 'Event name');
+  perform absurd._require_queue(p_queue_name);
+
+  execute format(
+    $sql$
+      insert into absurd.%1$I as e (event_name, payload, emitted_at)
+      values ($1, $2, $3)
+      on conflict (event_name) do update
+      set
+        payload = excluded.payload,
+        emitted_at = excluded.emitted_at
+      where e.payload is null
+    $sql$,
+    'e_' || p_queue_name
+  )
+  using p_event_name, v_payload, v_now;
+  get diagnostics v_emitted = row_count;
+
+  if v_emitted > 0 then
+    perform absurd._wake_waiters(p_queue_name, p_event_name, v_payload, v_now);
+  end if;
+end;
+$$;
+
+-- Wakes the runs that wait for an event, and forgets its waits.
+--   Locks    the runs in the order of their ids, then their tasks.
+create or replace function absurd._wake_waiters (
+  p_queue_name text,
+  p_event_name text,
+  p_payload jsonb,
+  p_now timestamptz
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_run_ids uuid[];
+begin
+  execute format(
+    $sql$
+      select array(
+        select w.run_id
+        from absurd.%1$I as w
+        where w.event_name = $1
+          and (w.timeout_at is null or w.timeout_at > $2)
+      )
+    $sql$,
+    'w_' || p_queue_name
+  )
+  into v_run_ids
+  using p_event_name, p_now;
+
+  if cardinality(v_run_ids) > 0 then
+    v_run_ids := absurd._lock_runs(p_queue_name, v_run_ids, array['sleeping']);
+    perform absurd._wake_locked_runs(p_queue_name, p_event_name, v_run_ids, p_payload, p_now);
+  end if;
+
+  execute format(
+    $sql$
+      delete from absurd.%1$I as w
+      where w.event_name = $1
+        and (w.run_id = any ($2) or w.timeout_at <= $3)
+    $sql$,
+    'w_' || p_queue_name
+  )
+  using p_event_name, v_run_ids, p_now;
+end;
+$$;
+
+-- Makes sleeping runs that are locked pending, with the payload as their step's checkpoint.
+--   Locks    their tasks.
+create or replace function absurd._wake_locked_runs (
+  p_queue_name text,
+  p_event_name text,
+  p_run_ids uuid[],
+  p_payload jsonb,
+  p_now timestamptz
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  execute format(
+    $sql$
+      insert into absurd.%2$I as c (
+        task_id, checkpoint_name, state, status, owner_run_id, updated_at
+      )
+      select distinct on (w.task_id, w.step_name)
+        w.task_id, w.step_name, $2, 'committed', w.run_id, $4
+      from absurd.%1$I as w
+      where w.event_name = $1
+        and w.run_id = any ($3)
+        and (w.timeout_at is null or w.timeout_at > $4)
+      order by w.task_id, w.step_name, w.run_id desc
+      on conflict (task_id, checkpoint_name) do update
+      set
+        state = excluded.state,
+        status = excluded.status,
+        owner_run_id = excluded.owner_run_id,
+        updated_at = excluded.updated_at
+    $sql$,
+    'w_' || p_queue_name,
+    'c_' || p_queue_name
+  )
+  using p_event_name, p_payload, p_run_ids, p_now;
+
+  execute format(
+    $sql$
+      with woken_run as (
+        update absurd.%2$I as r
+        set
+          state = 'pending',
+          available_at = $3,
+          event_payload = $2,
+          wake_event = null,
+          claimed_by = null,
+          claim_expires_at = null
+        where r.run_id = any ($1)
+        returning r.task_id
+      ),
+      locked_task as materialized (
+        select t.task_id
+        from absurd.%1$I as t
+        where t.task_id in (select woken_run.task_id from woken_run)
+          and t.state in ('pending', 'running', 'sleeping')
+        order by t.task_id
+        for update
+      )
+      update absurd.%1$I as t
+      set state = 'pending'
+      from locked_task
+      where t.task_id = locked_task.task_id
+    $sql$,
+    't_' || p_queue_name,
+    'r_' || p_queue_name
+  )
+  using p_run_ids, p_payload, p_now;
+end;
+$$;
+
+
+-- =================================================================================================
+-- 16. VERSION
+-- Two numbers: the contract's version, which clients ask for, and our own revision, by which this
+-- schema is told from others of the same version. Last of all, the queues that are there already
+-- get what they lack, so that an upgrade ends in the same schema as a fresh install.
+-- =================================================================================================
+
+-- The version of the contract that this schema honours.
+create or replace function absurd.get_schema_version ()
+  returns text
+  language sql
+  volatile
+as $$
+  select '0.5.0'::text
+$$;
+
+-- Our own revision of the schema: 1, 2, 3… Ours, beside the contract.
+create or replace function absurd.get_schema_revision ()
+  returns integer
+  language sql
+  volatile
+as $$
+  select 1
+$$;
+
+do $install$
+declare
+  v_name text;
+begin
+  for v_name in
+    select q.queue_name
+    from absurd.queues as q
+    -- Old schemas took any name; one that is illegal today keeps its tables and can be dropped.
+    where octet_length(convert_to(q.queue_name, 'UTF8')) between 1 and 57
+    order by q.queue_name
+  loop
+    perform absurd.ensure_queue_tables(v_name);
+  end loop;
+
+  -- Functions of queues that were dropped by a schema which did not know of them.
+  for v_name in
+    select p.oid::regprocedure::text
+    from pg_catalog.pg_proc as p
+    where p.pronamespace = to_regnamespace('absurd')
+      and p.proname ~ '^(spawn|claim|done|save):'
+      and not exists (
+        select 1
+        from absurd.queues as q
+        where q.queue_name = regexp_replace(p.proname, '^[a-z]+:', '')
+      )
+  loop
+    execute format('drop function %1$s', v_name);
+  end loop;
+end;
+$install$;
