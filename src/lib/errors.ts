@@ -1,0 +1,136 @@
+/** Exit codes of the program; scripts rely on them. */
+export const exit = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  notFound: 3,
+  refused: 4,
+  unreachable: 5,
+  taskFailed: 6,
+  waitTimedOut: 7,
+  interrupted: 130,
+} as const;
+
+export interface CliErrorOptions {
+  exitCode?: number;
+  /** Stable, for scripts: `queue_not_found`. */
+  code?: string;
+  /** What to type next. */
+  hint?: string;
+  cause?: unknown;
+}
+
+/**
+ * An error that a user is meant to read: `message` says what was asked and what is there, `hint` what to type next.
+ * Commands and lib throw it; only the base command turns it into an exit code.
+ */
+export class CliError extends Error {
+  readonly exitCode: number;
+  readonly code: string;
+  readonly hint: string | undefined;
+
+  constructor(message: string, options: CliErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'CliError';
+    this.exitCode = options.exitCode ?? exit.failed;
+    this.code = options.code ?? 'failed';
+    this.hint = options.hint;
+  }
+}
+
+export const usageError = (message: string, hint?: string): CliError =>
+  new CliError(message, { exitCode: exit.usage, code: 'usage', hint });
+
+export const notFound = (message: string, hint?: string, code = 'not_found'): CliError =>
+  new CliError(message, { exitCode: exit.notFound, code, hint });
+
+export const refused = (message: string, hint?: string, code = 'refused'): CliError =>
+  new CliError(message, { exitCode: exit.refused, code, hint });
+
+export const interrupted = (): CliError =>
+  new CliError('Interrupted', { exitCode: exit.interrupted, code: 'interrupted' });
+
+/** The fields of an error that PostgreSQL sent. */
+export interface ServerError extends Error {
+  code: string;
+  severity: string;
+  detail?: string;
+  hint?: string;
+}
+
+export function isServerError(error: unknown): error is ServerError {
+  return error instanceof Error && 'severity' in error && 'code' in error && typeof error.code === 'string';
+}
+
+/** The SQLSTATE or the system's error code (`ECONNREFUSED`), where there is one. */
+export function errorCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+interface Rule {
+  test: RegExp;
+  exitCode: number;
+  code: string;
+  hint?: string;
+}
+
+/** The first rule whose pattern the SQLSTATE matches. */
+const rules: Rule[] = [
+  { test: /^P0002$/, exitCode: exit.notFound, code: 'not_found' },
+  { test: /^AB001$/, exitCode: exit.refused, code: 'task_cancelled' },
+  { test: /^AB002$/, exitCode: exit.refused, code: 'run_failed' },
+  { test: /^55000$/, exitCode: exit.refused, code: 'wrong_state' },
+  { test: /^(22|23502|23514)/, exitCode: exit.usage, code: 'bad_value' },
+  { test: /^3D000$/, exitCode: exit.unreachable, code: 'database_missing' },
+  {
+    test: /^28/,
+    exitCode: exit.unreachable,
+    code: 'authentication_failed',
+    hint: 'check the user and password (-U, PGPASSWORD, ~/.pgpass) and the pg_hba.conf of the server',
+  },
+  { test: /^53300$/, exitCode: exit.unreachable, code: 'too_many_connections', hint: 'try again in a moment' },
+  { test: /^(08|57P0[1235])/, exitCode: exit.unreachable, code: 'unreachable' },
+  { test: /^3F000$/, exitCode: exit.unreachable, code: 'schema_missing', hint: 'absurdctl init' },
+  {
+    test: /^42501$/,
+    exitCode: exit.failed,
+    code: 'not_permitted',
+    hint: 'connect as a role that may (-U), or have this one granted the right',
+  },
+  {
+    test: /^55P03$/,
+    exitCode: exit.failed,
+    code: 'lock_timeout',
+    hint: 'another session holds a lock (pg_stat_activity, pg_locks); try again',
+  },
+  { test: /^57014$/, exitCode: exit.failed, code: 'statement_timeout' },
+  { test: /^40/, exitCode: exit.failed, code: 'retry', hint: 'try again' },
+];
+
+const networkCodes =
+  /^(ECONN|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EPIPE|ENOENT|EACCES|ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/;
+
+/** Turns whatever was thrown into what the user reads. Errors of the server keep their message; their hint comes first. */
+export function toCliError(error: unknown): CliError {
+  if (error instanceof CliError) return error;
+  if (isServerError(error)) {
+    const rule = rules.find(({ test }) => test.test(error.code));
+    const detail = error.detail ? ` (${error.detail})` : '';
+    return new CliError(error.message + detail, {
+      exitCode: rule?.exitCode ?? exit.failed,
+      code: rule?.code ?? `sqlstate_${error.code}`,
+      hint: error.hint ?? rule?.hint,
+      cause: error,
+    });
+  }
+  const code = errorCode(error);
+  const message = error instanceof Error ? error.message : String(error);
+  if ((code && networkCodes.test(code)) || /^Connection terminated/.test(message)) {
+    return new CliError(`The connection to the server was lost: ${message || code}`, {
+      exitCode: exit.unreachable,
+      code: 'unreachable',
+      cause: error,
+    });
+  }
+  return new CliError(message || code || 'unknown error', { cause: error });
+}

@@ -1,0 +1,79 @@
+/** From what was thrown to what the user reads, with a look around for what was probably meant. */
+import type { Command } from '@oclif/core/command';
+import { inspectSchema, listQueueNames } from '../sql/schema.js';
+import type { Database } from './connection/database.js';
+import { CliError, errorCode, exit, notFound, toCliError, usageError } from './errors.js';
+import { nearest } from './nearest.js';
+
+/** A wrong command line as a CliError: oclif's message without its footer, the nearest flag, where to read more. */
+export function parseError(error: unknown, command: typeof Command, argv: string[]): CliError {
+  if (!(error instanceof Error) || error instanceof CliError) return toCliError(error);
+  const id = command.id ?? '';
+  const message = error.message.replace(/\nSee more help with --help$/, '').trim();
+  const unknown = /^Nonexistent flags?: (--?[^\s,]+)/.exec(message)?.[1];
+  if (unknown !== undefined) {
+    const flags = Object.keys({ ...command.baseFlags, ...command.flags });
+    const meant = nearest(unknown.replace(/^-+/, '').split('=')[0] ?? '', flags);
+    const hint = meant === undefined ? `absurdctl ${id} --help lists the flags` : `did you mean --${meant}?`;
+    return usageError(`There is no flag ${unknown} here`, hint);
+  }
+  const dashed = argv.find((word) => /^-[^-]/.test(word));
+  const more =
+    dashed !== undefined && message.startsWith('Unexpected arg')
+      ? `; put -- before a name that starts with a dash`
+      : '';
+  return usageError(message, `absurdctl ${id} --help${more}`);
+}
+
+/** Words of a message about a queue that is not there. */
+export function unknownQueue(queue: string, known: readonly string[]): CliError {
+  const meant = nearest(queue, known);
+  const list =
+    known.length <= 10 ? known.map((name) => `"${name}"`).join(', ') : `${known.length} queues (list-queues)`;
+  const there = known.length === 0 ? 'there are no queues yet' : `there is ${list}`;
+  const hint =
+    meant === undefined ? `absurdctl create-queue, or one that is there: ${there}` : `did you mean "${meant}"?`;
+  return notFound(`There is no queue "${queue}"`, hint, 'queue_not_found');
+}
+
+/**
+ * Turns an error into what the user reads. Where something was not found, one more question finds out what is missing: the
+ * schema, the queue that was named, or a function that only a newer schema has.
+ */
+export async function explainError(
+  error: unknown,
+  database: Database | undefined,
+  queue: string | undefined,
+): Promise<CliError> {
+  const plain = toCliError(error);
+  const state = errorCode(error);
+  if (error instanceof CliError || database === undefined) return plain;
+  if (state === undefined || !['P0002', '42P01', '42883', '3F000', '42501', '22023'].includes(state)) return plain;
+  try {
+    const schema = await database.read(inspectSchema);
+    if (!schema.installed) {
+      return new CliError(`The database "${schema.database}" has no Absurd schema`, {
+        exitCode: exit.unreachable,
+        code: 'schema_missing',
+        hint: 'absurdctl init installs it; --database names another database',
+        cause: error,
+      });
+    }
+    if (state === '42883') {
+      return new CliError(
+        `The schema of "${schema.database}" (${schema.version ?? 'unknown version'}) is too old for this: ${plain.message}`,
+        {
+          exitCode: exit.unreachable,
+          code: 'schema_too_old',
+          hint: 'absurdctl init brings what is missing; data and running workers are kept',
+          cause: error,
+        },
+      );
+    }
+    if (queue === undefined || state === '42501') return plain;
+    const known = await database.read(listQueueNames);
+    return known.includes(queue) ? plain : unknownQueue(queue, known);
+  } catch {
+    return plain;
+  }
+}

@@ -1,0 +1,60 @@
+import { type Readable } from 'node:stream';
+
+/**
+ * The world as a command sees it. Tests hand in their own; the program gets `processIo()`. Everything that a command says
+ * goes through `out` (data) and `err` (notes, progress, prompts, errors).
+ */
+export interface Io {
+  out(text: string): void;
+  err(text: string): void;
+  stdin: Readable;
+  env: Record<string, string | undefined>;
+  cwd: string;
+  /** Whether standard output, error and input are terminals. */
+  outTty: boolean;
+  errTty: boolean;
+  inTty: boolean;
+  /** Columns of the terminal. */
+  width: number;
+  /** Whether standard output takes colours: a terminal, and NO_COLOR is not set. */
+  colour: boolean;
+  now(): Date;
+  /** Calls `stop` at the first Ctrl-C; returns a function that ends the watch. */
+  onInterrupt(stop: () => void): () => void;
+}
+
+function takesColour(tty: boolean, env: Record<string, string | undefined>): boolean {
+  if (env.NO_COLOR) return false;
+  if (env.FORCE_COLOR !== undefined) return env.FORCE_COLOR !== '0';
+  return tty && env.TERM !== 'dumb';
+}
+
+export function processIo(): Io {
+  const { stdout, stderr, env } = process;
+  return {
+    out: (text) => void stdout.write(text),
+    err: (text) => void stderr.write(text),
+    // Looked at late: touching process.stdin opens it.
+    get stdin() {
+      return process.stdin;
+    },
+    env,
+    cwd: process.cwd(),
+    outTty: stdout.isTTY === true,
+    errTty: stderr.isTTY === true,
+    get inTty() {
+      return process.stdin.isTTY === true;
+    },
+    width: stdout.columns || Number(env.COLUMNS) || 80,
+    colour: takesColour(stdout.isTTY === true, env),
+    now: () => new Date(),
+    onInterrupt(stop) {
+      process.on('SIGINT', stop);
+      process.on('SIGTERM', stop);
+      return () => {
+        process.off('SIGINT', stop);
+        process.off('SIGTERM', stop);
+      };
+    },
+  };
+}

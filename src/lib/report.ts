@@ -1,0 +1,15 @@
+import type { CliError } from './errors.js';
+import { toJson } from './format/json.js';
+import { harmless } from './format/text.js';
+import type { Io } from './io.js';
+
+/** Says an error on standard error: for people, or as one JSON object of code, message and hint. */
+export function reportError(io: Io, { code, message, hint }: CliError, asJson: boolean): void {
+  if (asJson) {
+    io.err(`${toJson({ code, message, hint: hint ?? null })}\n`);
+    return;
+  }
+  if (code === 'interrupted') return;
+  io.err(`Error: ${harmless(message, { lines: true })}\n`);
+  if (hint) io.err(`Hint: ${harmless(hint, { lines: true })}\n`);
+}

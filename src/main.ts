@@ -1,0 +1,98 @@
+/**
+ * The program: finds the command that was typed and runs it. Commands are named here, in the order in which help shows
+ * them, and loaded only when they run or when help asks for their summaries.
+ */
+import type { Command } from '@oclif/core/command';
+import type { BaseCommand } from './lib/base-command.js';
+import type { Topic } from './lib/help.js';
+import type { Io } from './lib/io.js';
+import { nearest } from './lib/nearest.js';
+
+interface Loaded {
+  /** What the command says of itself, for help. */
+  about: typeof Command;
+  start(argv: string[], io: Io): BaseCommand<unknown>;
+}
+type Load = () => Promise<{ default: unknown }>;
+
+const topics: Record<string, Record<string, Load>> = {
+  QUEUES: {
+    'list-queues': () => import('./commands/list-queues.js'),
+  },
+};
+
+const commands = new Map(Object.values(topics).flatMap((group) => Object.entries(group)));
+
+async function load(name: string, from: Load): Promise<Loaded> {
+  const about = (await from()).default as typeof Command;
+  about.id = name;
+  const Concrete = about as unknown as new (argv: string[], io: Io) => BaseCommand<unknown>;
+  return { about, start: (argv, io) => new Concrete(argv, io) };
+}
+
+async function allTopics(): Promise<Topic[]> {
+  const group = async ([title, entries]: [string, Record<string, Load>]): Promise<Topic> => {
+    const loaded = Object.entries(entries).map(async ([name, from]) => (await load(name, from)).about);
+    return { title, commands: await Promise.all(loaded) };
+  };
+  return Promise.all(Object.entries(topics).map(group));
+}
+
+/** Flags of the connection may come before the command, as with psql: they move behind its name. */
+function reorder(argv: string[]): string[] {
+  const leading: string[] = [];
+  let rest = argv;
+  for (let word = rest[0]; word?.startsWith('-'); word = rest[0]) {
+    if (/^(--(database|host|port|user|output)|-[dhpUo])$/.test(word) && rest.length > 2) {
+      leading.push(...rest.slice(0, 2));
+      rest = rest.slice(2);
+    } else if (
+      /^(--(database|host|port|user|output)=.*|-[dhpUo].+|--verbose|-v|--json)$/.test(word) &&
+      rest.length > 1
+    ) {
+      leading.push(word);
+      rest = rest.slice(1);
+    } else break;
+  }
+  return leading.length > 0 && rest[0] !== undefined ? [rest[0], ...leading, ...rest.slice(1)] : argv;
+}
+
+const asksForHelp = (args: string[]): boolean => {
+  const end = args.indexOf('--');
+  return (end < 0 ? args : args.slice(0, end)).includes('--help');
+};
+
+/** Runs one command line (without `node` and the script) and returns the exit code. Nothing is thrown. */
+export async function main(argv: string[], io: Io, version = 'unknown'): Promise<number> {
+  const [name, ...args] = reorder(argv);
+  const { commandHelp, programHelp } = await import('./lib/help.js');
+  if (name === '--version' || name === 'version') {
+    io.out(`absurdctl ${version}\n`);
+    return 0;
+  }
+  const topic = name === 'help' ? args[0] : name;
+  if (topic === undefined || ['-h', '--help', 'help'].includes(topic)) {
+    io.out(programHelp(io, await allTopics()));
+    return 0;
+  }
+  const from = commands.get(topic);
+  if (from === undefined) {
+    const meant = nearest(topic, [...commands.keys()]);
+    const { CliError, exit } = await import('./lib/errors.js');
+    const hint = meant === undefined ? 'absurdctl --help lists the commands' : `did you mean ${meant}?`;
+    const { reportError } = await import('./lib/report.js');
+    const error = new CliError(`There is no command "${topic}"`, {
+      exitCode: exit.usage,
+      code: 'unknown_command',
+      hint,
+    });
+    reportError(io, error, args.includes('--json'));
+    return exit.usage;
+  }
+  const command = await load(topic, from);
+  if (name === 'help' || asksForHelp(args)) {
+    io.out(commandHelp(io, topic, command.about));
+    return 0;
+  }
+  return command.start(args, io).run();
+}
