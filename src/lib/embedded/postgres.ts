@@ -35,6 +35,8 @@ export interface PostgresOptions {
   settings?: Record<string, string>;
   /** False skips flushing to disk: for databases that nobody misses after a power cut. Default true. */
   durable?: boolean;
+  /** Taken when it is free; otherwise any other. */
+  preferredPort?: number;
 }
 
 export interface RunningPostgres {
@@ -124,11 +126,11 @@ export async function initialize(options: PostgresOptions): Promise<void> {
   }
 }
 
-function freePort(): Promise<number> {
+function freePort(preferred = 0): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, host, () => {
+    probe.once('error', (error) => (preferred === 0 ? reject(error) : resolve(freePort())));
+    probe.listen(preferred, host, () => {
       const address = probe.address();
       const port = typeof address === 'object' && address ? address.port : 0;
       probe.close(() => resolve(port));
@@ -179,7 +181,7 @@ function running(child: ChildProcess, pid: number, port: number, options: Postgr
  */
 export async function startPostgres(options: PostgresOptions): Promise<RunningPostgres> {
   for (let attempt = 1; ; attempt += 1) {
-    const port = await freePort();
+    const port = await freePort(attempt === 1 ? options.preferredPort : 0);
     const log = openLog(options);
     const args = ['-D', options.dataFolder, ...settingsOf(options, port)];
     const child = spawnServerProcess(options.binaries.postgres, args, options, log.fd);
@@ -200,9 +202,12 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
     }
     if (child.exitCode === null && child.signalCode === null && child.pid) return server;
     const words = logTail(options.logFile, log.size);
-    // Another process may take the port between our look and the server's start.
-    if (attempt < 5 && words.includes('Address already in use')) continue;
-    throw new EmbeddedServerError('start-failed', `PostgreSQL did not start:\n${words}`);
+    // Another process may take the port between our look and the server's start, and the parts of a server that was
+    // killed take a moment to notice.
+    if (attempt < 20 && words.includes('is still in use')) await delay(250);
+    else if (attempt >= 5 || !words.includes('Address already in use')) {
+      throw new EmbeddedServerError('start-failed', `PostgreSQL did not start:\n${words}`);
+    }
   }
 }
 

@@ -1,0 +1,54 @@
+import type { ClientBase } from 'pg';
+
+/** How the starting command asks the supervising process to end: a message on its own server, so a stale process id harms nobody. */
+export const controlChannel = 'absurdctl_dev';
+
+/** Creates the database that commands use on a server of their own. `name` is a plain identifier of ours. */
+export async function ensureDatabase(db: ClientBase, name: string): Promise<void> {
+  const { rows } = await db.query('select 1 from pg_database d where d.datname = $1', [name]);
+  if (rows.length === 0) await db.query(`create database "${name.replaceAll('"', '""')}"`);
+}
+
+/** Has any schema of Absurd been installed here? */
+export async function hasSchema(db: ClientBase): Promise<boolean> {
+  const { rows } = await db.query<{ found: boolean }>(`select to_regclass('absurd.queues') is not null as found`);
+  return rows[0]?.found ?? false;
+}
+
+/** Runs the whole schema script, which installs or upgrades, in one transaction. */
+export async function runSchemaScript(db: ClientBase, script: string): Promise<void> {
+  await db.query(script);
+}
+
+/** Idempotent. */
+export async function ensureQueue(db: ClientBase, queueName: string): Promise<void> {
+  await db.query('select absurd.create_queue($1)', [queueName]);
+}
+
+export interface ClientActivity {
+  /** Connections of clients now, without the asking one. */
+  clients: number;
+  /** Connections ever made; grows also by those that came and went between two looks. */
+  sessions: string;
+}
+
+export async function readClientActivity(db: ClientBase): Promise<ClientActivity> {
+  const { rows } = await db.query<ClientActivity>(`
+    select
+      (
+        select count(*)::integer
+        from pg_stat_activity a
+        where a.backend_type = 'client backend' and a.pid <> pg_backend_pid()
+      ) as clients,
+      (select coalesce(sum(d.sessions), 0)::text from pg_stat_database d) as sessions
+  `);
+  return rows[0] ?? { clients: 0, sessions: '0' };
+}
+
+export async function listenForStop(db: ClientBase): Promise<void> {
+  await db.query(`listen ${controlChannel}`);
+}
+
+export async function askToStop(db: ClientBase): Promise<void> {
+  await db.query('select pg_notify($1, $2)', [controlChannel, 'stop']);
+}
