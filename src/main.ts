@@ -16,8 +16,14 @@ interface Loaded {
 type Load = () => Promise<{ default: unknown }>;
 
 const topics: Record<string, Record<string, Load>> = {
+  SCHEMA: {
+    init: () => import('./commands/init.js'),
+    'schema-version': () => import('./commands/schema-version.js'),
+  },
   QUEUES: {
+    'create-queue': () => import('./commands/create-queue.js'),
     'list-queues': () => import('./commands/list-queues.js'),
+    'drop-queue': () => import('./commands/drop-queue.js'),
   },
 };
 

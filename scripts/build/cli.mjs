@@ -33,6 +33,9 @@ export async function buildCli() {
       outfile: 'dist/cli/absurdctl.cjs',
       plugins: [promptsApart],
       write: false,
+      // CommonJS has no import.meta: its one use is to find files of the package.
+      define: { 'import.meta.url': 'bundleUrl' },
+      banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
     }),
     build({
       ...common,

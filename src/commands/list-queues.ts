@@ -1,25 +1,59 @@
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import type { Rendering } from '../lib/output.js';
-import { listQueueNames, type QueueName } from '../sql/queues.js';
+import type { Column, Rendering } from '../lib/output.js';
+import { countTasks, listQueueNames, listRegisteredQueues } from '../sql/queues.js';
+import { finishedStates, unfinishedStates, type QueueName, type QueueOverview, type TaskState } from '../sql/queues.js';
 
-export default class ListQueues extends BaseCommand<QueueName[]> {
+/** Every table and index of a queue takes a lock while it is counted, so they are counted some at a time. */
+const queuesAtATime = 50;
+
+export default class ListQueues extends BaseCommand<(QueueName | QueueOverview)[]> {
   static override summary = 'List the queues';
-  static override examples = ['<%= config.bin %> list-queues'];
+  static override description =
+    'On a terminal and in JSON with the number of tasks by state and since when the oldest one that could run has been ' +
+    'waiting; in a pipe one bare name a line. Counts are exact up to 10,000 tasks; beyond, finished ones are estimates ' +
+    '("~", in JSON listed under `estimated`) and unfinished ones end at "10000+" (`at_least`).';
+  static override examples = ['<%= config.bin %> list-queues', '<%= config.bin %> list-queues --json'];
   static override flags = { ...dbFlags };
 
-  async execute(): Promise<QueueName[]> {
+  async execute(): Promise<(QueueName | QueueOverview)[]> {
     await this.parse(ListQueues);
-    return (await this.read(listQueueNames)).map((name) => ({ queue_name: name }));
+    const onlyNames = this.mode() === 'name' || (this.mode() === 'table' && !this.io.outTty);
+    if (onlyNames) return (await this.read(listQueueNames)).map((name) => ({ queue_name: name }));
+    const registered = await this.read(listRegisteredQueues);
+    const counted: QueueOverview[] = [];
+    for (let i = 0; i < registered.length; i += queuesAtATime) {
+      const some = registered.slice(i, i + queuesAtATime);
+      counted.push(...(await this.read((db) => countTasks(db, some))));
+    }
+    return counted;
   }
 
-  render(rows: QueueName[]): Rendering {
+  render(rows: (QueueName | QueueOverview)[]): Rendering {
     return {
       table: {
-        columns: [{ key: 'queue_name', label: 'QUEUE', type: 'id' }],
+        columns: [
+          { key: 'queue_name', label: 'QUEUE', type: 'id' },
+          { key: 'storage_mode', label: 'STORAGE', drop: 3 },
+          ...unfinishedStates.map((state) => count(state)),
+          { key: 'oldest_waiting_at', label: 'OLDEST WAITING', type: 'time', drop: 1 },
+          ...finishedStates.map((state) => count(state, 2)),
+        ],
         rows,
         pipe: 'names',
         empty: 'No queues yet: absurdctl create-queue default',
       },
     };
   }
+}
+
+function count(state: TaskState, drop = 0): Column {
+  return {
+    key: state,
+    type: 'number',
+    drop,
+    draw: (value, row) => {
+      const { estimated, at_least } = row as QueueOverview;
+      return `${estimated.includes(state) ? '~' : ''}${String(value)}${at_least.includes(state) ? '+' : ''}`;
+    },
+  };
 }

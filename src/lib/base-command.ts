@@ -153,7 +153,7 @@ export abstract class BaseCommand<T> extends Command {
 
   /** Says something on standard error while the command is at work; not with JSON. */
   protected note(text: string): void {
-    if (!this.wantsJson()) this.io.err(`${harmless(text, { lines: true })}\n`);
+    if (!this.wantsJson()) this.io.err(`${harmless(text)}\n`);
   }
 
   /** Waits; Ctrl-C ends the wait with exit code 130. */

@@ -49,12 +49,36 @@ export async function confirmMany(
   await confirm(io, question, yes);
 }
 
-/** One line of standard input, from a terminal or a pipe; undefined when it ends without one. */
-export async function readLine(io: Io): Promise<string | undefined> {
-  let text = '';
-  for await (const chunk of io.stdin) {
-    text += String(chunk);
-    if (text.includes('\n')) break;
+/**
+ * Asks for a typed `yes`, from a terminal or a pipe. False for any other answer; raises exit code 4 when input ends without
+ * one.
+ */
+export async function confirmTyped(io: Io, question: string): Promise<boolean> {
+  io.err(harmless(question));
+  const answer = await readLine(io);
+  if (!io.inTty) io.err('\n');
+  if (answer === undefined) {
+    throw refused('Not confirmed: there was no answer', 'type yes, or add --yes to go ahead', 'not_confirmed');
   }
-  return text === '' ? undefined : (text.split(/\r?\n/)[0] ?? '');
+  return answer.trim().toLowerCase() === 'yes';
+}
+
+/** One line of standard input, or undefined when it ends without one. Ctrl-C ends the wait with exit code 130. */
+export function readLine(io: Io): Promise<string | undefined> {
+  const { stdin } = io;
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const finish = (settle: () => void): void => {
+      unwatch();
+      stdin.off('data', onData).off('end', onEnd).off('error', onEnd).pause();
+      settle();
+    };
+    const onData = (chunk: Buffer | string): void => {
+      text += String(chunk);
+      if (text.includes('\n')) finish(() => resolve(text.split(/\r?\n/)[0]));
+    };
+    const onEnd = (): void => finish(() => resolve(text === '' ? undefined : text));
+    const unwatch = io.onInterrupt(() => finish(() => reject(interrupted())));
+    stdin.on('data', onData).once('end', onEnd).once('error', onEnd).resume();
+  });
 }

@@ -59,7 +59,7 @@ export async function explainError(
         cause: error,
       });
     }
-    if (state === '42883') {
+    if (state === '42883' && schema.revision === null) {
       return new CliError(
         `The schema of "${schema.database}" (${schema.version ?? 'unknown version'}) is too old for this: ${plain.message}`,
         {

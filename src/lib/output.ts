@@ -26,6 +26,8 @@ export interface Column {
   /** The heading; default: the key in capitals, underscores as spaces. */
   label?: string;
   type?: ColumnType;
+  /** How a value is written on a terminal, where its type is not enough: `~120`. It is made harmless afterwards. */
+  draw?: (value: unknown, row: object) => string;
   /** Columns with the highest number are dropped first where the terminal is narrow; 0 (the default) stays to the end. */
   drop?: number;
 }
@@ -58,7 +60,7 @@ export interface Section {
 }
 
 export interface Rendering extends Section {
-  /** Said on standard error, not with JSON modes. */
+  /** Said on standard error, one line each, not with JSON modes. */
   note?: string | string[];
   /** Further parts, after the first; one empty line between two. */
   sections?: Section[];
@@ -150,5 +152,5 @@ export async function show(io: Io, mode: Mode, rendering: Rendering, result: unk
   else if (io.outTty) io.out((await import('./format/terminal.js')).drawParts(parts(rendering), io));
   else io.out(parts(rendering).map(pipeText).join('\n'));
   const silent = mode === 'json' || mode === 'ndjson' ? notes({ ...rendering, note: undefined }) : notes(rendering);
-  for (const note of silent) io.err(`${harmless(note, { lines: true })}\n`);
+  for (const note of silent) io.err(`${harmless(note)}\n`);
 }

@@ -10,6 +10,7 @@ export function reportError(io: Io, { code, message, hint }: CliError, asJson: b
     return;
   }
   if (code === 'interrupted') return;
-  io.err(`Error: ${harmless(message, { lines: true })}\n`);
-  if (hint) io.err(`Hint: ${harmless(hint, { lines: true })}\n`);
+  // Only oclif's words about a wrong command line have lines of their own; elsewhere a line break is part of some name.
+  io.err(`Error: ${harmless(message, { lines: code === 'usage' })}\n`);
+  if (hint) io.err(`Hint: ${harmless(hint)}\n`);
 }

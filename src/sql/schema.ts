@@ -52,3 +52,8 @@ export async function listQueueNames(db: Queryable): Promise<string[]> {
   );
   return rows.map((row) => row.queue_name);
 }
+
+/** Runs the whole schema script. The caller's transaction makes it all or nothing. */
+export async function runSchemaScript(db: Queryable, script: string): Promise<void> {
+  await db.query(script);
+}

@@ -24,10 +24,12 @@ function statePaint(chalk: ChalkInstance, state: string): Paint {
 function plainCell(column: Column, row: object, now: Date): string {
   const cell = cellOf(row, column.key);
   if (cell === null || cell === undefined) return '-';
+  if (column.draw) return harmless(column.draw(cell, row));
   const text = cellText(cell);
   if (column.type === 'time') return ago(text, now);
   if (column.type === 'duration') return Number.isNaN(Number(text)) ? harmless(text) : duration(Number(text));
-  return harmless(text);
+  // A name that is blank, or begins or ends so, can only be seen in quotes.
+  return column.type === 'id' && text !== text.trim() ? `"${harmless(text)}"` : harmless(text);
 }
 
 const heading = (column: Column): string => column.label ?? column.key.replaceAll('_', ' ').toUpperCase();

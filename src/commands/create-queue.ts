@@ -1,0 +1,38 @@
+import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import type { Rendering } from '../lib/output.js';
+import { createQueue, type CreatedQueue } from '../sql/queues.js';
+
+export default class CreateQueue extends BaseCommand<CreatedQueue> {
+  static override summary = 'Create a queue';
+  static override description =
+    'A name may hold any characters, up to 57 bytes. A queue that is there already in the same storage mode is left as it is.';
+  static override examples = [
+    '<%= config.bin %> create-queue default',
+    '<%= config.bin %> create-queue events --storage-mode partitioned',
+  ];
+  static override args = { name: Args.string({ required: true, description: 'name of the queue' }) };
+  static override flags = {
+    ...dbFlags,
+    'storage-mode': Flags.string({
+      options: ['unpartitioned', 'partitioned'] as const,
+      helpValue: 'MODE',
+      description: 'unpartitioned (the default), or by week for cheap cleanup of very large queues',
+    }),
+  };
+
+  async execute(): Promise<CreatedQueue> {
+    const { args, flags } = await this.parse(CreateQueue);
+    const db = await this.db();
+    return db.transaction((transaction) => createQueue(transaction, args.name, flags['storage-mode']));
+  }
+
+  render({ queue_name, storage_mode, created }: CreatedQueue): Rendering {
+    const mode = storage_mode === 'partitioned' ? 'partitioned queue' : 'queue';
+    return {
+      note: created ? `Created ${mode} "${queue_name}"` : `Queue "${queue_name}" is there already`,
+      name: queue_name,
+    };
+  }
+}

@@ -1,0 +1,38 @@
+import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { confirmTyped } from '../lib/confirm.js';
+import { unknownQueue } from '../lib/explain.js';
+import type { Rendering } from '../lib/output.js';
+import { dropQueue, listQueueNames, type QueueName } from '../sql/queues.js';
+
+interface DroppedQueue extends QueueName {
+  /** False when the answer was no. */
+  dropped: boolean;
+}
+
+/** A queue in use is not waited for longer than this: its workers would stand still behind the waiting drop. */
+const lockTimeoutMs = 10_000;
+
+export default class DropQueue extends BaseCommand<DroppedQueue> {
+  static override summary = 'Drop a queue with all its tasks';
+  static override description = 'Asks for a typed `yes` first, from a terminal or a pipe, unless --yes is given.';
+  static override examples = ['<%= config.bin %> drop-queue old', '<%= config.bin %> drop-queue old --yes'];
+  static override args = { name: Args.string({ required: true, description: 'name of the queue' }) };
+  static override flags = { ...dbFlags, yes: Flags.boolean({ char: 'y', description: 'do not ask' }) };
+
+  async execute(): Promise<DroppedQueue> {
+    const { args, flags } = await this.parse(DropQueue);
+    const db = await this.db();
+    const known = await db.read(listQueueNames);
+    if (!known.includes(args.name)) throw unknownQueue(args.name, known);
+    const question = `Drop queue "${args.name}" with all its tasks? Type yes: `;
+    const dropped = flags.yes === true || (await confirmTyped(this.io, question));
+    if (dropped) await db.transaction((transaction) => dropQueue(transaction, args.name), { lockTimeoutMs });
+    return { queue_name: args.name, dropped };
+  }
+
+  render({ queue_name, dropped }: DroppedQueue): Rendering {
+    return { note: dropped ? `Dropped queue "${queue_name}"` : 'Nothing was dropped', name: dropped ? queue_name : [] };
+  }
+}

@@ -1,0 +1,66 @@
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import type { Database } from '../lib/connection/database.js';
+import { CliError } from '../lib/errors.js';
+import { install, type Installation } from '../lib/install.js';
+import type { Rendering } from '../lib/output.js';
+import { requireShippedRef } from '../lib/schema-file.js';
+
+const betweenTriesMs = 300;
+
+export default class Init extends BaseCommand<Installation> {
+  static override summary = 'Install the schema in a database, or upgrade it';
+  static override description =
+    'Running it again does no harm: queues, tasks and running workers are kept. It changes nothing where nothing is to do.';
+  static override examples = [
+    '<%= config.bin %> init',
+    '<%= config.bin %> init --database postgresql://localhost/app --wait 30',
+  ];
+  static override flags = {
+    ...dbFlags,
+    ref: Flags.string({ helpValue: 'VERSION', description: 'version of the schema; only the one shipped is there' }),
+    wait: Flags.integer({
+      helpValue: 'SECONDS',
+      min: 0,
+      default: 0,
+      description: 'how long to wait for a server that is still starting',
+    }),
+  };
+
+  async execute(): Promise<Installation> {
+    const { flags } = await this.parse(Init);
+    requireShippedRef(flags.ref);
+    const db = await this.waitForServer(flags.wait);
+    return install(
+      db,
+      (ms) => this.pause(ms),
+      (reason) => this.note(`Trying again: ${reason}`),
+    );
+  }
+
+  render({ action, database, previous_version, version, revision }: Installation): Rendering {
+    const what = `schema ${version ?? 'of unknown version'}${revision === null ? '' : ` (revision ${revision})`}`;
+    const said = {
+      installed: `Installed ${what} in database "${database}"; next: absurdctl create-queue default`,
+      upgraded: `Upgraded database "${database}" from ${previous_version ?? 'an older schema'} to ${what}`,
+      unchanged: `Database "${database}" has ${what} already; nothing to do`,
+    };
+    return { note: said[action], name: database };
+  }
+
+  /** A server that is down or starting is asked again until the time is over; any other refusal counts at once. */
+  private async waitForServer(seconds: number): Promise<Database> {
+    const end = Date.now() + seconds * 1000;
+    for (let told = false; ; told = true) {
+      try {
+        return await this.db();
+      } catch (error) {
+        const starting = error instanceof CliError && ['unreachable', 'database_missing'].includes(error.code);
+        if (!starting || Date.now() + betweenTriesMs >= end) throw error;
+        if (!told) this.note(`Waiting up to ${seconds} s: ${error.message}`);
+        await this.closeDatabase();
+        await this.pause(betweenTriesMs);
+      }
+    }
+  }
+}
