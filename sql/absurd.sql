@@ -1301,8 +1301,6 @@ create or replace function absurd._make_queue_functions (
   volatile
 as $$
 begin
-  -- Two sessions that make the same function at once would collide on its catalog row.
-  perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
   perform absurd._make_spawn(p_queue_name, p_storage_mode);
   perform absurd._make_claim(p_queue_name);
   perform absurd._make_complete(p_queue_name);
@@ -1332,6 +1330,8 @@ begin
 
   v_queue := absurd._require_queue(p_queue_name);
   perform absurd.validate_queue_name(p_queue_name);
+  -- Two sessions that make the same function at once would collide on its catalog row.
+  perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
   perform absurd._make_queue_functions(v_queue.queue_name, v_queue.storage_mode);
   return v_name;
 end;
@@ -3705,6 +3705,1519 @@ begin
     'r_' || p_queue_name
   )
   using p_run_ids, p_payload, p_now;
+end;
+$$;
+
+
+-- =================================================================================================
+-- 12. CLEANUP
+-- What is finished goes, oldest first and a batch at a time, so that a call never takes long.
+-- Tasks that completed or failed are found through r_<queue>_end, cancelled ones through
+-- t_<queue>_can, events through e_<queue>_eai: a batch costs the same whatever the queue holds.
+-- A task that somebody has locked is left for the next time.
+-- =================================================================================================
+
+-- The moment that lies an interval back, for an interval of any length.
+--   Returns  -infinity where it would lie before the calendar begins.
+create or replace function absurd._time_ago (
+  p_interval interval
+)
+  returns timestamptz
+  language sql
+  volatile
+as $$
+  select
+    case
+      when p_interval > interval '5000 years' then timestamptz '-infinity'
+      else absurd.current_time() - p_interval
+    end
+$$;
+
+-- Checks the arguments of a cleanup.
+--   Returns  the limit; null becomes 1000.
+--   Raises   22023 for a null or negative ttl and a limit below 1, P0002 for an unknown queue.
+create or replace function absurd._require_cleanup (
+  p_queue_name text,
+  p_ttl_seconds integer,
+  p_limit integer
+)
+  returns integer
+  language plpgsql
+  volatile
+as $$
+begin
+  perform absurd._require_queue(p_queue_name);
+
+  if p_ttl_seconds is null or p_ttl_seconds < 0 then
+    -- 22023 invalid_parameter_value
+    raise exception 'The ttl must be a number of seconds >= 0, not %',
+        coalesce(p_ttl_seconds::text, 'null')
+      using errcode = '22023';
+  end if;
+
+  if p_limit < 1 then
+    -- 22023 invalid_parameter_value
+    raise exception 'The limit must be at least 1, not %', p_limit
+      using errcode = '22023';
+  end if;
+
+  return coalesce(p_limit, 1000);
+end;
+$$;
+
+-- Deletes the oldest tasks that ended longer ago than the ttl, with all that belongs to them.
+--   p_limit  how many at the most; null is 1000
+--   Returns  how many tasks went.
+--   Raises   22023 for a bad ttl or limit, P0002 for an unknown queue.
+--   Locks    the tasks it deletes; it passes over locked ones.
+create or replace function absurd.cleanup_tasks (
+  p_queue_name text,
+  p_ttl_seconds integer,
+  p_limit integer default 1000
+)
+  returns integer
+  language plpgsql
+  volatile
+as $$
+declare
+  v_limit integer := absurd._require_cleanup(p_queue_name, p_ttl_seconds, p_limit);
+begin
+  return absurd._cleanup_tasks(
+    p_queue_name,
+    absurd._time_ago(make_interval(secs => p_ttl_seconds)),
+    v_limit
+  );
+end;
+$$;
+
+-- Deletes the oldest events that were emitted longer ago than the ttl. What is awaited but not
+-- emitted yet stays.
+--   p_limit  how many at the most; null is 1000
+--   Returns  how many events went.
+--   Raises   22023 for a bad ttl or limit, P0002 for an unknown queue.
+--   Locks    the events it deletes; it passes over locked ones.
+create or replace function absurd.cleanup_events (
+  p_queue_name text,
+  p_ttl_seconds integer,
+  p_limit integer default 1000
+)
+  returns integer
+  language plpgsql
+  volatile
+as $$
+declare
+  v_limit integer := absurd._require_cleanup(p_queue_name, p_ttl_seconds, p_limit);
+begin
+  return absurd._cleanup_events(
+    p_queue_name,
+    absurd._time_ago(make_interval(secs => p_ttl_seconds)),
+    v_limit
+  );
+end;
+$$;
+
+-- Cleans up one batch a queue, by each queue's own policy.
+--   p_queue_name  null for all queues
+--   Returns       a row a queue, in the order of their names.
+--   Raises        P0002 for an unknown queue.
+--   Locks         the tasks and events it deletes.
+create or replace function absurd.cleanup_all_queues (
+  p_queue_name text default null
+)
+  returns table (
+    queue_name text,
+    tasks_deleted integer,
+    events_deleted integer
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_queue record;
+begin
+  if p_queue_name is not null then
+    perform absurd._require_queue(p_queue_name);
+  end if;
+
+  for v_queue in
+    select
+      q.queue_name as name,
+      q.cleanup_limit as batch,
+      absurd._time_ago(q.cleanup_ttl) as before
+    from absurd.queues as q
+    where p_queue_name is null
+      or q.queue_name = p_queue_name
+    order by q.queue_name
+  loop
+    queue_name := v_queue.name;
+    tasks_deleted := absurd._cleanup_tasks(v_queue.name, v_queue.before, v_queue.batch);
+    events_deleted := absurd._cleanup_events(v_queue.name, v_queue.before, v_queue.batch);
+    return next;
+  end loop;
+end;
+$$;
+
+-- Deletes up to p_limit tasks that ended before a moment. The SET clauses keep the planner on the
+-- indexes, also where it has no statistics or thinks little of the limit.
+--   Returns  how many tasks went.
+--   Locks    the tasks it deletes; it passes over locked ones.
+create or replace function absurd._cleanup_tasks (
+  p_queue_name text,
+  p_before timestamptz,
+  p_limit integer
+)
+  returns integer
+  language plpgsql
+  volatile
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+  set jit = off
+as $$
+declare
+  v_task_ids uuid[] := absurd._lock_ended_tasks(
+    p_queue_name,
+    absurd._ended_tasks(p_queue_name, p_before, p_limit),
+    p_before
+  );
+  v_table_name text;
+begin
+  if cardinality(v_task_ids) = 0 then
+    return 0;
+  end if;
+
+  -- Only a partitioned queue has the table of keys.
+  foreach v_table_name in array array[
+    'w_' || p_queue_name,
+    'c_' || p_queue_name,
+    'r_' || p_queue_name,
+    'i_' || p_queue_name,
+    't_' || p_queue_name
+  ] loop
+    if v_table_name <> 'i_' || p_queue_name
+      or to_regclass(format('absurd.%I', v_table_name)) is not null
+    then
+      execute format(
+        'delete from absurd.%1$I as old where old.task_id = any ($1)',
+        v_table_name
+      )
+      using v_task_ids;
+    end if;
+  end loop;
+
+  return cardinality(v_task_ids);
+end;
+$$;
+
+-- Finds the tasks that ended first.
+--   Returns  up to p_limit ids, oldest first.
+create or replace function absurd._ended_tasks (
+  p_queue_name text,
+  p_before timestamptz,
+  p_limit integer
+)
+  returns uuid[]
+  language plpgsql
+  volatile
+as $$
+declare
+  v_task_ids uuid[];
+begin
+  execute format(
+    $sql$
+      select array(
+        select ended.task_id
+        from (
+          (
+            select
+              t.task_id,
+              coalesce(r.completed_at, r.failed_at) as ended_at
+            from absurd.%2$I as r
+            join absurd.%1$I as t on t.task_id = r.task_id
+            where r.state in ('completed', 'failed')
+              and coalesce(r.completed_at, r.failed_at) < $1
+              and t.last_attempt_run = r.run_id
+              and t.state in ('completed', 'failed')
+            order by coalesce(r.completed_at, r.failed_at), r.task_id
+            limit $2
+          )
+          union all
+          (
+            select
+              t.task_id,
+              t.cancelled_at as ended_at
+            from absurd.%1$I as t
+            where t.cancelled_at is not null
+              and t.cancelled_at < $1
+              and t.state = 'cancelled'
+            order by t.cancelled_at, t.task_id
+            limit $2
+          )
+        ) as ended
+        order by ended.ended_at, ended.task_id
+        limit $2
+      )
+    $sql$,
+    't_' || p_queue_name,
+    'r_' || p_queue_name
+  )
+  into v_task_ids
+  using p_before, p_limit;
+
+  return v_task_ids;
+end;
+$$;
+
+-- Locks those of the tasks that still are what they were found to be: one may have been retried, or
+-- taken by another cleanup, since.
+--   Returns  the ids of those that are locked now.
+--   Locks    the tasks; it passes over locked ones.
+create or replace function absurd._lock_ended_tasks (
+  p_queue_name text,
+  p_task_ids uuid[],
+  p_before timestamptz
+)
+  returns uuid[]
+  language plpgsql
+  volatile
+as $$
+declare
+  v_task_ids uuid[];
+begin
+  execute format(
+    $sql$
+      select array(
+        select t.task_id
+        from absurd.%1$I as t
+        where t.task_id = any ($1)
+          and (
+            (t.state = 'cancelled' and t.cancelled_at < $2)
+            or (
+              t.state in ('completed', 'failed')
+              and exists (
+                select 1
+                from absurd.%2$I as r
+                where r.run_id = t.last_attempt_run
+                  and coalesce(r.completed_at, r.failed_at) < $2
+              )
+            )
+          )
+        order by t.task_id
+        for update of t skip locked
+      )
+    $sql$,
+    't_' || p_queue_name,
+    'r_' || p_queue_name
+  )
+  into v_task_ids
+  using p_task_ids, p_before;
+
+  return v_task_ids;
+end;
+$$;
+
+-- Deletes up to p_limit events that were emitted before a moment.
+--   Returns  how many events went.
+--   Locks    the events it deletes; it passes over locked ones.
+create or replace function absurd._cleanup_events (
+  p_queue_name text,
+  p_before timestamptz,
+  p_limit integer
+)
+  returns integer
+  language plpgsql
+  volatile
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set jit = off
+as $$
+declare
+  v_rows integer;
+begin
+  execute format(
+    $sql$
+      with old_event as materialized (
+        select e.event_name
+        from absurd.%1$I as e
+        where e.payload is not null
+          -- An awaited event bears the time 'epoch': those come first and are passed over at once.
+          and e.emitted_at > timestamptz 'epoch'
+          and e.emitted_at < $1
+        order by e.emitted_at, e.event_name
+        limit $2
+        for update skip locked
+      )
+      delete from absurd.%1$I as e
+      where e.event_name = any (array(select old_event.event_name from old_event))
+    $sql$,
+    'e_' || p_queue_name
+  )
+  using p_before, p_limit;
+  get diagnostics v_rows = row_count;
+
+  return v_rows;
+end;
+$$;
+
+
+-- =================================================================================================
+-- 13. PARTITIONS
+-- A partitioned queue keeps tasks and checkpoints by the week of the task's id, runs and waits by
+-- the week of the run's id. ensure_partitions makes the weeks around now, and moves rows that
+-- already sit in the default partition into the week that it makes. Old weeks that are empty again
+-- are listed by list_detach_candidates; once detached, drop_detached_partition drops them. The
+-- catalogs say what is attached where: nothing about partitions is remembered elsewhere.
+-- =================================================================================================
+
+-- The default partition of a table.
+--   Returns  its name without the schema; null when there is none.
+create or replace function absurd._default_partition (
+  p_parent_table text
+)
+  returns text
+  language sql
+  volatile
+as $$
+  select c.relname::text
+  from pg_catalog.pg_partitioned_table as parent
+  join pg_catalog.pg_class as c on c.oid = parent.partdefid
+  where parent.partrelid = to_regclass(format('absurd.%I', p_parent_table))
+$$;
+
+-- Whether a table or partition holds a row.
+create or replace function absurd._has_rows (
+  p_table_name text
+)
+  returns boolean
+  language plpgsql
+  volatile
+as $$
+declare
+  v_found boolean;
+begin
+  execute format('select exists (select 1 from absurd.%1$I as any_row)', p_table_name)
+  into v_found;
+  return v_found;
+end;
+$$;
+
+-- The partitions that a queue has to have by its policy.
+--   Returns  a row a partition, the weeks first; the bounds are null for a default one. No row for
+--            an unpartitioned queue.
+--   Raises   22023 when the weeks span so many years that their tags would come round.
+create or replace function absurd._wanted_partitions (
+  p_queue_name text
+)
+  returns table (
+    parent_table text,
+    partition_table text,
+    lower_bound uuid,
+    upper_bound uuid
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_queue absurd.queues := absurd._require_queue(p_queue_name);
+  -- In UTC throughout: in the session's time zone a week may have 167 hours.
+  v_now timestamp := absurd.current_time() at time zone 'UTC';
+begin
+  if v_queue.storage_mode <> 'partitioned' then
+    return;
+  end if;
+
+  if v_queue.partition_lookback + v_queue.partition_lookahead > interval '9 years' then
+    -- 22023 invalid_parameter_value
+    raise exception 'The partitions of queue "%" would span more than nine years', p_queue_name
+      using
+        errcode = '22023',
+        hint = 'Lower partition_lookback or partition_lookahead with set_queue_policy.';
+  end if;
+
+  return query
+  select
+    letter.name || '_' || p_queue_name,
+    letter.name || '_' || p_queue_name || '_'
+      || absurd.partition_week_tag(week.start at time zone 'UTC'),
+    absurd.uuidv7_floor(week.start at time zone 'UTC'),
+    absurd.uuidv7_floor((week.start + interval '7 days') at time zone 'UTC')
+  from generate_series(
+    date_trunc('week', v_now - v_queue.partition_lookback),
+    v_now + v_queue.partition_lookahead,
+    interval '7 days'
+  ) as week (start)
+  cross join unnest(array['t', 'r', 'c', 'w']) as letter (name)
+  order by week.start, letter.name;
+
+  if v_queue.default_partition = 'enabled' then
+    return query
+    select
+      letter.name || '_' || p_queue_name,
+      letter.name || '_' || p_queue_name || '_d',
+      null::uuid,
+      null::uuid
+    from unnest(array['t', 'r', 'c', 'w']) as letter (name)
+    order by letter.name;
+  end if;
+end;
+$$;
+
+-- Looks whether a partition is attached as it should be, in the catalogs alone.
+--   Returns  true when it is; false when it has to be made (a table of its name that was a
+--            partition once counts as missing).
+--   Raises   42P07 when its name is taken by another queue's table, 55000 when it has other bounds
+--            or its detaching was interrupted.
+create or replace function absurd._has_partition (
+  p_parent_table text,
+  p_partition_table text,
+  p_lower_bound uuid,
+  p_upper_bound uuid
+)
+  returns boolean
+  language plpgsql
+  volatile
+as $$
+declare
+  v_wanted text := format('FOR VALUES FROM (%L) TO (%L)', p_lower_bound, p_upper_bound);
+  v_found record;
+begin
+  if p_lower_bound is null and absurd._default_partition(p_parent_table) is not null then
+    return true;
+  end if;
+
+  select
+    c.relkind,
+    coalesce(h.inhdetachpending, false) as half_detached,
+    h.inhparent as parent,
+    pg_get_expr(c.relpartbound, c.oid) as bounds
+  into v_found
+  from pg_catalog.pg_class as c
+  left join pg_catalog.pg_inherits as h on h.inhrelid = c.oid
+  where c.oid = to_regclass(format('absurd.%I', p_partition_table));
+
+  if not found then
+    return false;
+  end if;
+
+  if v_found.parent is null and v_found.relkind = 'r'
+    and not absurd._is_queue_table(p_partition_table)
+  then
+    return false;
+  end if;
+
+  if v_found.parent is distinct from to_regclass(format('absurd.%I', p_parent_table)) then
+    -- 42P07 duplicate_table
+    raise exception 'The name absurd.% is taken by something that is not a partition of %',
+        quote_ident(p_partition_table), quote_ident(p_parent_table)
+      using
+        errcode = '42P07',
+        hint = 'Another queue''s tables have it: one of the two queues needs another name.';
+  end if;
+
+  if v_found.half_detached or v_found.bounds <> v_wanted then
+    perform absurd._refuse_partition(p_parent_table, p_partition_table, v_found.half_detached);
+  end if;
+  return true;
+end;
+$$;
+
+-- Says what is wrong with a partition that is attached.
+--   Raises   55000, always.
+create or replace function absurd._refuse_partition (
+  p_parent_table text,
+  p_partition_table text,
+  p_half_detached boolean
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  if p_half_detached then
+    -- 55000 object_not_in_prerequisite_state
+    raise exception 'Detaching absurd.% was interrupted', quote_ident(p_partition_table)
+      using
+        errcode = '55000',
+        hint = format(
+          'Finish it with: alter table absurd.%I detach partition absurd.%I finalize',
+          p_parent_table,
+          p_partition_table
+        );
+  end if;
+
+  -- 55000 object_not_in_prerequisite_state
+  raise exception 'Partition absurd.% has the bounds of another week',
+      quote_ident(p_partition_table)
+    using
+      errcode = '55000',
+      hint = 'Names come round every ten years: detach the old partition, then drop or rename it.';
+end;
+$$;
+
+-- Whether a name is that of a main table of a queue, and not of one of its partitions.
+create or replace function absurd._is_queue_table (
+  p_table_name text
+)
+  returns boolean
+  language sql
+  volatile
+as $$
+  select
+    p_table_name ~ '^[trcewi]_'
+    and exists (
+      select 1
+      from absurd.queues as q
+      where q.queue_name = substr(p_table_name, 3)
+    )
+$$;
+
+-- Whether a name is that of a partition of some queue, be it gone or not.
+create or replace function absurd._is_partition_name (
+  p_table_name text
+)
+  returns boolean
+  language sql
+  immutable
+as $$
+  select p_table_name ~ '^[trcw]_.+_([0-9]{3}|d)$'
+$$;
+
+-- The partitions that a queue should have and lacks, the weeks first.
+--   Raises   what _has_partition raises.
+create or replace function absurd._missing_partitions (
+  p_queue_name text
+)
+  returns table (
+    parent_table text,
+    partition_table text,
+    lower_bound uuid,
+    upper_bound uuid
+  )
+  language plpgsql
+  volatile
+as $$
+begin
+  return query
+  select wanted.*
+  from absurd._wanted_partitions(p_queue_name) as wanted
+  where not absurd._has_partition(
+    wanted.parent_table,
+    wanted.partition_table,
+    wanted.lower_bound,
+    wanted.upper_bound
+  );
+end;
+$$;
+
+-- Makes the partitions that partitioned queues lack: the default ones where enabled, and a week's
+-- from the week of now - partition_lookback to the week of now + partition_lookahead. Rows of such
+-- a week that sit in the default partition move to the new one.
+--   p_queue_name  null for all queues; an unpartitioned one has nothing to make
+--   Raises        P0002 for an unknown queue, 42P07 and 55000 for a name that is taken, 55P03 when
+--                 the default partitions stay busy.
+--   Locks         nothing when nothing is missing; else the default partitions, and what a worker
+--                 does not notice.
+create or replace function absurd.ensure_partitions (
+  p_queue_name text default null
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_queue_name text;
+begin
+  if p_queue_name is not null then
+    perform absurd._require_queue(p_queue_name);
+  end if;
+
+  for v_queue_name in
+    select q.queue_name
+    from absurd.queues as q
+    where q.storage_mode = 'partitioned'
+      and (p_queue_name is null or q.queue_name = p_queue_name)
+    order by q.queue_name
+  loop
+    if exists (select 1 from absurd._missing_partitions(v_queue_name) as missing) then
+      perform absurd._make_partitions(v_queue_name);
+    end if;
+  end loop;
+end;
+$$;
+
+-- Makes the missing partitions of one queue.
+--   Raises   55000 for a name that is taken, 55P03 when the default partitions stay busy.
+--   Locks    the default partitions, and the parent tables against other changes of their shape.
+create or replace function absurd._make_partitions (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_parents text[];
+  v_defaults text[];
+  v_missing record;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('absurd.partitions:' || p_queue_name, 0));
+
+  -- Looked up again, by now another session may have made them.
+  select
+    array_agg(distinct format('only absurd.%I', missing.parent_table)),
+    array_agg(distinct format('absurd.%I', absurd._default_partition(missing.parent_table)))
+      filter (where absurd._default_partition(missing.parent_table) is not null)
+  into v_parents, v_defaults
+  from absurd._missing_partitions(p_queue_name) as missing;
+
+  -- What attaching would lock anyway, but here all at once.
+  perform absurd._lock_tables(v_parents, 'share update exclusive');
+  perform absurd._lock_tables(v_defaults, 'access exclusive');
+
+  for v_missing in
+    select
+      missing.parent_table,
+      missing.partition_table,
+      missing.lower_bound,
+      missing.upper_bound
+    from absurd._missing_partitions(p_queue_name) as missing
+  loop
+    perform absurd._make_partition(
+      v_missing.parent_table,
+      v_missing.partition_table,
+      v_missing.lower_bound,
+      v_missing.upper_bound
+    );
+  end loop;
+end;
+$$;
+
+-- Makes one partition, fills it with what the default partition holds of it, and attaches it, which
+-- also gives it the indexes and triggers of its parent.
+--   Raises   55000 when a table of its name is in the way.
+--   Locks    the parent against other changes of its shape; the caller holds the default partition.
+create or replace function absurd._make_partition (
+  p_parent_table text,
+  p_partition_table text,
+  p_lower_bound uuid,
+  p_upper_bound uuid
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_bounds text := 'default';
+begin
+  if to_regclass(format('absurd.%I', p_partition_table)) is not null then
+    perform absurd._drop_leftover(p_parent_table, p_partition_table);
+  end if;
+
+  execute format(
+    $ddl$
+      create table absurd.%1$I (
+        like absurd.%2$I including defaults including constraints including storage
+      ) %3$s
+    $ddl$,
+    p_partition_table,
+    p_parent_table,
+    case when p_parent_table !~ '^w_' then 'with (fillfactor = 70)' end
+  );
+
+  if p_lower_bound is not null then
+    v_bounds := format('for values from (%L) to (%L)', p_lower_bound, p_upper_bound);
+    perform absurd._move_default_rows(
+      p_parent_table,
+      p_partition_table,
+      p_lower_bound,
+      p_upper_bound
+    );
+  end if;
+
+  execute format(
+    'alter table absurd.%1$I attach partition absurd.%2$I %3$s',
+    p_parent_table,
+    p_partition_table,
+    v_bounds
+  );
+end;
+$$;
+
+-- Drops a table that has the name of a partition to be made: one that was detached and forgotten.
+--   Raises   55000 when it holds rows, or is no former partition by its columns.
+--   Locks    the table.
+create or replace function absurd._drop_leftover (
+  p_parent_table text,
+  p_partition_table text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_leftover text := format('absurd.%I', p_partition_table);
+  v_foreign_column text;
+begin
+  perform absurd._lock_tables(array[v_leftover], 'access exclusive');
+
+  -- It may lack what its parent was given later, but it has nothing of its own.
+  select a.attname
+  into v_foreign_column
+  from pg_catalog.pg_attribute as a
+  where a.attrelid = to_regclass(v_leftover)
+    and a.attnum > 0
+    and not a.attisdropped
+    and not exists (
+      select 1
+      from pg_catalog.pg_attribute as p
+      where p.attrelid = to_regclass(format('absurd.%I', p_parent_table))
+        and p.attname = a.attname
+        and not p.attisdropped
+    )
+  limit 1;
+
+  if v_foreign_column is not null or absurd._has_rows(p_partition_table) then
+    -- 55000 object_not_in_prerequisite_state
+    raise exception 'Table % is in the way: it holds rows, or is no former partition of absurd.%',
+        v_leftover, quote_ident(p_parent_table)
+      using
+        errcode = '55000',
+        hint = 'A partition has to be made by that name: attach it again, rename or drop it.';
+  end if;
+
+  execute format('drop table %1$s', v_leftover);
+end;
+$$;
+
+-- Moves the rows of a new partition out of the default one, if there is one.
+--   Locks    nothing more: the caller holds the default partition.
+create or replace function absurd._move_default_rows (
+  p_parent_table text,
+  p_partition_table text,
+  p_lower_bound uuid,
+  p_upper_bound uuid
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_default text := absurd._default_partition(p_parent_table);
+  v_columns text;
+  v_values text;
+begin
+  if v_default is null then
+    return;
+  end if;
+
+  -- By name: the two tables may have their columns in different order.
+  select
+    string_agg(format('%I', a.attname), ', ' order by a.attnum),
+    string_agg(format('moved_row.%I', a.attname), ', ' order by a.attnum)
+  into v_columns, v_values
+  from pg_catalog.pg_attribute as a
+  where a.attrelid = to_regclass(format('absurd.%I', p_partition_table))
+    and a.attnum > 0
+    and not a.attisdropped;
+
+  execute format(
+    $sql$
+      with moved_row as (
+        delete from absurd.%1$I as d
+        where d.%3$I >= $1
+          and d.%3$I < $2
+        returning d.*
+      )
+      insert into absurd.%2$I (%4$s)
+      select %5$s
+      from moved_row
+    $sql$,
+    v_default,
+    p_partition_table,
+    case when p_parent_table ~ '^[tc]_' then 'task_id' else 'run_id' end,
+    v_columns,
+    v_values
+  )
+  using p_lower_bound, p_upper_bound;
+end;
+$$;
+
+-- Drops the default partitions of a queue. Rows are never moved out of the way.
+--   Raises   55000 when one holds rows, 55P03 when the tables stay busy.
+--   Locks    the default partitions and their parents, before it looks for rows.
+create or replace function absurd._drop_default_partitions (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_defaults text[];
+  v_locks text[];
+  v_filled text;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('absurd.partitions:' || p_queue_name, 0));
+
+  -- Parents alone, not their weeks: "lock table" would take those too.
+  select
+    array_agg(absurd._default_partition(parent.name)),
+    array_agg(format('only absurd.%I', parent.name))
+      || array_agg(format('absurd.%I', absurd._default_partition(parent.name)))
+  into v_defaults, v_locks
+  from (
+    select letter.name || '_' || p_queue_name
+    from unnest(array['t', 'r', 'c', 'w']) as letter (name)
+  ) as parent (name)
+  where absurd._default_partition(parent.name) is not null;
+
+  if v_defaults is null then
+    return;
+  end if;
+  perform absurd._lock_tables(v_locks, 'access exclusive');
+
+  select d.name
+  into v_filled
+  from unnest(v_defaults) as d (name)
+  where absurd._has_rows(d.name)
+  limit 1;
+
+  if v_filled is not null then
+    -- 55000 object_not_in_prerequisite_state
+    raise exception 'Default partition absurd.% holds rows', quote_ident(v_filled)
+      using
+        errcode = '55000',
+        hint = 'Widen partition_lookback, call ensure_partitions to move them, or clean them up.';
+  end if;
+
+  -- To drop a partition is to detach it, too.
+  execute format(
+    'drop table %1$s',
+    (select string_agg(format('absurd.%I', d.name), ', ') from unnest(v_defaults) as d (name))
+  );
+end;
+$$;
+
+-- The weekly partitions that may be detached: those of queues with detach_mode empty that ended
+-- longer ago than detach_min_age and hold no rows.
+--   p_queue_name  null for all queues
+--   Returns       names without the schema, by queue and parent, the oldest first.
+create or replace function absurd.list_detach_candidates (
+  p_queue_name text default null
+)
+  returns table (
+    queue_name text,
+    parent_table text,
+    partition_table text
+  )
+  language plpgsql
+  volatile
+as $$
+begin
+  return query
+  select
+    week.queue_name,
+    week.parent_table,
+    week.partition_table
+  from (
+    select
+      q.queue_name,
+      absurd._time_ago(q.detach_min_age) as before,
+      parent.relname::text as parent_table,
+      c.relname::text as partition_table,
+      substring(
+        pg_get_expr(c.relpartbound, c.oid)
+        from 'TO \(''([0-9a-f-]{36})''\)'
+      )::uuid as upper_bound
+    from absurd.queues as q
+    cross join unnest(array['t', 'r', 'c', 'w']) as letter (name)
+    join pg_catalog.pg_class as parent
+      on parent.oid = to_regclass(format('absurd.%I', letter.name || '_' || q.queue_name))
+    join pg_catalog.pg_inherits as h
+      on h.inhparent = parent.oid
+      and not h.inhdetachpending
+    join pg_catalog.pg_class as c
+      on c.oid = h.inhrelid
+      and c.relnamespace = parent.relnamespace
+    where q.storage_mode = 'partitioned'
+      and q.detach_mode = 'empty'
+      and (p_queue_name is null or q.queue_name = p_queue_name)
+  ) as week
+  -- In a "case", because the planner is free to look for rows first. A default partition has no
+  -- upper bound, and so drops out here.
+  where case
+      when absurd.uuidv7_timestamp(week.upper_bound) < week.before
+        then not absurd._has_rows(week.partition_table)
+    end
+  order by week.queue_name, week.parent_table, week.upper_bound;
+end;
+$$;
+
+-- Drops a partition once it is detached. Called by the jobs of chapter 14 every minute until then,
+-- but it works without pg_cron.
+--   p_partition_table        its name without the schema
+--   p_unschedule_job_name    the drop job that calls; it goes with its twin, the detach job
+--   Returns  true when it was dropped; false when it is still attached or no longer there.
+--   Raises   22023 for a table that is no former partition, 55000 when a job is to drop one that
+--            holds rows (it was empty when the job was planned), 55P03 when it stays busy.
+--   Locks    the partition, once it is detached.
+create or replace function absurd.drop_detached_partition (
+  p_partition_table text,
+  p_unschedule_job_name text default null
+)
+  returns boolean
+  language plpgsql
+  volatile
+as $$
+declare
+  v_attached boolean := absurd._is_attached(p_partition_table);
+begin
+  if v_attached then
+    return false;
+  elsif v_attached is null then
+    perform absurd._unschedule_drop_job(p_unschedule_job_name);
+    return false;
+  end if;
+
+  if not absurd._is_partition_name(p_partition_table)
+    or absurd._is_queue_table(p_partition_table)
+  then
+    -- 22023 invalid_parameter_value
+    raise exception 'Table absurd.% is not a detached partition', quote_ident(p_partition_table)
+      using errcode = '22023';
+  end if;
+
+  perform absurd._lock_tables(array[format('absurd.%I', p_partition_table)], 'access exclusive');
+  if absurd._is_attached(p_partition_table) then
+    return false;
+  end if;
+
+  if p_unschedule_job_name is not null and absurd._has_rows(p_partition_table) then
+    -- 55000 object_not_in_prerequisite_state
+    raise exception 'Detached partition absurd.% holds rows', quote_ident(p_partition_table)
+      using
+        errcode = '55000',
+        hint = 'They came after it was found empty: attach it again, or drop it by hand.';
+  end if;
+
+  execute format('drop table absurd.%1$I', p_partition_table);
+  perform absurd._unschedule_drop_job(p_unschedule_job_name);
+  return true;
+end;
+$$;
+
+-- Whether a table of the schema is attached to a parent, as far as its detaching may have got.
+--   Returns  null when there is no such table.
+--   Raises   22023 for a null name or the name of something else.
+create or replace function absurd._is_attached (
+  p_table_name text
+)
+  returns boolean
+  language plpgsql
+  volatile
+as $$
+declare
+  v_table record;
+begin
+  perform absurd._require_text(p_table_name, 'Partition name');
+
+  -- Compared by the name that the catalog keeps: an overlong one is not cut to another's.
+  select
+    c.relkind,
+    c.relispartition
+  into v_table
+  from pg_catalog.pg_class as c
+  where c.relnamespace = to_regnamespace('absurd')
+    and c.relname = p_table_name;
+
+  if not found then
+    return null;
+  end if;
+
+  if v_table.relkind <> 'r' then
+    -- 22023 invalid_parameter_value
+    raise exception 'absurd.% is not a partition', quote_ident(p_table_name)
+      using errcode = '22023';
+  end if;
+  return v_table.relispartition;
+end;
+$$;
+
+
+-- =================================================================================================
+-- 14. CRON
+-- The chores of chapters 12 and 13 as jobs of pg_cron, for all queues or for one. A scope's jobs
+-- carry a suffix, "all" or the start of the queue name's hash. An empty old partition goes by two
+-- jobs that run every minute: one detaches it, the other drops it and then removes them both; a
+-- table has one such pipeline at a time. pg_cron is only reached through dynamic SQL, so that all
+-- of this installs without it.
+-- =================================================================================================
+
+-- Whether pg_cron is here and may be used. It looks in the catalogs, because a name lookup raises
+-- where the role may not use the schema.
+create or replace function absurd._has_cron ()
+  returns boolean
+  language sql
+  volatile
+as $$
+  select
+    exists (
+      select 1
+      from pg_catalog.pg_class as c
+      where c.relnamespace = n.oid
+        and c.relname = 'job'
+        and has_table_privilege(c.oid, 'select')
+    )
+    and exists (
+      select 1
+      from pg_catalog.pg_proc as p
+      where p.pronamespace = n.oid
+        and p.proname = 'schedule'
+    )
+    and exists (
+      select 1
+      from pg_catalog.pg_proc as p
+      where p.pronamespace = n.oid
+        and p.proname = 'unschedule'
+    )
+  from pg_catalog.pg_namespace as n
+  where n.nspname = 'cron'
+    and has_schema_privilege(n.oid, 'usage')
+$$;
+
+-- Demands what a cron function needs.
+--   Raises   0A000 without pg_cron, P0002 for an unknown queue (null is all of them).
+create or replace function absurd._require_cron (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  if absurd._has_cron() is not true then
+    -- 0A000 feature_not_supported
+    raise exception 'pg_cron is not available'
+      using
+        errcode = '0A000',
+        hint = 'Install it in this database (create extension pg_cron), or use another scheduler.';
+  end if;
+
+  if p_queue_name is not null then
+    perform absurd._require_queue(p_queue_name);
+  end if;
+end;
+$$;
+
+-- The suffix of a scope in the names of its jobs.
+create or replace function absurd._cron_suffix (
+  p_queue_name text
+)
+  returns text
+  language sql
+  immutable
+as $$
+  select coalesce(left(md5(p_queue_name), 12), 'all')
+$$;
+
+-- The jobs whose names match a regular expression, ordered by name.
+--   Returns  no row without pg_cron.
+create or replace function absurd._cron_jobs (
+  p_pattern text
+)
+  returns table (
+    job_name text,
+    job_id bigint
+  )
+  language plpgsql
+  volatile
+as $$
+begin
+  if absurd._has_cron() is not true then
+    return;
+  end if;
+
+  return query execute $sql$
+    select
+      j.jobname::text,
+      j.jobid::bigint
+    from cron.job as j
+    where j.jobname::text ~ $1
+    order by j.jobname::text, j.jobid
+  $sql$
+  using p_pattern;
+end;
+$$;
+
+-- Removes the jobs whose names match a regular expression.
+--   Returns  what it removed, ordered by name.
+create or replace function absurd._unschedule_jobs (
+  p_pattern text
+)
+  returns table (
+    job_name text,
+    job_id bigint
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_job record;
+begin
+  for v_job in
+    select
+      j.job_name,
+      j.job_id
+    from absurd._cron_jobs(p_pattern) as j
+  loop
+    execute 'select cron.unschedule($1)' using v_job.job_id;
+    job_name := v_job.job_name;
+    job_id := v_job.job_id;
+    return next;
+  end loop;
+end;
+$$;
+
+-- Schedules a job, in place of any of its name.
+--   Returns  its id.
+create or replace function absurd._schedule_job (
+  p_job_name text,
+  p_schedule text,
+  p_command text
+)
+  returns bigint
+  language plpgsql
+  volatile
+as $$
+declare
+  v_job_id bigint;
+begin
+  perform absurd._unschedule_jobs('^' || p_job_name || '$');
+  execute 'select cron.schedule($1, $2, $3)'
+  into v_job_id
+  using p_job_name, p_schedule, p_command;
+  return v_job_id;
+end;
+$$;
+
+-- A regular expression for the jobs of a scope, its pipelines included.
+create or replace function absurd._cron_scope (
+  p_queue_name text
+)
+  returns text
+  language sql
+  immutable
+as $$
+  select format(
+    '^absurd_((partitions|cleanup|detach_plan)_%1$s$|(detach|drop)_run_%1$s_)',
+    absurd._cron_suffix(p_queue_name)
+  )
+$$;
+
+-- Removes the jobs of a queue that is going; the jobs for all queues stay.
+create or replace function absurd._unschedule_queue_jobs (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  if p_queue_name is not null then
+    perform absurd._unschedule_jobs(absurd._cron_scope(p_queue_name));
+  end if;
+end;
+$$;
+
+-- Removes a drop job and its twin, the detach job.
+--   p_job_name  any text, taken literally; null is none
+create or replace function absurd._unschedule_drop_job (
+  p_job_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_job record;
+begin
+  for v_job in
+    select j.job_id
+    from absurd._cron_jobs('') as j
+    where j.job_name in (
+      p_job_name,
+      regexp_replace(p_job_name, '^absurd_drop_run_', 'absurd_detach_run_')
+    )
+  loop
+    execute 'select cron.unschedule($1)' using v_job.job_id;
+  end loop;
+end;
+$$;
+
+-- Schedules the three chores: partitions, cleanup, and the planning of detach jobs. Jobs of the
+-- same scope that are there already are replaced.
+--   p_queue_name  null for all queues
+--   p_*_schedule  in the syntax of pg_cron; null is the default
+--   Returns       the three jobs.
+--   Raises        0A000 without pg_cron, P0002 for an unknown queue.
+create or replace function absurd.enable_cron (
+  p_queue_name text default null,
+  p_partition_schedule text default '5 * * * *',
+  p_cleanup_schedule text default '17 * * * *',
+  p_detach_schedule text default '29 * * * *'
+)
+  returns table (
+    job_name text,
+    job_id bigint
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_suffix text := absurd._cron_suffix(p_queue_name);
+  v_argument text := coalesce(quote_literal(p_queue_name), 'null::text');
+begin
+  perform absurd._require_cron(p_queue_name);
+
+  job_name := 'absurd_partitions_' || v_suffix;
+  job_id := absurd._schedule_job(
+    job_name,
+    coalesce(p_partition_schedule, '5 * * * *'),
+    format('select absurd.ensure_partitions(%s);', v_argument)
+  );
+  return next;
+
+  job_name := 'absurd_cleanup_' || v_suffix;
+  job_id := absurd._schedule_job(
+    job_name,
+    coalesce(p_cleanup_schedule, '17 * * * *'),
+    format('select * from absurd.cleanup_all_queues(%s);', v_argument)
+  );
+  return next;
+
+  job_name := 'absurd_detach_plan_' || v_suffix;
+  job_id := absurd._schedule_job(
+    job_name,
+    coalesce(p_detach_schedule, '29 * * * *'),
+    format('select * from absurd.schedule_detach_jobs(%s);', v_argument)
+  );
+  return next;
+end;
+$$;
+
+-- Removes the jobs of a scope: the three chores and its pipelines. A queue may be gone already.
+--   p_queue_name  null for the scope of all queues; other scopes keep their jobs
+--   Returns       what it removed, ordered by name.
+--   Raises        0A000 without pg_cron.
+create or replace function absurd.disable_cron (
+  p_queue_name text default null
+)
+  returns table (
+    job_name text,
+    job_id bigint
+  )
+  language plpgsql
+  volatile
+as $$
+begin
+  perform absurd._require_cron(null);
+
+  return query
+  select
+    removed.job_name,
+    removed.job_id
+  from absurd._unschedule_jobs(absurd._cron_scope(p_queue_name)) as removed
+  order by removed.job_name, removed.job_id;
+end;
+$$;
+
+-- Starts a pipeline for the oldest candidate of every table that has none going, in any scope.
+--   p_queue_name  null for all queues
+--   Returns       two rows a pipeline: the detach job, the drop job.
+--   Raises        0A000 without pg_cron, P0002 for an unknown queue.
+create or replace function absurd.schedule_detach_jobs (
+  p_queue_name text default null
+)
+  returns table (
+    job_name text,
+    job_id bigint,
+    queue_name text,
+    partition_table text,
+    job_kind text
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_oldest record;
+begin
+  perform absurd._require_cron(p_queue_name);
+
+  for v_oldest in
+    select distinct on (candidate.queue_name, candidate.parent_table)
+      candidate.queue_name,
+      candidate.parent_table,
+      candidate.partition_table
+    from absurd.list_detach_candidates(p_queue_name)
+      with ordinality as candidate (queue_name, parent_table, partition_table, position)
+    where not exists (
+      select 1
+      from absurd._cron_jobs(
+        '^absurd_(detach|drop)_run_.*_' || left(md5(candidate.parent_table), 8) || '_'
+      ) as live_job
+    )
+    order by candidate.queue_name, candidate.parent_table, candidate.position
+  loop
+    return query
+    select
+      planned.job_name,
+      absurd._schedule_job(planned.job_name, '* * * * *', planned.command),
+      v_oldest.queue_name,
+      v_oldest.partition_table,
+      planned.job_kind
+    from absurd._detach_pipeline(
+      absurd._cron_suffix(p_queue_name),
+      v_oldest.parent_table,
+      v_oldest.partition_table
+    ) as planned;
+  end loop;
+end;
+$$;
+
+-- The two jobs by which a partition goes. Without a default partition it can be detached
+-- concurrently, which workers do not notice.
+--   p_suffix  the suffix of the scope
+--   Returns   the detach job, then the drop job.
+create or replace function absurd._detach_pipeline (
+  p_suffix text,
+  p_parent_table text,
+  p_partition_table text
+)
+  returns table (
+    job_kind text,
+    job_name text,
+    command text
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_hashes text := left(md5(p_parent_table), 8)
+    || '_' || left(md5(p_parent_table || ':' || p_partition_table), 12);
+begin
+  job_kind := 'detach';
+  job_name := 'absurd_detach_run_' || p_suffix || '_' || v_hashes;
+  command := format(
+    'alter table absurd.%I detach partition absurd.%I%s',
+    p_parent_table,
+    p_partition_table,
+    case when absurd._default_partition(p_parent_table) is null then ' concurrently' end
+  );
+  return next;
+
+  job_kind := 'drop';
+  job_name := 'absurd_drop_run_' || p_suffix || '_' || v_hashes;
+  command := format(
+    'select absurd.drop_detached_partition(%L, %L);',
+    p_partition_table,
+    job_name
+  );
+  return next;
+end;
+$$;
+
+
+-- =================================================================================================
+-- 15. WAKE-UPS
+-- A queue can tell its workers at once when a run becomes pending, by a notification on the channel
+-- absurd_wakeup that carries the queue's name. It is off by default, because a NOTIFY taxes every
+-- commit, and costs nothing when off: the policy is the existence of a trigger on r_<queue>, which
+-- so catches every path that makes a run pending, whoever wrote it. A sleeping run that falls due
+-- is written by nobody: workers go on polling, only less often.
+-- =================================================================================================
+
+-- Notifies the workers of a queue, whose name is the trigger's argument. Postgres itself folds the
+-- notifications of one transaction into one.
+create or replace function absurd._notify_wakeup ()
+  returns trigger
+  language plpgsql
+  volatile
+as $$
+begin
+  perform pg_notify('absurd_wakeup', tg_argv[0]);
+  return null;
+end;
+$$;
+
+-- Whether a queue notifies its workers.
+--   Raises   P0002 for an unknown queue.
+create or replace function absurd.get_queue_wakeup (
+  p_queue_name text
+)
+  returns boolean
+  language plpgsql
+  volatile
+as $$
+begin
+  perform absurd._require_queue(p_queue_name);
+
+  return exists (
+    select 1
+    from pg_catalog.pg_trigger as g
+    where g.tgrelid = to_regclass(format('absurd.%I', 'r_' || p_queue_name))
+      and g.tgname = 'absurd_wakeup'
+  );
+end;
+$$;
+
+-- Turns the notifications of a queue on or off.
+--   Raises   22023 for a null p_enabled, P0002 for an unknown queue, 55P03 when the table of runs
+--            stays busy.
+--   Locks    nothing when nothing changes; else the table of runs.
+create or replace function absurd.set_queue_wakeup (
+  p_queue_name text,
+  p_enabled boolean
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  if p_enabled is null then
+    -- 22023 invalid_parameter_value
+    raise exception 'Wake-ups must be turned on or off, not null'
+      using errcode = '22023';
+  end if;
+
+  if absurd.get_queue_wakeup(p_queue_name) = p_enabled then
+    return;
+  end if;
+  perform absurd._lock_tables(
+    array[format('absurd.%I', 'r_' || p_queue_name)],
+    case when p_enabled then 'share row exclusive' else 'access exclusive' end
+  );
+
+  -- Another session may have done it while we waited for the lock.
+  if absurd.get_queue_wakeup(p_queue_name) = p_enabled then
+    return;
+  end if;
+
+  if p_enabled then
+    execute format(
+      $ddl$
+        create trigger absurd_wakeup
+          after insert or update of state on absurd.%1$I
+          for each row
+          when (new.state = 'pending')
+          execute function absurd._notify_wakeup(%2$L)
+      $ddl$,
+      'r_' || p_queue_name,
+      p_queue_name
+    );
+  else
+    execute format('drop trigger absurd_wakeup on absurd.%1$I', 'r_' || p_queue_name);
+  end if;
 end;
 $$;
 
