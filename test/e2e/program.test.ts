@@ -1,0 +1,160 @@
+import { createServer } from 'node:net';
+import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe } from 'vitest';
+import { runCli, startCli } from '../support/cli.js';
+import { expect, test } from '../support/database.js';
+
+const nowhere = { ABSURD_DATABASE_URL: 'postgresql://127.0.0.1:1/x' };
+
+describe('help', () => {
+  test.for([[], ['help'], ['-h'], ['--help']])('%j is the help, exit 0', async (argv) => {
+    const help = await runCli(argv);
+
+    expect(help).toMatchObject({ code: 0, stderr: '' });
+    for (const name of ['init', 'create-queue', 'list-queues', 'drop-queue'])
+      expect(help.stdout).toContain(`  ${name}`);
+  });
+
+  test.for([
+    ['drop-queue', '--help'],
+    ['help', 'drop-queue'],
+  ])('%j tells of one command', async (argv) => {
+    const help = await runCli(argv);
+
+    expect(help).toMatchObject({ code: 0, stderr: '' });
+    expect(help.stdout).toContain('absurdctl drop-queue NAME');
+    expect(help.stdout).toMatch(/-y, --yes +do not ask/);
+    expect(help.stdout).toMatch(/-h, --host HOST/);
+  });
+
+  test('--help needs no database and no arguments', async () => {
+    expect(await runCli(['create-queue', '--help'], { env: nowhere })).toMatchObject({ code: 0 });
+  });
+
+  test('the version', async () => {
+    expect((await runCli(['--version'])).stdout).toMatch(/^absurdctl \d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe('what was typed wrong is exit 2', () => {
+  test.for([
+    [['list-quues'], 'did you mean list-queues?'],
+    [['list-queues', '--databse', 'x'], 'did you mean --database?'],
+    [['list-queues', 'extra'], 'Unexpected argument'],
+    [['create-queue'], 'Missing 1 required arg'],
+    [['list-queues', '--port', 'x'], 'Expected an integer'],
+    [['list-queues', '-o', 'yaml'], 'Expected --output'],
+    [['list-queues', '-h'], '--host'],
+    [['list-queues', '-d', 'postgresql://h:x:y/db'], 'cannot be read'],
+    [['create-queue', 'q', '--storage-mode', 'odd'], 'partitioned'],
+  ] as const)('%j', async ([argv, words]) => {
+    const wrong = await runCli([...argv], { env: nowhere });
+
+    expect(wrong).toMatchObject({ code: 2, stdout: '' });
+    expect(wrong.stderr).toContain(words);
+    expect(wrong.stderr).not.toMatch(/\n {4}at /);
+  });
+
+  test('with --json it is one object', async () => {
+    const wrong = await runCli(['list-queues', '--json', '--bogus']);
+
+    expect(wrong.code).toBe(2);
+    expect(JSON.parse(wrong.stderr)).toMatchObject({ code: 'usage', message: 'There is no flag --bogus here' });
+  });
+
+  test('a missing argument is not read from a pipe', async () => {
+    expect(await runCli(['create-queue'], { env: nowhere, stdin: 'name\n' })).toMatchObject({ code: 2 });
+  });
+});
+
+describe('the database', () => {
+  test('a server that is down is exit 5, in words', async () => {
+    const down = await runCli(['list-queues'], { env: nowhere });
+    const asJson = await runCli(['list-queues', '--json'], { env: nowhere });
+
+    expect(down).toMatchObject({ code: 5, stdout: '' });
+    expect(down.stderr).toContain('127.0.0.1:1');
+    expect(JSON.parse(asJson.stderr)).toMatchObject({ code: 'unreachable' });
+  });
+
+  test('a server that accepts and says nothing is given up after PGCONNECT_TIMEOUT', async () => {
+    const silent = createServer(() => undefined);
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const address = silent.address();
+    const port = typeof address === 'object' && address ? address.port : 0;
+    try {
+      const env = { ABSURD_DATABASE_URL: `postgresql://127.0.0.1:${port}/x`, PGCONNECT_TIMEOUT: '1' };
+      const silence = await runCli(['list-queues'], { env });
+
+      expect(silence.code).toBe(5);
+      expect(silence.stderr).toContain('within 1 s');
+    } finally {
+      silent.close();
+    }
+  });
+
+  test('the second of two hosts is taken when the first is down', async ({ db }) => {
+    await db.queue('found');
+    const url = new URL(db.url);
+    const both = db.url.replace(url.host, `127.0.0.1:1,${url.host}`);
+
+    expect(await runCli(['list-queues', '-d', both])).toMatchObject({ code: 0, stdout: 'found\n' });
+  });
+
+  test('connection flags may come before the command, and a plain name uses PG*', async ({ db }) => {
+    await db.queue('found');
+    const url = new URL(db.url);
+    const env = { PGUSER: decodeURIComponent(url.username), PGPASSWORD: decodeURIComponent(url.password) };
+    const found = await runCli(['-h', url.hostname, '-p', url.port, '-d', db.name, 'list-queues'], { env });
+
+    expect(found).toMatchObject({ code: 0, stdout: 'found\n' });
+  });
+
+  test('-v shows the settings without the password', async ({ db }) => {
+    const url = new URL(db.url);
+    url.password ||= 'geheim';
+    const shown = await runCli(['list-queues', '-v', '-d', url.href]);
+
+    expect(shown.code).toBe(0);
+    expect(shown.stderr).toContain(`database: ${db.name} (from --database)`);
+    expect(shown.stderr).toContain('password: ********');
+    expect(shown.stderr).not.toContain(url.password);
+  });
+
+  test('Ctrl-C cancels the statement on the server and is exit 130', async ({ db, second }) => {
+    await db.queue('q');
+    await second.query('begin');
+    await second.query('lock table absurd.queues in access exclusive mode');
+    const waiting = async (): Promise<number> =>
+      (
+        await db.query(
+          `select 1 from pg_stat_activity where datname = $1 and wait_event_type = 'Lock' and application_name = 'absurdctl'`,
+          [db.name],
+        )
+      ).rows.length;
+    const running = await startCli(['list-queues'], { env: { ABSURD_DATABASE_URL: db.url } });
+    await expect.poll(waiting, { timeout: 10_000 }).toBe(1);
+
+    running.kill('SIGINT');
+
+    expect(await running.done).toMatchObject({ code: 130, stdout: '' });
+    await expect.poll(waiting).toBe(0);
+    await second.query('rollback');
+  });
+});
+
+describe('the code cache', () => {
+  test('a broken or missing one is made again without a word', async () => {
+    const folder = fileURLToPath(new URL('../../dist/cli/cache/', import.meta.url));
+    await runCli(['--version']);
+    const [name = ''] = readdirSync(folder).filter((file) => file.endsWith('.cache'));
+    writeFileSync(join(folder, name), 'not a cache');
+
+    expect(await runCli(['--version'])).toMatchObject({ code: 0, stderr: '' });
+
+    expect(statSync(join(folder, name)).size).toBeGreaterThan(10_000);
+    expect(await runCli(['--version'])).toMatchObject({ code: 0, stderr: '' });
+  });
+});
