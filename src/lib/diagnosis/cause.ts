@@ -1,0 +1,92 @@
+import type { CheckpointFacts, EventFacts, NameActivity, NameSample, RunFacts, TaskFacts, WaitFacts } from '../../sql/diagnosis.js';
+import type { LockHolder } from '../../sql/diagnosis-locks.js';
+import type { QueueFlow } from '../../sql/diagnosis-queues.js';
+
+/** `known`: a row says so. `inferred`: rows fit it, and something else could too. */
+export interface Evidence {
+  certainty: 'known' | 'inferred';
+  what: string;
+  value: string;
+}
+
+export interface Explanation {
+  sentence: string;
+  evidence: Evidence[];
+  /** Commands, or plain advice, in the order to try them. */
+  next: string[];
+}
+
+/** `fine`: nothing to do. `waiting`: time or an event will move it. `stuck`: somebody must act. `ended`: it will not go on. */
+export type Verdict = 'fine' | 'waiting' | 'stuck' | 'ended';
+
+/** All that is known of one task, fetched once. Times are milliseconds since 1970. */
+export interface TaskSubject {
+  queue: string;
+  now: number;
+  task: TaskFacts | null;
+  /** The run that is asked about: the task's last one, or the one whose id was given. */
+  run: RunFacts | null;
+  /** The latest attempts, latest first. */
+  runs: RunFacts[];
+  checkpoints: CheckpointFacts[];
+  waits: WaitFacts[];
+  locks: LockHolder[];
+  /** Present for unfinished tasks. */
+  flow: QueueFlow | null;
+  windowSeconds: number;
+  ahead: number | null;
+  event: EventFacts | null;
+  nameActivity: NameActivity | null;
+}
+
+export interface QueueSubject {
+  queue: string;
+  now: number;
+  flow: QueueFlow;
+  windowSeconds: number;
+  locks: LockHolder[];
+  awaited: { event_name: string; waiting: number }[];
+}
+
+export interface NameSubject {
+  taskName: string;
+  now: number;
+  samples: NameSample[];
+}
+
+export interface Cause<Subject> {
+  /** Stable: scripts match on it; docs/why.md explains it. */
+  code: string;
+  verdict: Verdict;
+  applies(subject: Subject): boolean;
+  explain(subject: Subject): Explanation;
+}
+
+export interface Diagnosis extends Explanation {
+  code: string;
+  verdict: Verdict;
+  /** Other causes that hold at the same time, in order of weight. */
+  also: { code: string; sentence: string }[];
+}
+
+export const known = (what: string, value: string | number): Evidence => ({ certainty: 'known', what, value: String(value) });
+export const inferred = (what: string, value: string | number): Evidence => ({
+  certainty: 'inferred',
+  what,
+  value: String(value),
+});
+
+/** The first cause that applies is the answer; the others that apply stand beside it. The last of a list must always apply. */
+export function diagnose<Subject>(causes: Cause<Subject>[], subject: Subject): Diagnosis {
+  const [first, ...others] = causes.filter((cause) => cause.applies(subject));
+  if (!first) throw new Error('a list of causes must end with one that always applies');
+  const last = causes.at(-1);
+  return {
+    code: first.code,
+    verdict: first.verdict,
+    ...first.explain(subject),
+    also: others
+      .filter((cause) => cause !== last)
+      .map((cause) => ({ code: cause.code, sentence: cause.explain(subject).sentence })),
+  };
+}

@@ -1,0 +1,124 @@
+import type { RunFacts } from '../../sql/diagnosis.js';
+import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
+import { seconds } from './settings.js';
+import { at, plural, quoted, shellWord, shown } from './words.js';
+
+/** An error in one line. */
+export function errorLine(run: RunFacts): string {
+  const name = run.error_name === null ? '' : `${shown(run.error_name)}: `;
+  return run.error_name === null && run.error_message === null ? 'no reason given' : `${name}${shown(run.error_message ?? '')}`;
+}
+
+const isTimeout = (run: RunFacts): boolean => run.error_name === '$ClaimTimeout';
+
+/** What failed attempts have in common: their error, and the last step that each had saved. */
+export function failureEvidence(subject: TaskSubject): Evidence[] {
+  const failed = subject.runs.filter((run) => run.state === 'failed');
+  const [latest] = failed;
+  if (!latest) return [];
+  const same = failed.filter((run) =>
+    isTimeout(latest) ? isTimeout(run) : errorLine(run) === errorLine(latest),
+  ).length;
+  const cut = subject.runs.length >= 50 ? ' of the latest 50' : '';
+  const evidence: Evidence[] = [known('last error', errorLine(latest)), known('it failed', at(latest.failed_at))];
+  if (failed.length > 1)
+    evidence.push(known('same error', `${same} of ${failed.length} failed attempts${cut} died of it`));
+  const steps = subject.checkpoints.filter((checkpoint) => !checkpoint.checkpoint_name.startsWith('$'));
+  const step = steps.at(-1);
+  evidence.push(
+    step
+      ? inferred('it dies after step', `${quoted(step.checkpoint_name)}, the last one saved (${at(step.updated_at)})`)
+      : known('steps', 'none was ever saved'),
+  );
+  return evidence;
+}
+
+export const completed: Cause<TaskSubject> = {
+  code: 'completed',
+  verdict: 'fine',
+  applies: ({ task }) => task?.state === 'completed',
+  explain: ({ task, run }) => ({
+    sentence: `it is completed, and fine: attempt ${run?.attempt ?? task?.attempts ?? '?'} finished ${at(run?.completed_at ?? null)}`,
+    evidence: [known('attempts', task?.attempts ?? 0), known('worker', shown(run?.claimed_by ?? 'unknown'))],
+    next: [`absurdctl dump-task --task-id=${task?.task_id ?? ''}`],
+  }),
+};
+
+function cancellation(code: string, key: 'max_delay' | 'max_duration' | null): Cause<TaskSubject> {
+  return {
+    code,
+    verdict: 'ended',
+    applies: (subject) => subject.task?.state === 'cancelled' && cancelledBy(subject) === key,
+    explain: ({ task, queue }) => {
+      const limit = key && seconds(task?.cancellation, key);
+      const why = key === null ? 'by hand' : `by its ${key} of ${plural(limit ?? 0, 'second')}`;
+      return {
+        sentence: `it was cancelled ${why}, ${at(task?.cancelled_at ?? null)}`,
+        evidence: [
+          known('cancelled at', at(task?.cancelled_at ?? null)),
+          inferred('cause', key === null ? 'no limit of its own explains it, so somebody cancelled it' : `${key} had passed by then`),
+          known('enqueued', at(task?.enqueue_at ?? null)),
+          known('first started', task?.first_started_at == null ? 'never' : at(task.first_started_at)),
+        ],
+        next: [
+          `absurdctl dump-task --task-id=${task?.task_id ?? ''}`,
+          `absurdctl spawn-task ${shellWord(task?.task_name ?? '')} --queue ${shellWord(queue)}`,
+        ],
+      };
+    },
+  };
+}
+
+function cancelledBy({ task, run }: TaskSubject): 'max_delay' | 'max_duration' | null {
+  if (!task || task.cancelled_at === null) return null;
+  const delay = seconds(task.cancellation, 'max_delay');
+  const duration = seconds(task.cancellation, 'max_duration');
+  if (task.first_started_at === null)
+    return delay !== null && task.cancelled_at - task.enqueue_at >= delay * 1000 ? 'max_delay' : null;
+  if (duration === null) return null;
+  // A failed last run means that its retry would have come too late, whatever time it was then.
+  const late = task.cancelled_at - task.first_started_at >= duration * 1000;
+  return late || run?.state === 'failed' ? 'max_duration' : null;
+}
+
+function failure(code: string, silent: boolean): Cause<TaskSubject> {
+  return {
+    code,
+    verdict: 'ended',
+    applies: ({ task, runs }) => {
+      if (task?.state !== 'failed') return false;
+      const failed = runs.filter((run) => run.state === 'failed');
+      return silent === (failed.length > 0 && failed.every(isTimeout));
+    },
+    explain: (subject) => {
+      const { task, queue } = subject;
+      const id = task?.task_id ?? '';
+      const last = subject.runs.find((run) => run.state === 'failed');
+      const used = `${task?.attempts ?? 0} of ${task?.max_attempts ?? 'unlimited'} attempts are used`;
+      return {
+        sentence: silent
+          ? `it failed for good: ${used}, and in each of them the worker fell silent until its lease ran out`
+          : `it failed for good: ${used}, and the last died of ${last ? errorLine(last) : 'an unknown error'}`,
+        evidence: [
+          known('attempts', used),
+          ...failureEvidence(subject),
+          ...(silent ? [inferred('the worker', 'crashed, was killed, or works longer than its lease without a checkpoint')] : []),
+        ],
+        next: [
+          `absurdctl dump-task --task-id=${id}`,
+          `absurdctl retry-task ${id} --queue ${shellWord(queue)}`,
+          ...(silent ? ['extend the lease in long steps (heartbeat), or give workers a longer claim timeout'] : []),
+        ],
+      };
+    },
+  };
+}
+
+export const finished: Cause<TaskSubject>[] = [
+  completed,
+  cancellation('cancelled_max_delay', 'max_delay'),
+  cancellation('cancelled_max_duration', 'max_duration'),
+  cancellation('cancelled_by_hand', null),
+  failure('failed_leases_expired', true),
+  failure('failed', false),
+];

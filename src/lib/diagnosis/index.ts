@@ -1,0 +1,37 @@
+import type { Cause, TaskSubject } from './cause.js';
+import { contradiction } from './contradiction.js';
+import { finished } from './finished.js';
+import { taskLocked } from './locks.js';
+import { running } from './running.js';
+import { sleeping } from './sleeping.js';
+import { waiting } from './waiting.js';
+
+/** Causes for one task in order of weight: the first that applies is the answer. */
+export const taskCauses: Cause<TaskSubject>[] = [
+  contradiction,
+  taskLocked,
+  ...finished,
+  ...running,
+  ...sleeping,
+  ...waiting,
+  {
+    code: 'superseded',
+    verdict: 'ended',
+    applies: ({ run, task }) => run !== null && task !== null && run.run_id !== task.last_attempt_run,
+    explain: ({ run, task }) => ({
+      sentence: `this run is over (${run?.state ?? 'unknown'}): the task went on with another attempt and is ${task?.state ?? 'unknown'}`,
+      evidence: [{ certainty: 'known', what: 'attempt', value: `${run?.attempt ?? '?'} of ${task?.attempts ?? '?'}` }],
+      next: [`absurdctl why ${task?.task_id ?? ''}`],
+    }),
+  },
+  {
+    code: 'unknown',
+    verdict: 'stuck',
+    applies: () => true,
+    explain: ({ task, run }) => ({
+      sentence: `no cause that this command knows fits: the task is ${task?.state ?? 'missing'}, its run ${run?.state ?? 'missing'}`,
+      evidence: [],
+      next: [`absurdctl dump-task --task-id=${task?.task_id ?? run?.task_id ?? ''}`],
+    }),
+  },
+];

@@ -1,0 +1,158 @@
+import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
+import { failureEvidence, errorLine } from './finished.js';
+import { strategyWords } from './settings.js';
+import { at, nearest, plural, quoted, shellWord, span, since, until } from './words.js';
+
+const isAsleep = ({ task, run, now }: TaskSubject): boolean =>
+  task?.state === 'sleeping' && run?.state === 'sleeping' && run.available_at > now;
+
+const awaits = (subject: TaskSubject): boolean => isAsleep(subject) && subject.run?.wake_event != null;
+const nearName = ({ event, run }: TaskSubject): string | null =>
+  event && run?.wake_event ? nearest(run.wake_event, event.recent_names) : null;
+
+function waitEvidence({ run, waits, now }: TaskSubject): Evidence[] {
+  const wait = waits.find((candidate) => candidate.run_id === run?.run_id);
+  return [
+    ...(wait ? [known('step', quoted(wait.step_name)), known('waiting since', `${at(wait.created_at)}, ${since(wait.created_at, now)}`)] : []),
+    known('timeout', run && Number.isFinite(run.available_at) ? `${at(run.available_at)}, ${until(run.available_at, now)}` : 'none: it would wait for ever'),
+  ];
+}
+
+const emit = ({ run, queue }: TaskSubject): string =>
+  `absurdctl emit-event ${shellWord(run?.wake_event ?? '')} --queue ${shellWord(queue)} --payload '{}'`;
+const listEvents = ({ queue }: TaskSubject): string => `absurdctl list-events --queue ${shellWord(queue)}`;
+
+/** The step that sleeps: its checkpoint holds the wake-up time, or was saved after the claim. */
+function sleepingStep({ run, checkpoints }: TaskSubject): { name: string; certain: boolean } | null {
+  if (!run || run.started_at === null) return null;
+  const exact = checkpoints.find(
+    ({ text_state }) => text_state !== null && Math.abs(Date.parse(text_state) - run.available_at) < 5000,
+  );
+  if (exact) return { name: exact.checkpoint_name, certain: true };
+  const latest = checkpoints.at(-1);
+  return latest && latest.updated_at >= run.started_at ? { name: latest.checkpoint_name, certain: false } : null;
+}
+
+/** An SDK worker puts a task of an unknown name back for 15 to 30 seconds, and no checkpoint comes of it. */
+function isPutBack(subject: TaskSubject): boolean {
+  const { run } = subject;
+  if (!run || run.started_at === null || run.wake_event !== null || sleepingStep(subject)) return false;
+  const sleep = run.available_at - run.started_at;
+  return run.state === 'sleeping' && sleep >= 14_500 && sleep <= 31_000 && subject.now - run.available_at < 60_000;
+}
+
+const event = (
+  code: string,
+  verdict: 'waiting' | 'stuck',
+  applies: (subject: TaskSubject) => boolean,
+  found: (subject: TaskSubject) => { clause: string; evidence: Evidence[]; next: string[] },
+): Cause<TaskSubject> => ({
+  code,
+  verdict,
+  applies: (subject) => awaits(subject) && applies(subject),
+  explain: (subject) => {
+    const { clause, evidence, next } = found(subject);
+    return {
+      sentence: `it waits for event ${quoted(subject.run?.wake_event ?? '')}, ${clause}`,
+      evidence: [...evidence, ...waitEvidence(subject)],
+      next,
+    };
+  },
+});
+
+export const sleeping: Cause<TaskSubject>[] = [
+  {
+    code: 'put_back',
+    verdict: 'stuck',
+    applies: (subject) => (subject.task?.state === 'sleeping' || subject.task?.state === 'pending') && isPutBack(subject),
+    explain: (subject) => {
+      const { task, run, nameActivity, now } = subject;
+      const again = task?.first_started_at != null && run?.started_at != null && task.first_started_at < run.started_at;
+      return {
+        sentence: `workers claim it and put it back${again ? ' again and again' : ''}: none seems to know the name ${quoted(task?.task_name ?? '')}`,
+        evidence: [
+          known('last claimed', `${at(run?.started_at ?? null)}, ${since(run?.started_at ?? now, now)}`),
+          known('first claimed', at(task?.first_started_at ?? null)),
+          known('put back for', span(((run?.available_at ?? 0) - (run?.started_at ?? 0)) / 1000)),
+          known('checkpoints since that claim', 'none'),
+          ...(nameActivity
+            ? [known('finished runs of this name', `${nameActivity.of_this_name} of the latest ${nameActivity.sampled}`)]
+            : []),
+          inferred('no worker knows the name', 'the pattern is that of an unregistered task'),
+        ],
+        next: [
+          `register ${quoted(task?.task_name ?? '')} in a worker of queue ${quoted(subject.queue)}, or start the worker that has it`,
+          `absurdctl cancel-task ${task?.task_id ?? ''} --queue ${shellWord(subject.queue)}`,
+        ],
+      };
+    },
+  },
+  event(
+    'event_in_other_queue',
+    'stuck',
+    (subject) => (subject.event?.elsewhere.length ?? 0) > 0,
+    (subject) => ({
+      clause: `which was emitted in queue ${quoted(subject.event?.elsewhere[0]?.queue ?? '')} and not in its own, ${quoted(subject.queue)}`,
+      evidence: (subject.event?.elsewhere ?? [])
+        .slice(0, 5)
+        .map((other) => known(`emitted in ${quoted(other.queue)}`, at(other.emitted_at))),
+      next: [emit(subject), listEvents(subject)],
+    }),
+  ),
+  event(
+    'event_name_close',
+    'stuck',
+    (subject) => nearName(subject) !== null,
+    (subject) => ({
+      clause: `which was never emitted; ${quoted(nearName(subject) ?? '')} was, in the same queue`,
+      evidence: [known('emitted', 'never'), inferred('a misspelling', `of ${quoted(nearName(subject) ?? '')}, or the other way round`)],
+      next: [emit(subject), listEvents(subject)],
+    }),
+  ),
+  event(
+    'event_never_emitted',
+    'waiting',
+    () => true,
+    (subject) => ({
+      clause: subject.event ? 'which has not been emitted' : 'and whether it was emitted could not be read',
+      evidence: subject.event ? [known('emitted', 'never, in any queue that could be read')] : [],
+      next: [emit(subject), `absurdctl list-waits --queue ${shellWord(subject.queue)}`],
+    }),
+  ),
+  {
+    code: 'retry_backoff',
+    verdict: 'waiting',
+    applies: (subject) => isAsleep(subject) && (subject.run?.attempt ?? 0) > 1 && subject.run?.started_at === null,
+    explain: (subject) => {
+      const { task, run, runs, now } = subject;
+      const last = runs.find((candidate) => candidate.state === 'failed');
+      return {
+        sentence: `attempt ${run?.attempt ?? '?'} of ${task?.max_attempts ?? 'unlimited'} comes ${until(run?.available_at ?? Infinity, now)}: the one before died of ${last ? errorLine(last) : 'an unknown error'}`,
+        evidence: [
+          known('next try', at(run?.available_at ?? null)),
+          known('retry strategy', strategyWords(task?.retry_strategy)),
+          ...failureEvidence(subject),
+        ],
+        next: [`absurdctl dump-task --task-id=${task?.task_id ?? ''}`, `absurdctl cancel-task ${task?.task_id ?? ''} --queue ${shellWord(subject.queue)}`],
+      };
+    },
+  },
+  {
+    code: 'sleeping',
+    verdict: 'waiting',
+    applies: (subject) => isAsleep(subject),
+    explain: (subject) => {
+      const step = sleepingStep(subject);
+      const { run, now, checkpoints } = subject;
+      return {
+        sentence: `it sleeps until ${at(run?.available_at ?? null)}, ${until(run?.available_at ?? Infinity, now)}${step ? `, by its own step ${quoted(step.name)}` : ', as somebody scheduled it'}`,
+        evidence: [
+          ...(step ? [step.certain ? known('step', quoted(step.name)) : inferred('step', `${quoted(step.name)}, the last one saved`)] : []),
+          known('asleep since a claim of', run?.started_at == null ? 'none' : at(run.started_at)),
+          known('steps saved', plural(checkpoints.length, 'checkpoint')),
+        ],
+        next: [`absurdctl dump-task --task-id=${subject.task?.task_id ?? ''}`],
+      };
+    },
+  },
+];

@@ -1,0 +1,127 @@
+import type { QueueFlow } from '../../sql/diagnosis-queues.js';
+import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
+import { seconds } from './settings.js';
+import { at, plural, quoted, shellWord, since, span, tally } from './words.js';
+
+/** Without a claim for this long while work is ready, the queue counts as not polled. */
+export const CLAIM_SILENCE_SECONDS = 60;
+
+export function isSilent(flow: QueueFlow, now: number): boolean {
+  const ready = flow.oldest_ready_at;
+  if (flow.last_claim_at === null) return true;
+  // Work that has just come has not been waiting for anybody yet.
+  const waitingSince = Math.max(flow.last_claim_at, ready ?? now);
+  return now - waitingSince >= CLAIM_SILENCE_SECONDS * 1000;
+}
+
+export function claimEvidence({ flow, now }: Pick<TaskSubject, 'flow' | 'now'>): Evidence[] {
+  if (!flow) return [];
+  return [
+    flow.last_claim_at === null
+      ? inferred('claims from this queue', 'none that its rows show')
+      : inferred('last claim from this queue', `${since(flow.last_claim_at, now)} (${at(flow.last_claim_at)}), as far as the rows show`),
+  ];
+}
+
+export function rate(flow: QueueFlow, windowSeconds: number): string {
+  const perMinute = (flow.window_claims * 60) / windowSeconds;
+  const figure = perMinute >= 10 ? Math.round(perMinute) : Math.round(perMinute * 10) / 10;
+  return `about ${figure} a minute over the last ${span(windowSeconds)}`;
+}
+
+const isReady = ({ task, run, now }: TaskSubject): boolean =>
+  (task?.state === 'pending' || task?.state === 'sleeping') &&
+  (run?.state === 'pending' || run?.state === 'sleeping') &&
+  run.available_at <= now;
+
+const startWorker = (queue: string): string => `start a worker on queue ${quoted(queue)}`;
+const lists = (queue: string): string[] => [
+  `absurdctl list-workers --queue ${shellWord(queue)}`,
+  `absurdctl queue-stats --queue ${shellWord(queue)}`,
+];
+
+/** Why it is ready: a woken task is told apart from a new one. */
+function readiness({ run, now }: TaskSubject): Evidence[] {
+  if (!run) return [];
+  const timedOut = run.state === 'sleeping' && run.wake_event !== null;
+  return [
+    known('ready since', `${at(run.available_at)}, ${since(run.available_at, now)}`),
+    ...(timedOut ? [known('it waited for event', `${quoted(run.wake_event ?? '')}, and the timeout has passed`)] : []),
+    ...(run.has_event_payload ? [known('woken by', 'the event that it waited for')] : []),
+  ];
+}
+
+export const waiting: Cause<TaskSubject>[] = [
+  {
+    code: 'cancellation_due',
+    verdict: 'waiting',
+    applies: (subject) => isReady(subject) && dueLimit(subject) !== null,
+    explain: (subject) => ({
+      sentence: `its ${dueLimit(subject) ?? ''} has passed: the next claim from the queue cancels it instead of running it`,
+      evidence: [...readiness(subject), ...claimEvidence(subject)],
+      next: [startWorker(subject.queue), `absurdctl cancel-task ${subject.task?.task_id ?? ''} --queue ${shellWord(subject.queue)}`],
+    }),
+  },
+  {
+    code: 'never_claimed',
+    verdict: 'stuck',
+    applies: (subject) => isReady(subject) && subject.flow?.last_claim_at === null,
+    explain: (subject) => ({
+      sentence: `it waits for a worker, and as far as the rows show nothing has ever claimed from queue ${quoted(subject.queue)}`,
+      evidence: [...readiness(subject), ...claimEvidence(subject), ...inLine(subject)],
+      next: [startWorker(subject.queue), ...lists(subject.queue)],
+    }),
+  },
+  {
+    code: 'not_claimed_since',
+    verdict: 'stuck',
+    applies: (subject) => isReady(subject) && subject.flow !== null && isSilent(subject.flow, subject.now),
+    explain: (subject) => ({
+      sentence: `it waits for a worker, and nothing has claimed from queue ${quoted(subject.queue)} since ${at(subject.flow?.last_claim_at ?? null)}`,
+      evidence: [...readiness(subject), ...claimEvidence(subject), ...inLine(subject)],
+      next: [startWorker(subject.queue), ...lists(subject.queue)],
+    }),
+  },
+  {
+    code: 'behind_others',
+    verdict: 'waiting',
+    applies: (subject) => isReady(subject) && (subject.ahead ?? 0) > 0,
+    explain: (subject) => ({
+      sentence: `it waits behind ${plural(subject.ahead ?? 0, 'older run')}, which go at ${subject.flow ? rate(subject.flow, subject.windowSeconds) : 'an unknown rate'}`,
+      evidence: [...readiness(subject), ...inLine(subject), ...pace(subject), ...claimEvidence(subject)],
+      next: ['give the queue more workers, or more concurrency', ...lists(subject.queue)],
+    }),
+  },
+  {
+    code: 'next_in_line',
+    verdict: 'fine',
+    applies: (subject) => isReady(subject),
+    explain: (subject) => ({
+      sentence: 'it is the next in line, and the queue is being claimed from',
+      evidence: [...readiness(subject), ...claimEvidence(subject)],
+      next: [`absurdctl why ${subject.task?.task_id ?? ''} --queue ${shellWord(subject.queue)}`],
+    }),
+  },
+];
+
+function inLine({ ahead }: TaskSubject): Evidence[] {
+  return ahead === null ? [] : [known('older runs before it', tally(ahead))];
+}
+
+function pace({ flow, ahead, windowSeconds }: TaskSubject): Evidence[] {
+  if (!flow) return [];
+  const perSecond = flow.window_claims / windowSeconds;
+  return [
+    inferred('rate of claims', rate(flow, windowSeconds)),
+    ...(perSecond > 0 && ahead ? [inferred('its turn comes', `in about ${span(ahead / perSecond)} at that rate`)] : []),
+  ];
+}
+
+function dueLimit({ task, now }: TaskSubject): string | null {
+  if (!task) return null;
+  const delay = seconds(task.cancellation, 'max_delay');
+  const duration = seconds(task.cancellation, 'max_duration');
+  if (task.first_started_at === null)
+    return delay !== null && now - task.enqueue_at >= delay * 1000 ? `max_delay of ${span(delay)}` : null;
+  return duration !== null && now - task.first_started_at >= duration * 1000 ? `max_duration of ${span(duration)}` : null;
+}

@@ -1,0 +1,93 @@
+import { COUNT_LIMIT } from '../../sql/bounded.js';
+
+/** Words for what is found. All text from a database goes through `quoted` or `shown`, so a sentence is fit for a terminal. */
+
+// Controls, and the marks that reorder text: they could hide or fake what stands on a terminal.
+// eslint-disable-next-line no-control-regex -- control characters are what this is about
+const unsafe = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** Text from a database with control characters spelled out, cut at `limit` characters. */
+export function shown(text: string, limit = 200): string {
+  const cut = text.length > limit ? `${text.slice(0, limit)}…` : text;
+  return cut.replace(unsafe, (mark) => {
+    if (mark === '\n') return '\\n';
+    if (mark === '\t') return '\\t';
+    return `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  });
+}
+
+export const quoted = (text: string): string => `"${shown(text)}"`;
+
+/** A word of a command line, quoted for a POSIX shell where it must be. */
+export function shellWord(text: string): string {
+  if (/^[A-Za-z0-9_./:@%+=-]+$/.test(text) && !text.startsWith('-')) return text;
+  if (shown(text, Infinity) !== text) {
+    const escaped = [...Buffer.from(text)].map((byte) =>
+      byte >= 0x20 && byte < 0x7f && byte !== 0x27 && byte !== 0x5c
+        ? String.fromCharCode(byte)
+        : `\\x${byte.toString(16).padStart(2, '0')}`,
+    );
+    return `$'${escaped.join('')}'`;
+  }
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** A moment in UTC: RFC 3339 to the second, or `never` where it does not come. */
+export function at(moment: number | null): string {
+  if (moment === null) return 'unknown';
+  if (!Number.isFinite(moment)) return 'never';
+  const date = new Date(moment);
+  return Number.isNaN(date.getTime()) ? 'out of range' : date.toISOString().replace(/\.\d+Z$/, 'Z');
+}
+
+/** A length of time in its largest unit, rounded down: `45 seconds`, `3 hours`. */
+export function span(seconds: number): string {
+  const units: [number, string][] = [
+    [86_400 * 2, 'day'],
+    [3600 * 2, 'hour'],
+    [60 * 2, 'minute'],
+  ];
+  for (const [from, unit] of units) {
+    if (seconds >= from) return plural(Math.floor(seconds / (from / 2)), unit);
+  }
+  return plural(Math.max(0, Math.floor(seconds)), 'second');
+}
+
+export const since = (moment: number, now: number): string => `${span((now - moment) / 1000)} ago`;
+export const until = (moment: number, now: number): string =>
+  Number.isFinite(moment) ? `in ${span((moment - now) / 1000)}` : 'never';
+
+export function plural(count: number, noun: string): string {
+  return `${tally(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** A bounded count as text. */
+export const tally = (count: number): string => (count > COUNT_LIMIT ? `${COUNT_LIMIT}+` : String(count));
+
+/** The nearest of `names` to `wanted`, close enough to be a misspelling; null when none is. */
+export function nearest(wanted: string, names: string[]): string | null {
+  let best: string | null = null;
+  let least = Math.max(2, Math.floor(wanted.length / 3)) + 1;
+  for (const name of new Set(names)) {
+    if (name === wanted || Math.abs(name.length - wanted.length) >= least) continue;
+    const distance = editDistance(wanted.toLowerCase().slice(0, 200), name.toLowerCase().slice(0, 200));
+    if (distance < least) {
+      least = distance;
+      best = name;
+    }
+  }
+  return best;
+}
+
+function editDistance(left: string, right: string): number {
+  let previous = Array.from({ length: right.length + 1 }, (_, index) => index);
+  for (let row = 1; row <= left.length; row += 1) {
+    const current = [row];
+    for (let column = 1; column <= right.length; column += 1) {
+      const replace = (previous[column - 1] ?? 0) + (left[row - 1] === right[column - 1] ? 0 : 1);
+      current.push(Math.min(replace, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
+    }
+    previous = current;
+  }
+  return previous[right.length] ?? 0;
+}
