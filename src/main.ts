@@ -25,6 +25,9 @@ const topics: Record<string, Record<string, Load>> = {
     'list-queues': () => import('./commands/list-queues.js'),
     'drop-queue': () => import('./commands/drop-queue.js'),
   },
+  'WHEN SOMETHING IS STUCK': {
+    why: () => import('./commands/why.js'),
+  },
 };
 
 const commands = new Map(Object.values(topics).flatMap((group) => Object.entries(group)));

@@ -1,7 +1,4 @@
-import type pg from 'pg';
-
-/** What a reader needs of a connection: one connection, not a pool, since a transaction holds the timeouts. */
-export type Connection = Pick<pg.ClientBase, 'query'>;
+import type { Queryable } from './queryable.js';
 
 /** A question that got no answer within its bounds, and why. */
 export interface Unread {
@@ -24,10 +21,22 @@ const defaultBounds: Bounds = { timeoutMs: 5000, lockTimeoutMs: 1000 };
  * What one statement may be refused for while the others still make sense: a lock not granted, a missing privilege, a table,
  * column or function that this schema does not have, a function that does not apply, a feature that the server lacks.
  */
-const bearable = new Set(['55P03', '42501', '42P01', '42703', '42883', '42704', '3F000', '22023', '0A000', '55000', 'XX000']);
+const bearable = new Set([
+  '55P03',
+  '42501',
+  '42P01',
+  '42703',
+  '42883',
+  '42704',
+  '3F000',
+  '22023',
+  '0A000',
+  '55000',
+  'XX000',
+]);
 
 /**
- * Asks one bounded question after another. All of them see the same instant (repeatable read), none can write, each has a
+ * Asks one bounded question after another, over one connection (a pool would scatter the transaction). All of them see the same instant (repeatable read), none can write, each has a
  * statement timeout of its own; timeouts are local to the transaction, so a transaction pooler is no hindrance.
  * An answer of `null` means that the question could not be answered, and `unread` then says why.
  */
@@ -36,12 +45,12 @@ export class BoundedReader {
   private open = false;
 
   constructor(
-    private readonly db: Connection,
+    private readonly db: Queryable,
     private readonly bounds: Bounds = defaultBounds,
   ) {}
 
   /** Raises what is not about bounds: a lost connection, an interruption, a mistake in the statement. */
-  async rows<T extends pg.QueryResultRow>(what: string, text: string, values: unknown[] = []): Promise<T[] | null> {
+  async rows<T extends object>(what: string, text: string, values: unknown[] = []): Promise<T[] | null> {
     await this.begin();
     const startedAt = performance.now();
     try {
@@ -58,7 +67,7 @@ export class BoundedReader {
   }
 
   /** Like `rows`, for a question with one row for an answer. */
-  async row<T extends pg.QueryResultRow>(what: string, text: string, values: unknown[] = []): Promise<T | null> {
+  async row<T extends object>(what: string, text: string, values: unknown[] = []): Promise<T | null> {
     return (await this.rows<T>(what, text, values))?.[0] ?? null;
   }
 
@@ -71,19 +80,19 @@ export class BoundedReader {
 
   private async begin(): Promise<void> {
     if (this.open) return;
-    await this.db.query('begin isolation level repeatable read read only');
-    this.open = true;
+    const { timeoutMs, lockTimeoutMs } = this.bounds;
     await this.db.query(
-      `select set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
-              set_config('datestyle', 'ISO', true), set_config('search_path', 'pg_catalog', true)`,
-      [String(this.bounds.timeoutMs), String(this.bounds.lockTimeoutMs)],
+      `begin isolation level repeatable read read only;
+       set local statement_timeout = ${Math.ceil(timeoutMs)}; set local lock_timeout = ${Math.ceil(lockTimeoutMs)};
+       set local datestyle = 'ISO, MDY'`,
     );
+    this.open = true;
   }
 }
 
 /** Gives `work` a reader and ends its transaction, whatever happens. */
 export async function readBounded<T>(
-  db: Connection,
+  db: Queryable,
   bounds: Partial<Bounds>,
   work: (reader: BoundedReader) => Promise<T>,
 ): Promise<T> {

@@ -45,7 +45,12 @@ export async function readRowLockHolders(reader: BoundedReader, xmaxes: string[]
     [candidates],
   );
   forget(reader, 'members of a shared row lock');
-  return members && members.length > 0 ? holdersOf(reader, members.map((member) => member.xid)) : [];
+  return members && members.length > 0
+    ? holdersOf(
+        reader,
+        members.map((member) => member.xid),
+      )
+    : [];
 }
 
 async function holdersOf(reader: BoundedReader, xids: string[]): Promise<LockHolder[]> {

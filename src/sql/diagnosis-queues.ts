@@ -97,7 +97,8 @@ export async function readQueueFlow(
   const claimsOf = (state: string): string =>
     `(select r.started_at ${inState(state)} and r.available_at <= $1::timestamptz
        order by r.available_at desc limit ${SAMPLE})`;
-  const soonest = (state: string): string => `(select r.started_at ${inState(state)} order by r.available_at limit ${SAMPLE})`;
+  const soonest = (state: string): string =>
+    `(select r.started_at ${inState(state)} order by r.available_at limit ${SAMPLE})`;
   return reader.row<QueueFlow>(
     `the flow of queue ${queue}`,
     `select

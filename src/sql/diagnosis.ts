@@ -95,14 +95,22 @@ const runColumns = `
   left(coalesce(r.failure_reason ->> 'message', r.failure_reason #>> '{}'), 500) as error_message, r.xmax::text as xmax`;
 
 export async function readTask(reader: BoundedReader, queue: string, taskId: string): Promise<TaskFacts | null> {
-  return reader.row<TaskFacts>(
+  const row = await reader.row<TaskFacts & { retry_text: string | null; cancellation_text: string | null }>(
     'the task',
-    `select t.task_id, t.task_name, t.state, t.attempts, t.max_attempts, t.retry_strategy, t.cancellation,
+    `select t.task_id, t.task_name, t.state, t.attempts, t.max_attempts, t.retry_strategy::text as retry_text,
+            t.cancellation::text as cancellation_text,
             ${ms('t.enqueue_at')} as enqueue_at, ${ms('t.first_started_at')} as first_started_at, t.last_attempt_run,
             ${ms('t.cancelled_at')} as cancelled_at, t.xmax::text as xmax
        from ${tasks(queue)} t where t.task_id = $1`,
     [taskId],
   );
+  if (!row) return null;
+  const { retry_text, cancellation_text, ...task } = row;
+  return { ...task, retry_strategy: parsed(retry_text), cancellation: parsed(cancellation_text) };
+}
+
+function parsed(text: string | null): unknown {
+  return text === null ? null : JSON.parse(text);
 }
 
 /** The latest 50 attempts, latest first. */
@@ -115,7 +123,11 @@ export async function readRuns(reader: BoundedReader, queue: string, taskId: str
 }
 
 /** Up to 1000 checkpoints, oldest first; payloads stay where they are. */
-export async function readCheckpoints(reader: BoundedReader, queue: string, taskId: string): Promise<CheckpointFacts[]> {
+export async function readCheckpoints(
+  reader: BoundedReader,
+  queue: string,
+  taskId: string,
+): Promise<CheckpointFacts[]> {
   const found = await reader.rows<CheckpointFacts>(
     'its checkpoints',
     `select c.checkpoint_name, c.owner_run_id, ${ms('c.updated_at')} as updated_at,
@@ -139,11 +151,7 @@ export async function readWaits(reader: BoundedReader, queue: string, taskId: st
 }
 
 /** How many runs a worker takes before this one: `r_<queue>_sai` up to its place, bounded. */
-export async function readPlaceInLine(
-  reader: BoundedReader,
-  queue: string,
-  runId: string,
-): Promise<number | null> {
+export async function readPlaceInLine(reader: BoundedReader, queue: string, runId: string): Promise<number | null> {
   const before = (state: string): string =>
     boundedCount(
       `from ${runs(queue)} o, mine where o.state = '${state}' and o.available_at <= mine.available_at

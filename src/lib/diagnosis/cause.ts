@@ -1,4 +1,12 @@
-import type { CheckpointFacts, EventFacts, NameActivity, NameSample, RunFacts, TaskFacts, WaitFacts } from '../../sql/diagnosis.js';
+import type {
+  CheckpointFacts,
+  EventFacts,
+  NameActivity,
+  NameSample,
+  RunFacts,
+  TaskFacts,
+  WaitFacts,
+} from '../../sql/diagnosis.js';
 import type { LockHolder } from '../../sql/diagnosis-locks.js';
 import type { QueueFlow } from '../../sql/diagnosis-queues.js';
 
@@ -69,7 +77,11 @@ export interface Diagnosis extends Explanation {
   also: { code: string; sentence: string }[];
 }
 
-export const known = (what: string, value: string | number): Evidence => ({ certainty: 'known', what, value: String(value) });
+export const known = (what: string, value: string | number): Evidence => ({
+  certainty: 'known',
+  what,
+  value: String(value),
+});
 export const inferred = (what: string, value: string | number): Evidence => ({
   certainty: 'inferred',
   what,

@@ -19,11 +19,17 @@ export function contradictions(subject: TaskSubject): string[] {
     found.push(`the task is ${task.state}, its last run is ${last.state}`);
   const stray = runs.filter((candidate) => open.has(candidate.state) && candidate.run_id !== task.last_attempt_run);
   if (stray.length > 0)
-    found.push(`${stray.length === 1 ? 'an unfinished run is' : `${stray.length} unfinished runs are`} not the task's last one`);
+    found.push(
+      `${stray.length === 1 ? 'an unfinished run is' : `${stray.length} unfinished runs are`} not the task's last one`,
+    );
   const asleep = last?.state === 'sleeping' && last.wake_event !== null ? last : null;
   if (asleep && event?.emitted_at != null && waits.some((wait) => wait.run_id === asleep.run_id))
     found.push(`event ${quoted(asleep.wake_event ?? '')} was emitted, and the run still waits for it`);
-  if (last?.state === 'sleeping' && last.available_at === Infinity && !waits.some((wait) => wait.run_id === last.run_id))
+  if (
+    last?.state === 'sleeping' &&
+    last.available_at === Infinity &&
+    !waits.some((wait) => wait.run_id === last.run_id)
+  )
     found.push('the run sleeps without an end, and no wait is registered that could wake it');
   return found;
 }

@@ -6,7 +6,9 @@ import { at, plural, quoted, shellWord, shown } from './words.js';
 /** An error in one line. */
 export function errorLine(run: RunFacts): string {
   const name = run.error_name === null ? '' : `${shown(run.error_name)}: `;
-  return run.error_name === null && run.error_message === null ? 'no reason given' : `${name}${shown(run.error_message ?? '')}`;
+  return run.error_name === null && run.error_message === null
+    ? 'no reason given'
+    : `${name}${shown(run.error_message ?? '')}`;
 }
 
 const isTimeout = (run: RunFacts): boolean => run.error_name === '$ClaimTimeout';
@@ -56,7 +58,10 @@ function cancellation(code: string, key: 'max_delay' | 'max_duration' | null): C
         sentence: `it was cancelled ${why}, ${at(task?.cancelled_at ?? null)}`,
         evidence: [
           known('cancelled at', at(task?.cancelled_at ?? null)),
-          inferred('cause', key === null ? 'no limit of its own explains it, so somebody cancelled it' : `${key} had passed by then`),
+          inferred(
+            'cause',
+            key === null ? 'no limit of its own explains it, so somebody cancelled it' : `${key} had passed by then`,
+          ),
           known('enqueued', at(task?.enqueue_at ?? null)),
           known('first started', task?.first_started_at == null ? 'never' : at(task.first_started_at)),
         ],
@@ -102,7 +107,9 @@ function failure(code: string, silent: boolean): Cause<TaskSubject> {
         evidence: [
           known('attempts', used),
           ...failureEvidence(subject),
-          ...(silent ? [inferred('the worker', 'crashed, was killed, or works longer than its lease without a checkpoint')] : []),
+          ...(silent
+            ? [inferred('the worker', 'crashed, was killed, or works longer than its lease without a checkpoint')]
+            : []),
         ],
         next: [
           `absurdctl dump-task --task-id=${id}`,

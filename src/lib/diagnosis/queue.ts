@@ -26,7 +26,11 @@ export const queueCauses: Cause<QueueSubject>[] = [
     applies: (subject) => silent(subject) && subject.flow.last_claim_at === null,
     explain: (subject) => ({
       sentence: `${plural(ready(subject), 'run')} of queue ${quoted(subject.queue)} could start, and as far as the rows show nothing has ever claimed from it`,
-      evidence: [known('oldest ready since', at(subject.flow.oldest_ready_at)), ...claimEvidence(subject), ...states(subject)],
+      evidence: [
+        known('oldest ready since', at(subject.flow.oldest_ready_at)),
+        ...claimEvidence(subject),
+        ...states(subject),
+      ],
       next: [`start a worker on queue ${quoted(subject.queue)}`, workers(subject)],
     }),
   },
@@ -36,7 +40,11 @@ export const queueCauses: Cause<QueueSubject>[] = [
     applies: (subject) => silent(subject),
     explain: (subject) => ({
       sentence: `${plural(ready(subject), 'run')} of queue ${quoted(subject.queue)} could start, and nothing has claimed from it since ${at(subject.flow.last_claim_at)}`,
-      evidence: [known('oldest ready since', at(subject.flow.oldest_ready_at)), ...claimEvidence(subject), ...states(subject)],
+      evidence: [
+        known('oldest ready since', at(subject.flow.oldest_ready_at)),
+        ...claimEvidence(subject),
+        ...states(subject),
+      ],
       next: [`start a worker on queue ${quoted(subject.queue)}`, workers(subject)],
     }),
   },
@@ -66,7 +74,11 @@ export const queueCauses: Cause<QueueSubject>[] = [
     applies: (subject) => ready(subject) > 0,
     explain: (subject) => ({
       sentence: `queue ${quoted(subject.queue)} moves: ${plural(ready(subject), 'run')} ready, claimed at ${rate(subject.flow, subject.windowSeconds)}`,
-      evidence: [...states(subject), known('oldest ready since', at(subject.flow.oldest_ready_at)), ...claimEvidence(subject)],
+      evidence: [
+        ...states(subject),
+        known('oldest ready since', at(subject.flow.oldest_ready_at)),
+        ...claimEvidence(subject),
+      ],
       next: [stats(subject)],
     }),
   },
@@ -86,13 +98,18 @@ export const queueCauses: Cause<QueueSubject>[] = [
     applies: ({ flow }) => flow.sleeping > 0,
     explain: (subject) => {
       const { flow, now } = subject;
-      const wake = flow.next_wake_at === null ? 'and none has a time to wake' : `and the first wakes ${until(flow.next_wake_at, now)}`;
+      const wake =
+        flow.next_wake_at === null
+          ? 'and none has a time to wake'
+          : `and the first wakes ${until(flow.next_wake_at, now)}`;
       return {
         sentence: `all that is unfinished in queue ${quoted(subject.queue)} sleeps: ${plural(flow.sleeping, 'run')}, ${wake}`,
         evidence: [
           known('next to wake', at(flow.next_wake_at)),
           known('waiting for an event without a timeout', tally(flow.sleeping_forever)),
-          ...subject.awaited.map((event) => inferred(`awaited ${quoted(event.event_name)}`, `${plural(event.waiting, 'wait')} in a sample`)),
+          ...subject.awaited.map((event) =>
+            inferred(`awaited ${quoted(event.event_name)}`, `${plural(event.waiting, 'wait')} in a sample`),
+          ),
         ],
         next: [`absurdctl list-waits --queue ${shellWord(subject.queue)}`],
       };

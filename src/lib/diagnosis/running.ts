@@ -10,12 +10,18 @@ function signOfLife({ run, checkpoints, now }: TaskSubject): Evidence[] {
   const own = checkpoints.filter((checkpoint) => checkpoint.owner_run_id === run.run_id).at(-1);
   const woken = run.started_at ?? run.created_at;
   return own && own.updated_at > woken
-    ? [known('last sign of life', `checkpoint ${quoted(own.checkpoint_name)}, ${since(own.updated_at, now)} (${at(own.updated_at)})`)]
+    ? [
+        known(
+          'last sign of life',
+          `checkpoint ${quoted(own.checkpoint_name)}, ${since(own.updated_at, now)} (${at(own.updated_at)})`,
+        ),
+      ]
     : [known('last sign of life', `its claim, ${since(woken, now)} (${at(woken)})`)];
 }
 
 const worker = ({ run }: TaskSubject): string => `worker ${quoted(run?.claimed_by ?? 'unknown')}`;
-const cancel = ({ task, queue }: TaskSubject): string => `absurdctl cancel-task ${task?.task_id ?? ''} --queue ${shellWord(queue)}`;
+const cancel = ({ task, queue }: TaskSubject): string =>
+  `absurdctl cancel-task ${task?.task_id ?? ''} --queue ${shellWord(queue)}`;
 
 export const running: Cause<TaskSubject>[] = [
   {
@@ -24,7 +30,11 @@ export const running: Cause<TaskSubject>[] = [
     applies: (subject) => isRunning(subject) && (subject.run?.claim_expires_at ?? Infinity) <= subject.now,
     explain: (subject) => ({
       sentence: `${worker(subject)} let its lease run out ${since(subject.run?.claim_expires_at ?? 0, subject.now)}, and no claim has swept it since`,
-      evidence: [known('lease ended', at(subject.run?.claim_expires_at ?? null)), ...signOfLife(subject), ...claimEvidence(subject)],
+      evidence: [
+        known('lease ended', at(subject.run?.claim_expires_at ?? null)),
+        ...signOfLife(subject),
+        ...claimEvidence(subject),
+      ],
       next: [
         `start a worker on queue ${quoted(subject.queue)}: a claim fails the attempt and hands the task on`,
         `absurdctl list-workers --queue ${shellWord(subject.queue)}`,
@@ -38,7 +48,11 @@ export const running: Cause<TaskSubject>[] = [
     applies: (subject) => isRunning(subject) && subject.run?.claim_expires_at === null,
     explain: (subject) => ({
       sentence: `${worker(subject)} claimed it without a lease ${since(subject.run?.started_at ?? subject.now, subject.now)}: if that worker is gone, nothing will ever take the task over`,
-      evidence: [known('lease', 'none'), ...signOfLife(subject), inferred('the worker', 'may be alive: no row can tell')],
+      evidence: [
+        known('lease', 'none'),
+        ...signOfLife(subject),
+        inferred('the worker', 'may be alive: no row can tell'),
+      ],
       next: [`see whether ${shown(subject.run?.claimed_by ?? 'the worker')} is alive`, cancel(subject)],
     }),
   },

@@ -1,20 +1,31 @@
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
 import { failureEvidence, errorLine } from './finished.js';
+import { nearest } from '../nearest.js';
 import { strategyWords } from './settings.js';
-import { at, nearest, plural, quoted, shellWord, span, since, until } from './words.js';
+import { at, plural, quoted, shellWord, span, since, until } from './words.js';
 
 const isAsleep = ({ task, run, now }: TaskSubject): boolean =>
   task?.state === 'sleeping' && run?.state === 'sleeping' && run.available_at > now;
 
 const awaits = (subject: TaskSubject): boolean => isAsleep(subject) && subject.run?.wake_event != null;
 const nearName = ({ event, run }: TaskSubject): string | null =>
-  event && run?.wake_event ? nearest(run.wake_event, event.recent_names) : null;
+  (event && run?.wake_event ? nearest(run.wake_event, event.recent_names) : null) ?? null;
 
 function waitEvidence({ run, waits, now }: TaskSubject): Evidence[] {
   const wait = waits.find((candidate) => candidate.run_id === run?.run_id);
   return [
-    ...(wait ? [known('step', quoted(wait.step_name)), known('waiting since', `${at(wait.created_at)}, ${since(wait.created_at, now)}`)] : []),
-    known('timeout', run && Number.isFinite(run.available_at) ? `${at(run.available_at)}, ${until(run.available_at, now)}` : 'none: it would wait for ever'),
+    ...(wait
+      ? [
+          known('step', quoted(wait.step_name)),
+          known('waiting since', `${at(wait.created_at)}, ${since(wait.created_at, now)}`),
+        ]
+      : []),
+    known(
+      'timeout',
+      run && Number.isFinite(run.available_at)
+        ? `${at(run.available_at)}, ${until(run.available_at, now)}`
+        : 'none: it would wait for ever',
+    ),
   ];
 }
 
@@ -64,7 +75,8 @@ export const sleeping: Cause<TaskSubject>[] = [
   {
     code: 'put_back',
     verdict: 'stuck',
-    applies: (subject) => (subject.task?.state === 'sleeping' || subject.task?.state === 'pending') && isPutBack(subject),
+    applies: (subject) =>
+      (subject.task?.state === 'sleeping' || subject.task?.state === 'pending') && isPutBack(subject),
     explain: (subject) => {
       const { task, run, nameActivity, now } = subject;
       const again = task?.first_started_at != null && run?.started_at != null && task.first_started_at < run.started_at;
@@ -76,7 +88,12 @@ export const sleeping: Cause<TaskSubject>[] = [
           known('put back for', span(((run?.available_at ?? 0) - (run?.started_at ?? 0)) / 1000)),
           known('checkpoints since that claim', 'none'),
           ...(nameActivity
-            ? [known('finished runs of this name', `${nameActivity.of_this_name} of the latest ${nameActivity.sampled}`)]
+            ? [
+                known(
+                  'finished runs of this name',
+                  `${nameActivity.of_this_name} of the latest ${nameActivity.sampled}`,
+                ),
+              ]
             : []),
           inferred('no worker knows the name', 'the pattern is that of an unregistered task'),
         ],
@@ -105,7 +122,10 @@ export const sleeping: Cause<TaskSubject>[] = [
     (subject) => nearName(subject) !== null,
     (subject) => ({
       clause: `which was never emitted; ${quoted(nearName(subject) ?? '')} was, in the same queue`,
-      evidence: [known('emitted', 'never'), inferred('a misspelling', `of ${quoted(nearName(subject) ?? '')}, or the other way round`)],
+      evidence: [
+        known('emitted', 'never'),
+        inferred('a misspelling', `of ${quoted(nearName(subject) ?? '')}, or the other way round`),
+      ],
       next: [emit(subject), listEvents(subject)],
     }),
   ),
@@ -133,7 +153,10 @@ export const sleeping: Cause<TaskSubject>[] = [
           known('retry strategy', strategyWords(task?.retry_strategy)),
           ...failureEvidence(subject),
         ],
-        next: [`absurdctl dump-task --task-id=${task?.task_id ?? ''}`, `absurdctl cancel-task ${task?.task_id ?? ''} --queue ${shellWord(subject.queue)}`],
+        next: [
+          `absurdctl dump-task --task-id=${task?.task_id ?? ''}`,
+          `absurdctl cancel-task ${task?.task_id ?? ''} --queue ${shellWord(subject.queue)}`,
+        ],
       };
     },
   },
@@ -147,7 +170,13 @@ export const sleeping: Cause<TaskSubject>[] = [
       return {
         sentence: `it sleeps until ${at(run?.available_at ?? null)}, ${until(run?.available_at ?? Infinity, now)}${step ? `, by its own step ${quoted(step.name)}` : ', as somebody scheduled it'}`,
         evidence: [
-          ...(step ? [step.certain ? known('step', quoted(step.name)) : inferred('step', `${quoted(step.name)}, the last one saved`)] : []),
+          ...(step
+            ? [
+                step.certain
+                  ? known('step', quoted(step.name))
+                  : inferred('step', `${quoted(step.name)}, the last one saved`),
+              ]
+            : []),
           known('asleep since a claim of', run?.started_at == null ? 'none' : at(run.started_at)),
           known('steps saved', plural(checkpoints.length, 'checkpoint')),
         ],

@@ -19,7 +19,10 @@ export function claimEvidence({ flow, now }: Pick<TaskSubject, 'flow' | 'now'>):
   return [
     flow.last_claim_at === null
       ? inferred('claims from this queue', 'none that its rows show')
-      : inferred('last claim from this queue', `${since(flow.last_claim_at, now)} (${at(flow.last_claim_at)}), as far as the rows show`),
+      : inferred(
+          'last claim from this queue',
+          `${since(flow.last_claim_at, now)} (${at(flow.last_claim_at)}), as far as the rows show`,
+        ),
   ];
 }
 
@@ -59,7 +62,10 @@ export const waiting: Cause<TaskSubject>[] = [
     explain: (subject) => ({
       sentence: `its ${dueLimit(subject) ?? ''} has passed: the next claim from the queue cancels it instead of running it`,
       evidence: [...readiness(subject), ...claimEvidence(subject)],
-      next: [startWorker(subject.queue), `absurdctl cancel-task ${subject.task?.task_id ?? ''} --queue ${shellWord(subject.queue)}`],
+      next: [
+        startWorker(subject.queue),
+        `absurdctl cancel-task ${subject.task?.task_id ?? ''} --queue ${shellWord(subject.queue)}`,
+      ],
     }),
   },
   {
@@ -123,5 +129,7 @@ function dueLimit({ task, now }: TaskSubject): string | null {
   const duration = seconds(task.cancellation, 'max_duration');
   if (task.first_started_at === null)
     return delay !== null && now - task.enqueue_at >= delay * 1000 ? `max_delay of ${span(delay)}` : null;
-  return duration !== null && now - task.first_started_at >= duration * 1000 ? `max_duration of ${span(duration)}` : null;
+  return duration !== null && now - task.first_started_at >= duration * 1000
+    ? `max_duration of ${span(duration)}`
+    : null;
 }

@@ -1,19 +1,11 @@
 import { COUNT_LIMIT } from '../../sql/bounded.js';
+import { harmless } from '../format/text.js';
 
 /** Words for what is found. All text from a database goes through `quoted` or `shown`, so a sentence is fit for a terminal. */
 
-// Controls, and the marks that reorder text: they could hide or fake what stands on a terminal.
-// eslint-disable-next-line no-control-regex -- control characters are what this is about
-const unsafe = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
-
 /** Text from a database with control characters spelled out, cut at `limit` characters. */
 export function shown(text: string, limit = 200): string {
-  const cut = text.length > limit ? `${text.slice(0, limit)}…` : text;
-  return cut.replace(unsafe, (mark) => {
-    if (mark === '\n') return '\\n';
-    if (mark === '\t') return '\\t';
-    return `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  });
+  return harmless(text.length > limit ? `${text.slice(0, limit)}…` : text);
 }
 
 export const quoted = (text: string): string => `"${shown(text)}"`;
@@ -63,31 +55,3 @@ export function plural(count: number, noun: string): string {
 
 /** A bounded count as text. */
 export const tally = (count: number): string => (count > COUNT_LIMIT ? `${COUNT_LIMIT}+` : String(count));
-
-/** The nearest of `names` to `wanted`, close enough to be a misspelling; null when none is. */
-export function nearest(wanted: string, names: string[]): string | null {
-  let best: string | null = null;
-  let least = Math.max(2, Math.floor(wanted.length / 3)) + 1;
-  for (const name of new Set(names)) {
-    if (name === wanted || Math.abs(name.length - wanted.length) >= least) continue;
-    const distance = editDistance(wanted.toLowerCase().slice(0, 200), name.toLowerCase().slice(0, 200));
-    if (distance < least) {
-      least = distance;
-      best = name;
-    }
-  }
-  return best;
-}
-
-function editDistance(left: string, right: string): number {
-  let previous = Array.from({ length: right.length + 1 }, (_, index) => index);
-  for (let row = 1; row <= left.length; row += 1) {
-    const current = [row];
-    for (let column = 1; column <= right.length; column += 1) {
-      const replace = (previous[column - 1] ?? 0) + (left[row - 1] === right[column - 1] ? 0 : 1);
-      current.push(Math.min(replace, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
-    }
-    previous = current;
-  }
-  return previous[right.length] ?? 0;
-}

@@ -1,0 +1,66 @@
+import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
+import { whyId, whyQueue, whyTaskName, type WhyResult } from '../lib/diagnosis/why.js';
+import { usageError } from '../lib/errors.js';
+import type { Rendering } from '../lib/output.js';
+
+const uuid = /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
+
+export default class Why extends BaseCommand<WhyResult> {
+  static override summary = 'Say why a task, a run, a queue or a task name does not move';
+  static override description =
+    'Answers in one sentence, then the evidence (known, or inferred where rows only suggest it), then what to type next. ' +
+    'It reads the tables of any schema since 0.2.0, writes nothing and locks nothing. docs/why.md explains every cause.';
+  static override examples = [
+    '<%= config.bin %> why 019a32d3-8425-7ae2-a5af-2f17a6707666',
+    '<%= config.bin %> why --queue mail',
+    '<%= config.bin %> why --task-name send-mail --json',
+  ];
+  static override args = { id: Args.string({ description: "a task's id or a run's" }) };
+  static override flags = {
+    ...dbFlags,
+    queue: queueFlag,
+    'task-name': Flags.string({ char: 'n', helpValue: 'NAME', description: 'ask about the tasks of this name' }),
+    window: Flags.integer({
+      min: 1,
+      default: 300,
+      helpValue: 'SECONDS',
+      description: 'time over which claims are counted',
+    }),
+    timeout: Flags.integer({ min: 1, default: 5, helpValue: 'SECONDS', description: 'longest time for one statement' }),
+  };
+
+  async execute(): Promise<WhyResult> {
+    const { args, flags } = await this.parse(Why);
+    const { queue, 'task-name': name } = flags;
+    const options = { windowSeconds: flags.window, timeoutMs: flags.timeout * 1000 };
+    if (args.id !== undefined && name !== undefined) throw usageError('An id and --task-name exclude each other');
+    if (args.id !== undefined) {
+      if (!uuid.test(args.id))
+        throw usageError(`"${args.id}" is no id of a task or run`, 'absurdctl list-tasks shows ids');
+      return whyId(await this.db(), args.id, queue, options);
+    }
+    if (name !== undefined) return whyTaskName(await this.db(), name, queue, options);
+    if (queue !== undefined) return whyQueue(await this.db(), queue, options);
+    throw usageError('Why what?', 'absurdctl why ID, why --queue QUEUE, or why --task-name NAME');
+  }
+
+  render(result: WhyResult): Rendering {
+    const width = Math.max(0, ...result.evidence.map(({ what }) => what.length));
+    const lines = [
+      sentenceCase(result.sentence),
+      '',
+      ...result.evidence.map(
+        ({ certainty, what, value }) => `  ${certainty.padEnd(8)}  ${what.padEnd(width)}  ${value}`,
+      ),
+      ...result.also.map(({ sentence }) => `  also: ${sentence}`),
+      ...result.unread.map(({ what, reason }) => `  not read: ${what} (${reason})`),
+      '',
+      ...result.next.map((step) => `  → ${step}`),
+    ];
+    return { text: `${lines.join('\n')}\n`, name: result.code };
+  }
+}
+
+const sentenceCase = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;

@@ -1,0 +1,37 @@
+import { inferred, known, type Cause, type Evidence, type NameSubject } from './cause.js';
+import { plural, quoted, shellWord } from './words.js';
+
+function standing({ samples, taskName }: NameSubject): Evidence[] {
+  return samples.map((sample) => {
+    const value = `${sample.pending} pending, ${sample.running} running, ${sample.sleeping} sleeping; of the latest finished: ${sample.completed} completed, ${sample.failed} failed`;
+    const what = `${quoted(taskName)} in queue ${quoted(sample.queue)}`;
+    return sample.cut ? inferred(what, `${value} (of the first 5000 runs of each state)`) : known(what, value);
+  });
+}
+
+/** What there is to say of a task name as a whole; one unfinished task of the name is then looked at by itself. */
+export const nameCauses: Cause<NameSubject>[] = [
+  {
+    code: 'name_unfinished',
+    verdict: 'waiting',
+    applies: ({ samples }) => samples.some((sample) => sample.task_id !== null),
+    explain: (subject) => ({
+      sentence: `${plural(
+        subject.samples.reduce((sum, { pending, running, sleeping }) => sum + pending + running + sleeping, 0),
+        'task',
+      )} named ${quoted(subject.taskName)} are unfinished`,
+      evidence: standing(subject),
+      next: [],
+    }),
+  },
+  {
+    code: 'none_unfinished',
+    verdict: 'fine',
+    applies: () => true,
+    explain: (subject) => ({
+      sentence: `no unfinished task is named ${quoted(subject.taskName)}, as far as was looked`,
+      evidence: standing(subject),
+      next: [`absurdctl list-tasks --task-name ${shellWord(subject.taskName)}`],
+    }),
+  },
+];

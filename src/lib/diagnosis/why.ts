@@ -1,0 +1,267 @@
+import { readBounded, type BoundedReader, type Unread } from '../../sql/bounded.js';
+import {
+  locate,
+  readCheckpoints,
+  readEvent,
+  readNameActivity,
+  readNameSample,
+  readPlaceInLine,
+  readRecentNames,
+  readRuns,
+  readTask,
+  readWaits,
+  type NameSample,
+} from '../../sql/diagnosis.js';
+import { readRowLockHolders, readTableLockHolders, type LockHolder } from '../../sql/diagnosis-locks.js';
+import {
+  isWhole,
+  readAwaitedEvents,
+  readHeadOfLine,
+  readQueueFlow,
+  readQueues,
+  type QueueList,
+} from '../../sql/diagnosis-queues.js';
+import type { Queryable } from '../../sql/queryable.js';
+import { CliError, exit, notFound } from '../errors.js';
+import { unknownQueue } from '../explain.js';
+import { nearest } from '../nearest.js';
+import { diagnose, type Diagnosis, type TaskSubject } from './cause.js';
+import { taskCauses } from './index.js';
+import { queueLocked } from './locks.js';
+import { nameCauses } from './name.js';
+import { queueCauses } from './queue.js';
+import { quoted, shown } from './words.js';
+
+export interface WhyResult extends Diagnosis {
+  /** What was asked about; members that do not apply are null. */
+  queue: string | null;
+  task_id: string | null;
+  run_id: string | null;
+  task_name: string | null;
+  /** Questions that got no answer in time, or for want of a right. */
+  unread: Unread[];
+}
+
+export interface WhyOptions {
+  /** Seconds over which claims are counted. */
+  windowSeconds: number;
+  /** Longest time for one statement. */
+  timeoutMs: number;
+}
+
+/** Why is this task, or run, where it is? Raises a not-found error for an id that no queue knows. */
+export function whyId(db: Queryable, id: string, queue: string | undefined, options: WhyOptions): Promise<WhyResult> {
+  return readBounded(db, options, async (reader) => {
+    const list = await queuesOf(reader, queue);
+    const names = list.queues.map((known) => known.queue_name);
+    const found = await locate(reader, names, id);
+    if (!found) {
+      const locked = await lockedOut(reader, names);
+      if (locked) return { ...locked, queue: queue ?? null, task_id: null, run_id: null, task_name: null };
+      const where = queue === undefined ? `any of ${names.length} queues` : `queue ${quoted(queue)}`;
+      throw notFound(`No task or run ${id} in ${where}`, 'absurdctl list-tasks');
+    }
+    return whyFound(reader, list, found.queue, found.task_id, found.kind === 'run' ? id : null, options);
+  });
+}
+
+/** Why does nothing move in this queue? */
+export function whyQueue(db: Queryable, queue: string, options: WhyOptions): Promise<WhyResult> {
+  return readBounded(db, options, async (reader) => {
+    const list = await queuesOf(reader, queue);
+    const flow = await readQueueFlow(reader, queue, list.now_text, options.windowSeconds);
+    const asked = { queue, task_id: null, run_id: null, task_name: null };
+    if (!flow) {
+      const locked = await lockedOut(reader, [queue]);
+      if (locked) return { ...locked, ...asked };
+      throw unreadable(reader);
+    }
+    const head = await readHeadOfLine(reader, queue, list.now_text);
+    const locks = await readLocks(
+      reader,
+      queue,
+      head.flatMap((run) => [run.xmax, run.task_xmax ?? '0']),
+    );
+    const awaited = flow.sleeping > 0 ? await readAwaitedEvents(reader, queue) : [];
+    const subject = { queue, now: list.now, flow, windowSeconds: options.windowSeconds, locks, awaited };
+    return { ...diagnose(queueCauses, subject), ...asked, unread: reader.unread };
+  });
+}
+
+/** Why do tasks of this name not move? Answers for the oldest unfinished one, and says how the others stand. */
+export function whyTaskName(
+  db: Queryable,
+  taskName: string,
+  queue: string | undefined,
+  options: WhyOptions,
+): Promise<WhyResult> {
+  return readBounded(db, options, async (reader) => {
+    const list = await queuesOf(reader, queue);
+    const samples: NameSample[] = [];
+    for (const { queue_name } of list.queues) {
+      const sample = await readNameSample(reader, queue_name, taskName, list.now_text);
+      if (sample) samples.push(sample);
+    }
+    const found = samples.filter(
+      ({ pending, sleeping, running, completed, failed }) => pending + sleeping + running + completed + failed > 0,
+    );
+    const open = found.find((sample) => sample.task_id !== null);
+    const overall = diagnose(nameCauses, { taskName, now: list.now, samples: found });
+    if (!open) {
+      if (found.length === 0 && !samples.some((sample) => sample.cut)) await refuseUnknownName(reader, list, taskName);
+      return {
+        ...overall,
+        queue: queue ?? null,
+        task_id: null,
+        run_id: null,
+        task_name: taskName,
+        unread: reader.unread,
+      };
+    }
+    const result = await whyFound(reader, list, open.queue, open.task_id ?? '', null, options);
+    return { ...result, evidence: [...overall.evidence, ...result.evidence] };
+  });
+}
+
+async function refuseUnknownName(reader: BoundedReader, list: QueueList, taskName: string): Promise<void> {
+  const names: string[] = [];
+  for (const { queue_name } of list.queues) names.push(...(await readRecentNames(reader, queue_name)));
+  if (names.includes(taskName)) return;
+  const near = nearest(taskName, names);
+  throw notFound(
+    `No task named ${quoted(taskName)} among the latest of ${list.queues.length} queues`,
+    near === undefined ? 'absurdctl list-tasks' : `did you mean ${quoted(near)}?`,
+  );
+}
+
+async function queuesOf(reader: BoundedReader, queue: string | undefined): Promise<QueueList> {
+  const list = await readQueues(reader);
+  if (!list) throw unreadable(reader);
+  if (queue === undefined) return { ...list, queues: list.queues.filter(isWhole) };
+  const known = list.queues.find((candidate) => candidate.queue_name === queue);
+  if (!known)
+    throw unknownQueue(
+      queue,
+      list.queues.map((candidate) => candidate.queue_name),
+    );
+  if (!isWhole(known))
+    throw new CliError(`Queue ${quoted(queue)} is registered, but has lost tables`, {
+      code: 'tables_missing',
+      hint: 'absurdctl doctor --only tables-missing',
+    });
+  return { ...list, queues: [known] };
+}
+
+/** The first question that failed, as the error that the user reads. */
+function unreadable(reader: BoundedReader): CliError {
+  const first = reader.unread[0];
+  const missing = first && ['42P01', '42883', '3F000'].includes(first.code);
+  return new CliError(`Could not read ${first?.what ?? 'the database'}: ${shown(first?.reason ?? 'unknown')}`, {
+    exitCode: missing ? exit.unreachable : exit.failed,
+    code: missing ? 'schema_missing' : 'unreadable',
+    hint: missing ? 'absurdctl init installs the schema; --database names another database' : 'absurdctl doctor',
+  });
+}
+
+const tablesOf = (queue: string): string[] => ['t', 'r', 'c', 'e', 'w'].map((prefix) => `${prefix}_${queue}`);
+
+async function readLocks(reader: BoundedReader, queue: string, xmaxes: string[]): Promise<LockHolder[]> {
+  const rows = await readRowLockHolders(reader, xmaxes);
+  const tables = await readTableLockHolders(reader, tablesOf(queue));
+  return [...rows, ...tables.filter((holder) => holder.mode !== 'row' && !rows.some((row) => row.pid === holder.pid))];
+}
+
+/** The answer where a table could not even be read because somebody has locked it. */
+async function lockedOut(reader: BoundedReader, queues: string[]): Promise<(Diagnosis & { unread: Unread[] }) | null> {
+  if (!reader.unread.some((unread) => unread.code === '55P03' || unread.code === '57014')) return null;
+  const holders = await readTableLockHolders(reader, queues.flatMap(tablesOf));
+  const locks = holders.filter((holder) => holder.mode !== 'row');
+  if (locks.length === 0) return null;
+  const subject = { queue: queues[0] ?? '', now: 0, flow: noFlow, windowSeconds: 1, locks, awaited: [] };
+  const { code, verdict } = queueLocked;
+  return { code, verdict, ...queueLocked.explain(subject), also: [], unread: reader.unread };
+}
+
+/** Stands in for a flow that could not be read, for a cause that does not look at it. */
+const noFlow = {
+  pending_ready: 0,
+  sleeping_ready: 0,
+  oldest_ready_at: null,
+  running: 0,
+  expired: 0,
+  oldest_expired_at: null,
+  without_lease: 0,
+  sleeping: 0,
+  sleeping_forever: 0,
+  next_wake_at: null,
+  last_claim_at: null,
+  window_claims: 0,
+  window_created: 0,
+  window_failed: 0,
+  window_completed: 0,
+};
+
+async function whyFound(
+  reader: BoundedReader,
+  list: QueueList,
+  queue: string,
+  taskId: string,
+  runId: string | null,
+  options: WhyOptions,
+): Promise<WhyResult> {
+  const subject = await readSubject(reader, list, queue, taskId, runId, options);
+  return {
+    ...diagnose(taskCauses, subject),
+    queue,
+    task_id: taskId,
+    run_id: subject.run?.run_id ?? null,
+    task_name: subject.task?.task_name ?? null,
+    unread: reader.unread,
+  };
+}
+
+async function readSubject(
+  reader: BoundedReader,
+  list: QueueList,
+  queue: string,
+  taskId: string,
+  runId: string | null,
+  options: WhyOptions,
+): Promise<TaskSubject> {
+  const { windowSeconds } = options;
+  const task = await readTask(reader, queue, taskId);
+  const runs = (await readRuns(reader, queue, taskId)) ?? [];
+  const run = runs.find((candidate) => candidate.run_id === (runId ?? task?.last_attempt_run)) ?? runs[0] ?? null;
+  const open = task !== null && ['pending', 'running', 'sleeping'].includes(task.state);
+  const flow = open ? await readQueueFlow(reader, queue, list.now_text, windowSeconds) : null;
+  const asleep = run?.state === 'sleeping' && run.wake_event !== null;
+  const ready = open && run !== null && run.state !== 'running' && run.available_at <= list.now;
+  // The event may be in any queue of the database, also where --queue narrows the search for the id.
+  const everyQueue = asleep ? ((await readQueues(reader))?.queues.filter(isWhole) ?? []) : [];
+  return {
+    queue,
+    now: list.now,
+    task,
+    run,
+    runs,
+    checkpoints: await readCheckpoints(reader, queue, taskId),
+    waits: asleep || run?.available_at === Infinity ? await readWaits(reader, queue, taskId) : [],
+    locks: open ? await readLocks(reader, queue, [task.xmax, run?.xmax ?? '0']) : [],
+    flow,
+    windowSeconds,
+    ahead: ready ? await readPlaceInLine(reader, queue, run.run_id) : null,
+    event:
+      asleep && run.wake_event !== null
+        ? await readEvent(
+            reader,
+            queue,
+            everyQueue.map((known) => known.queue_name),
+            run.wake_event,
+          )
+        : null,
+    nameActivity:
+      open && run?.state === 'sleeping' && !asleep
+        ? await readNameActivity(reader, queue, task.task_name, list.now_text)
+        : null,
+  };
+}

@@ -1,0 +1,66 @@
+import type { Queryable } from '../../src/sql/queryable.js';
+import { whyId, whyQueue, whyTaskName, type WhyResult } from '../../src/lib/diagnosis/why.js';
+import { expect, type Connection, type TestDatabase } from '../support/database.js';
+
+export const start = '2026-03-02T10:00:00Z';
+const options = { windowSeconds: 300, timeoutMs: 5000 };
+
+export const queryable = (db: Connection): Queryable => ({
+  query: <T extends object>(sql: string, values?: unknown[]) => db.client.query<T>(sql, values),
+});
+
+export const askId = (db: TestDatabase, id: string, queue?: string): Promise<WhyResult> =>
+  whyId(queryable(db), id, queue, options);
+export const askQueue = (db: TestDatabase, queue: string): Promise<WhyResult> =>
+  whyQueue(queryable(db), queue, options);
+export const askName = (db: TestDatabase, name: string, queue?: string): Promise<WhyResult> =>
+  whyTaskName(queryable(db), name, queue, options);
+
+/** Takes away all that only our schema has, down to what 0.3.0 had: no policy columns, no column or function of ours. */
+export async function makeForeign(db: TestDatabase): Promise<void> {
+  await db.query(`do $$
+    declare item record;
+    begin
+      for item in select p.oid::regprocedure as name from pg_proc p
+                   where p.pronamespace = 'absurd'::regnamespace and p.proname <> 'current_time'
+                     and p.proname <> 'get_schema_version' and p.proname <> 'portable_uuidv7' loop
+        execute format('drop function if exists %s cascade', item.name);
+      end loop;
+      for item in select a.attrelid::regclass as tab, a.attname as col from pg_attribute a
+                    join pg_class c on c.oid = a.attrelid
+                   where c.relnamespace = 'absurd'::regnamespace and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped
+                     and (a.attname = 'cancel_due' or (c.relname = 'queues' and a.attname not in ('queue_name', 'created_at'))) loop
+        execute format('alter table %s drop column %I cascade', item.tab, item.col);
+      end loop;
+    end $$`);
+}
+
+/** Asks on our schema and again on what another installer would have left; the code must be the same. */
+export async function expectCode(db: TestDatabase, ask: () => Promise<WhyResult>, code: string): Promise<WhyResult> {
+  const ours = await ask();
+  expect(ours.unread).toEqual([]);
+  expect(ours.code).toBe(code);
+  await makeForeign(db);
+  const theirs = await ask();
+  expect(theirs).toEqual(ours);
+  return ours;
+}
+
+/** Waits until a session's transaction is old enough to be named. */
+export async function aged(db: TestDatabase, pid: number, seconds = 1): Promise<void> {
+  await expect
+    .poll(
+      async () =>
+        (
+          await db.query<{ old: boolean }>(
+            `select clock_timestamp() - xact_start > make_interval(secs => $2) as old from pg_stat_activity where pid = $1`,
+            [pid, seconds],
+          )
+        ).rows[0]?.old,
+      { timeout: 10_000, interval: 100 },
+    )
+    .toBe(true);
+}
+
+export const values = (result: WhyResult): string =>
+  result.evidence.map(({ what, value }) => `${what}: ${value}`).join('\n');
