@@ -16,6 +16,9 @@ interface Loaded {
 type Load = () => Promise<{ default: unknown }>;
 
 const topics: Record<string, Record<string, Load>> = {
+  SERVER: {
+    dev: () => import('./commands/dev.js'),
+  },
   SCHEMA: {
     init: () => import('./commands/init.js'),
     'schema-version': () => import('./commands/schema-version.js'),

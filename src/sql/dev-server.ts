@@ -9,22 +9,6 @@ export async function ensureDatabase(db: ClientBase, name: string): Promise<void
   if (rows.length === 0) await db.query(`create database "${name.replaceAll('"', '""')}"`);
 }
 
-/** Has any schema of Absurd been installed here? */
-export async function hasSchema(db: ClientBase): Promise<boolean> {
-  const { rows } = await db.query<{ found: boolean }>(`select to_regclass('absurd.queues') is not null as found`);
-  return rows[0]?.found ?? false;
-}
-
-/** Runs the whole schema script, which installs or upgrades, in one transaction. */
-export async function runSchemaScript(db: ClientBase, script: string): Promise<void> {
-  await db.query(script);
-}
-
-/** Idempotent. */
-export async function ensureQueue(db: ClientBase, queueName: string): Promise<void> {
-  await db.query('select absurd.create_queue($1)', [queueName]);
-}
-
 export interface ClientActivity {
   /** Connections of clients now, without the asking one. */
   clients: number;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { serverAccount } from '../../src/lib/embedded/account.js';
 import { type EmbeddedPackage, findBinaries } from '../../src/lib/embedded/binaries.js';
 import { giveFolder, initialize, startPostgres } from '../../src/lib/embedded/postgres.js';
+import { isAlive } from '../../src/lib/embedded/pointer.js';
 import { storageFolder } from '../../src/lib/embedded/folders.js';
 
 /** A server that a test run may use; `stop` leaves nothing of it behind. */
@@ -16,15 +17,6 @@ export interface TestServer {
 }
 
 const folderPrefix = 'test-run-';
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
-  }
-}
 
 /** A run that was killed outright could not clean up after itself: the next one does. */
 function sweepAbandoned(scratch: string): void {

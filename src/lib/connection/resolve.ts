@@ -69,7 +69,7 @@ async function findTarget(flags: ConnectionFlags, around: Surroundings): Promise
 
 async function embeddedOr(target: Target, around: Surroundings): Promise<Target> {
   if (!target.text.startsWith('embedded:')) return target;
-  const server = await ensureEmbedded(target.text.slice('embedded:'.length) || around.cwd);
+  const server = await ensureEmbedded(target.text.slice('embedded:'.length), around.cwd);
   return { text: server.url, source: `the embedded server (${target.source})` };
 }
 

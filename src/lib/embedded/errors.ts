@@ -1,23 +1,19 @@
-/**
- * What went wrong around the embedded server, in words for whoever typed the command.
- * `kind` lets a caller choose an exit code; `hint` says what to do next.
- */
-export class EmbeddedServerError extends Error {
-  override readonly name = 'EmbeddedServerError';
-  readonly hint: string | undefined;
+import { CliError, exit } from '../errors.js';
 
+/**
+ * What keeps the embedded server from running, in words for whoever typed the command; `hint` says what to do next.
+ * For a command that needs the server this is a database that cannot be reached. `kind` is in the code that scripts see:
+ * `embedded_missing_package`.
+ */
+export class EmbeddedServerError extends CliError {
   constructor(
-    readonly kind: 'missing-package' | 'unsupported' | 'start-failed' | 'storage' | 'not-running',
+    readonly kind: 'missing-package' | 'unsupported' | 'start-failed' | 'storage',
     message: string,
     hint?: string,
   ) {
-    super(message);
-    this.hint = hint;
+    super(message, { exitCode: exit.unreachable, code: `embedded_${kind.replace('-', '_')}`, hint });
+    this.name = 'EmbeddedServerError';
   }
 }
 
-/** The errno name of a failed system call (`ENOENT`, `EACCES`, …), or undefined for any other value. */
-export function errorCode(error: unknown): string | undefined {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
-  return undefined;
-}
+export { errorCode } from '../errors.js';

@@ -31,11 +31,12 @@ function candidates(kind: 'data' | 'cache' | 'scratch', account: Account | undef
     join(folder, `absurdctl-${process.getuid?.() ?? 'user'}`),
   );
   if (kind === 'scratch') return temporary;
-  if (account) return [kind === 'data' ? '/var/lib/absurdctl' : '/var/cache/absurdctl', ...temporary];
-  const home =
-    kind === 'data'
-      ? (process.env['XDG_DATA_HOME'] ?? join(homedir(), '.local', 'share'))
-      : (process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'));
+  const chosen = process.env[kind === 'data' ? 'XDG_DATA_HOME' : 'XDG_CACHE_HOME'];
+  if (account) {
+    const usual = kind === 'data' ? '/var/lib/absurdctl' : '/var/cache/absurdctl';
+    return [...(chosen ? [join(chosen, 'absurdctl')] : []), usual, ...temporary];
+  }
+  const home = chosen ?? join(homedir(), ...(kind === 'data' ? ['.local', 'share'] : ['.cache']));
   return [join(home, 'absurdctl'), ...temporary];
 }
 

