@@ -24,6 +24,8 @@ import { ensureBuilt } from '../support/database.js';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const isRoot = process.getuid?.() === 0;
 
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
+
 let home: string;
 let project: string;
 let extra: Record<string, string>;
@@ -207,7 +209,7 @@ describe('after an accident', () => {
     await query('create table kept as select 42 as answer');
     const before = await status();
     process.kill(before.pid ?? 0, 'SIGKILL');
-    await vi.waitFor(async () => expect((await status()).state).toBe('asleep'), { interval: 20 });
+    await vi.waitFor(async () => expect((await status()).state).toBe('asleep'), { timeout: 15_000, interval: 20 });
     expect(await cli(['list-queues'])).toMatchObject({ code: 0, stdout: 'default\n' });
     const after = await status();
     expect(after.pid).not.toBe(before.pid);
@@ -220,7 +222,7 @@ describe('after an accident', () => {
     const { files, pid } = await status();
     process.kill(pid ?? 0, 'SIGKILL');
     process.kill(postmasterOf(files ?? ''), 'SIGKILL');
-    await vi.waitFor(async () => expect((await status()).state).toBe('asleep'), { interval: 20 });
+    await vi.waitFor(async () => expect((await status()).state).toBe('asleep'), { timeout: 15_000, interval: 20 });
     const pointer = join(project, '.absurd', 'running.json');
     const postmasterFile = join(files ?? '', 'data', 'postmaster.pid');
     writeFileSync(pointer, readFileSync(pointer, 'utf8').replace(`"pid": ${pid}`, `"pid": ${process.pid}`));
