@@ -39,7 +39,6 @@ test('hostile names go through create, list and drop unharmed', async ({ db }) =
     const listed = (await run(['list-queues', '--json'], db)).json<{ queue_name: string; pending: number }[]>();
     expect(listed.find((queue) => queue.queue_name === name)).toMatchObject({ pending: 0 });
     const screen = await run(['list-queues'], { ...db, width: 120 });
-    // eslint-disable-next-line no-control-regex
     expect(screen.stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
     expect(await run(['drop-queue', '--yes', '--', name], db)).toMatchObject({ code: 0 });
   }
