@@ -1847,9 +1847,7 @@ begin
         ),
         timed_out_wait as (
           delete from absurd.%5$I as w
-          where w.run_id = any (
-              array(select candidate.run_id from candidate where candidate.wake_event is not null)
-            )
+          where w.run_id = any (array(select candidate.run_id from candidate))
             and w.timeout_at <= v_now
         )
         select
@@ -2159,7 +2157,7 @@ end;
 $$;
 
 -- Completes many runs at once, each with the semantics of complete_run. Ours, beside the contract.
---   p_runs   an array of {run_id, state}
+--   p_runs   an array of {run_id, state}; of two for the same run the first one counts
 --   Returns  a row a run, in the order of the array: error_code is null when it is completed, else
 --            the SQLSTATE that complete_run would have raised, with its message.
 --   Raises   22023 when p_runs is not an array, P0002 for an unknown queue.
@@ -2196,8 +2194,8 @@ begin
         select distinct on (run_id)
           (element.value ->> 'run_id')::uuid as run_id,
           element.value -> 'state' as state
-        from jsonb_array_elements($1) as element
-        order by run_id
+        from jsonb_array_elements($1) with ordinality as element
+        order by run_id, element.ordinality
       ),
       finished_run as (
         update absurd.%2$I as r
@@ -2245,13 +2243,17 @@ begin
       from (
         select
           (element.value ->> 'run_id')::uuid as run_id,
-          element.ordinality
+          element.ordinality,
+          row_number() over (
+            partition by (element.value ->> 'run_id')::uuid
+            order by element.ordinality
+          ) as mention
         from jsonb_array_elements($1) with ordinality as element
       ) as item
       left join absurd.%1$I as r on r.run_id = item.run_id
       cross join lateral absurd._refusal(
         item.run_id,
-        case when item.run_id = any ($2) then 'running' else r.state end
+        case when item.mention = 1 and item.run_id = any ($2) then 'running' else r.state end
       ) as refusal
       order by item.ordinality
     $sql$,
@@ -2624,7 +2626,7 @@ begin
         'headers', v_task.headers,
         'retry_strategy', v_task.retry_strategy,
         'max_attempts', coalesce(v_max_attempts, v_task.max_attempts),
-        'cancellation', v_task.cancellation
+        'cancellation', absurd._readable_cancellation(v_task.cancellation)
       )
     );
     return;
@@ -2652,6 +2654,27 @@ begin
     v_task.attempts + 1,
     false;
 end;
+$$;
+
+-- What can be read of stored cancellation settings, for a spawn that would refuse the rest.
+--   Returns  an object with max_delay and max_duration where they are numbers of seconds; null
+--            where none is.
+create or replace function absurd._readable_cancellation (
+  p_cancellation jsonb
+)
+  returns jsonb
+  language sql
+  immutable
+as $$
+  select
+    case
+      when jsonb_typeof(p_cancellation) = 'object' then (
+        select jsonb_object_agg(setting.key, setting.value)
+        from jsonb_each(p_cancellation) as setting
+        where setting.key not in ('max_delay', 'max_duration')
+          or absurd._read_seconds(setting.value) is not null
+      )
+    end
 $$;
 
 -- Locks a task that is to be retried.
@@ -3858,7 +3881,8 @@ end;
 $$;
 
 -- Deletes up to p_limit tasks that ended before a moment. The SET clauses keep the planner on the
--- indexes, also where it has no statistics or thinks little of the limit.
+-- indexes that are in the order of the batch: it takes the join for so rare that it would rather
+-- read all that ended and sort it.
 --   Returns  how many tasks went.
 --   Locks    the tasks it deletes; it passes over locked ones.
 create or replace function absurd._cleanup_tasks (
@@ -3873,6 +3897,8 @@ create or replace function absurd._cleanup_tasks (
   set enable_bitmapscan = off
   set enable_hashjoin = off
   set enable_mergejoin = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
   set jit = off
 as $$
 declare
@@ -3939,7 +3965,7 @@ begin
               and coalesce(r.completed_at, r.failed_at) < $1
               and t.last_attempt_run = r.run_id
               and t.state in ('completed', 'failed')
-            order by coalesce(r.completed_at, r.failed_at), r.task_id
+            order by coalesce(r.completed_at, r.failed_at)
             limit $2
           )
           union all
@@ -3951,7 +3977,7 @@ begin
             where t.cancelled_at is not null
               and t.cancelled_at < $1
               and t.state = 'cancelled'
-            order by t.cancelled_at, t.task_id
+            order by t.cancelled_at
             limit $2
           )
         ) as ended
@@ -4030,6 +4056,8 @@ create or replace function absurd._cleanup_events (
   volatile
   set enable_seqscan = off
   set enable_bitmapscan = off
+  set enable_sort = off
+  set max_parallel_workers_per_gather = 0
   set jit = off
 as $$
 declare
@@ -4044,7 +4072,7 @@ begin
           -- An awaited event bears the time 'epoch': those come first and are passed over at once.
           and e.emitted_at > timestamptz 'epoch'
           and e.emitted_at < $1
-        order by e.emitted_at, e.event_name
+        order by e.emitted_at
         limit $2
         for update skip locked
       )
@@ -4315,9 +4343,9 @@ $$;
 -- a week that sit in the default partition move to the new one.
 --   p_queue_name  null for all queues; an unpartitioned one has nothing to make
 --   Raises        P0002 for an unknown queue, 42P07 and 55000 for a name that is taken, 55P03 when
---                 the default partitions stay busy.
---   Locks         nothing when nothing is missing; else the default partitions, and what a worker
---                 does not notice.
+--                 the tables stay busy.
+--   Locks         nothing when nothing is missing; else the default partitions and their parents
+--                 (not the weeks), and without default partitions nothing that a worker notices.
 create or replace function absurd.ensure_partitions (
   p_queue_name text default null
 )
@@ -4347,8 +4375,9 @@ end;
 $$;
 
 -- Makes the missing partitions of one queue.
---   Raises   55000 for a name that is taken, 55P03 when the default partitions stay busy.
---   Locks    the default partitions, and the parent tables against other changes of their shape.
+--   Raises   42P07 and 55000 for a name that is taken, 55P03 when the tables stay busy.
+--   Locks    the default partitions and their parents; a parent without one only against other
+--            changes of its shape.
 create or replace function absurd._make_partitions (
   p_queue_name text
 )
@@ -4371,9 +4400,13 @@ begin
   into v_parents, v_defaults
   from absurd._missing_partitions(p_queue_name) as missing;
 
-  -- What attaching would lock anyway, but here all at once.
-  perform absurd._lock_tables(v_parents, 'share update exclusive');
-  perform absurd._lock_tables(v_defaults, 'access exclusive');
+  -- An insert that waited only for the default partition would go on to put a row there that now
+  -- belongs to a week, and fail. So where there is a default, inserts wait at the parent.
+  if v_defaults is null then
+    perform absurd._lock_tables(v_parents, 'share update exclusive');
+  else
+    perform absurd._lock_tables(v_parents || v_defaults, 'access exclusive');
+  end if;
 
   for v_missing in
     select
