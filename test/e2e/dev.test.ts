@@ -20,6 +20,7 @@ import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type CliOptions, type CliResult, runCli, startCli } from '../support/cli.js';
 import { ensureBuilt } from '../support/database.js';
+import { startPty } from '../support/pty.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const isRoot = process.getuid?.() === 0;
@@ -355,4 +356,32 @@ describe('the npm package', () => {
       return false;
     }
   }
+});
+
+describe('at a terminal', () => {
+  const terminal = (args: string[]) => startPty(args, { cwd: project, env: extra, timeoutMs: 60_000 });
+
+  test('Ctrl-C, which reaches PostgreSQL as well, stops both and is no accident', async () => {
+    const server = await terminal(['dev']);
+    await server.waitFor(/Ctrl-C stops it/);
+    server.type('\u0003');
+    expect((await server.done).code).toBe(0);
+    expect(server.text()).not.toContain('unexpectedly');
+    expect((await status()).state).toBe('stopped');
+    expect(serverProcesses()).toEqual([]);
+  });
+
+  test('--reset asks, and no keeps the data', async () => {
+    await cli(['dev', '--detach']);
+    const declined = await terminal(['dev', '--reset']);
+    await declined.waitFor(/Throw away all data/);
+    declined.type('n\r');
+    expect((await declined.done).code).toBe(4);
+    expect((await status()).state).toBe('running');
+    const agreed = await terminal(['dev', '--reset']);
+    await agreed.waitFor(/Throw away all data/);
+    agreed.type('y\r');
+    expect((await agreed.done).code).toBe(0);
+    expect((await status()).state).toBe('none');
+  });
 });
