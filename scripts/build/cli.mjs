@@ -11,6 +11,8 @@ const common = {
   format: 'cjs',
   minify: true,
   keepNames: true,
+  // A script that comes from a code cache cannot import(); what is loaded late is required instead.
+  supported: { 'dynamic-import': false },
   legalComments: 'none',
   logLevel: 'warning',
   // Optional or only of use to developers: pg's native binding, oclif's loader of TypeScript, the embedded server's programs.

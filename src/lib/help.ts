@@ -41,8 +41,8 @@ function wrap(text: string, width: number): string[] {
   });
 }
 
-function columns(io: Io, rows: [string, string][]): string[] {
-  const left = Math.min(34, Math.max(...rows.map(([first]) => displayWidth(first)))) + 2;
+function columns(io: Io, rows: [string, string][], least = 0): string[] {
+  const left = Math.min(34, Math.max(least, ...rows.map(([first]) => displayWidth(first)))) + 2;
   return rows.flatMap(([first, second]) => {
     const lines = wrap(second, widthOf(io) - left - 2);
     const own = displayWidth(first) > left - 2;
@@ -130,9 +130,10 @@ export function programHelp(io: Io, topics: Topic[]): string {
     bold(io, 'USAGE'),
     '  $ absurdctl COMMAND [ARGUMENTS] [FLAGS]',
   ];
+  const longest = Math.max(...topics.flatMap(({ commands }) => commands.map(({ id }) => id.length)));
   for (const { title, commands } of topics) {
     const rows = commands.map((command): [string, string] => [command.id, fill(command.summary ?? '')]);
-    if (rows.length > 0) lines.push('', bold(io, title), ...columns(io, rows));
+    if (rows.length > 0) lines.push('', bold(io, title), ...columns(io, rows, longest));
   }
   lines.push(
     '',
