@@ -30,6 +30,7 @@ const topics: Record<string, Record<string, Load>> = {
   },
   'WHEN SOMETHING IS STUCK': {
     why: () => import('./commands/why.js'),
+    doctor: () => import('./commands/doctor.js'),
   },
 };
 

@@ -1,4 +1,6 @@
 import type { Queryable } from '../../src/sql/queryable.js';
+import { examine, type DoctorFinding } from '../../src/lib/doctor/index.js';
+import type { Thresholds } from '../../src/lib/doctor/thresholds.js';
 import { whyId, whyQueue, whyTaskName, type WhyResult } from '../../src/lib/diagnosis/why.js';
 import { expect, type Connection, type TestDatabase } from '../support/database.js';
 
@@ -28,7 +30,7 @@ export async function makeForeign(db: TestDatabase): Promise<void> {
       end loop;
       for item in select a.attrelid::regclass as tab, a.attname as col from pg_attribute a
                     join pg_class c on c.oid = a.attrelid
-                   where c.relnamespace = 'absurd'::regnamespace and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped
+                   where c.relnamespace = 'absurd'::regnamespace and c.relkind in ('r', 'p') and a.attinhcount = 0 and a.attnum > 0 and not a.attisdropped
                      and (a.attname = 'cancel_due' or (c.relname = 'queues' and a.attname not in ('queue_name', 'created_at'))) loop
         execute format('alter table %s drop column %I cascade', item.tab, item.col);
       end loop;
@@ -64,3 +66,48 @@ export async function aged(db: TestDatabase, pid: number, seconds = 1): Promise<
 
 export const values = (result: WhyResult): string =>
   result.evidence.map(({ what, value }) => `${what}: ${value}`).join('\n');
+
+/** The findings of one check. */
+export async function findings(
+  db: TestDatabase,
+  check: string,
+  limits: Partial<Thresholds> = {},
+): Promise<DoctorFinding[]> {
+  const { result } = await examine(queryable(db), { only: [check], thresholds: limits, timeoutMs: 5000 });
+  return result.findings;
+}
+
+/** Work of every kind in a queue, claimed and finished by a worker that is well, by the real clock. */
+export async function makeBusy(db: TestDatabase, queue: string): Promise<void> {
+  const step = 'select absurd.set_task_checkpoint_state($1, $2, $3, $4, $5)';
+  for (let index = 0; index < 30; index += 1) await db.spawn(queue, `job${index % 3}`, {}, { max_attempts: 3 });
+  await db.spawn(
+    queue,
+    'with-limits',
+    {},
+    {
+      cancellation: { max_delay: 3600, max_duration: 7200 },
+      retry_strategy: { kind: 'exponential', base_seconds: 5, factor: 2, max_seconds: 60 },
+    },
+  );
+  const claimed = await db.claim(queue, { qty: 24, timeout: 120 });
+  for (const [index, run] of claimed.entries()) {
+    if (index % 3 === 0) await db.query(step, [queue, run.task_id, 'first', '1', run.run_id]);
+    if (index < 14) await db.query('select absurd.complete_run($1, $2)', [queue, run.run_id]);
+    else if (index < 16)
+      await db.query('select absurd.fail_run($1, $2, $3)', [queue, run.run_id, '{"message":"one of few"}']);
+    else if (index < 18) {
+      await db.query(step, [queue, run.task_id, 'nap', '"2999-01-01T00:00:00.000Z"', run.run_id]);
+      await db.query(`select absurd.schedule_run($1, $2, absurd.current_time() + interval '20 seconds')`, [
+        queue,
+        run.run_id,
+      ]);
+    } else if (index < 20)
+      await db.query(`select * from absurd.await_event($1, $2, $3, 'wait', 'paid', null)`, [
+        queue,
+        run.task_id,
+        run.run_id,
+      ]);
+  }
+  await db.query(`select absurd.emit_event($1, 'shipped', '{}')`, [queue]);
+}

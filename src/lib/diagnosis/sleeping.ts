@@ -1,7 +1,7 @@
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
 import { failureEvidence, errorLine } from './finished.js';
 import { nearest } from '../nearest.js';
-import { strategyWords } from './settings.js';
+import { isPutBackPattern, strategyWords } from './settings.js';
 import { at, plural, quoted, shellWord, span, since, until } from './words.js';
 
 const isAsleep = ({ task, run, now }: TaskSubject): boolean =>
@@ -44,12 +44,11 @@ function sleepingStep({ run, checkpoints }: TaskSubject): { name: string; certai
   return latest && latest.updated_at >= run.started_at ? { name: latest.checkpoint_name, certain: false } : null;
 }
 
-/** An SDK worker puts a task of an unknown name back for 15 to 30 seconds, and no checkpoint comes of it. */
+/** As an SDK's worker puts a task of an unknown name back; the settings' home has the pattern, which doctor shares. */
 function isPutBack(subject: TaskSubject): boolean {
-  const { run } = subject;
-  if (!run || run.started_at === null || run.wake_event !== null || sleepingStep(subject)) return false;
-  const sleep = run.available_at - run.started_at;
-  return run.state === 'sleeping' && sleep >= 14_500 && sleep <= 31_000 && subject.now - run.available_at < 60_000;
+  const { run, checkpoints, now } = subject;
+  if (!run || sleepingStep(subject)) return false;
+  return isPutBackPattern({ ...run, checkpoint_at: checkpoints.at(-1)?.updated_at ?? null }, now);
 }
 
 const event = (

@@ -1,0 +1,114 @@
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { severities } from '../lib/doctor/check.js';
+import { checkIds, examine, type DoctorResult } from '../lib/doctor/index.js';
+import { openMetrics } from '../lib/doctor/openmetrics.js';
+import { thresholdNames, thresholds, type Thresholds } from '../lib/doctor/thresholds.js';
+import { exit, usageError } from '../lib/errors.js';
+import { nearest } from '../lib/nearest.js';
+import { modes, type Mode, type Rendering } from '../lib/output.js';
+
+const thresholdFlags = Object.fromEntries(
+  thresholdNames.map((name) => {
+    const { value, unit, about } = thresholds[name];
+    return [
+      name,
+      Flags.integer({ min: 0, default: value, helpValue: unit, helpGroup: 'THRESHOLDS', description: about }),
+    ];
+  }),
+);
+
+export default class Doctor extends BaseCommand<DoctorResult> {
+  static override summary = 'Examine a whole database and say what is wrong with it';
+  static override description =
+    'Read-only and bounded: each statement has a time limit, and none reads a whole queue. Exit code 1 on critical findings (--fail-on). docs/doctor.md explains every check.';
+  static override examples = [
+    '<%= config.bin %> doctor',
+    '<%= config.bin %> doctor --fail-on warning --skip top-errors --json',
+    '<%= config.bin %> doctor -o openmetrics',
+  ];
+  static override baseFlags = {
+    ...BaseCommand.baseFlags,
+    output: Flags.string({
+      char: 'o',
+      options: [...modes, 'openmetrics'],
+      helpValue: 'FORMAT',
+      helpGroup: 'OUTPUT',
+      description: 'how to print the answer',
+    }),
+  };
+  static override flags = {
+    ...dbFlags,
+    only: Flags.string({
+      multiple: true,
+      delimiter: ',',
+      helpValue: 'CHECK',
+      description: 'make only these checks (repeat, or separate by commas)',
+    }),
+    skip: Flags.string({ multiple: true, delimiter: ',', helpValue: 'CHECK', description: 'leave these checks out' }),
+    'fail-on': Flags.option({
+      options: [...severities, 'never'] as const,
+      default: 'critical',
+      description: 'least severity that makes the exit code 1',
+    })(),
+    timeout: Flags.integer({ min: 1, default: 5, helpValue: 'SECONDS', description: 'longest time for one statement' }),
+    ...thresholdFlags,
+  };
+
+  private failOn: (typeof severities)[number] | 'never' = 'critical';
+  private metrics: string | null = null;
+
+  async execute(): Promise<DoctorResult> {
+    const { flags } = await this.parse(Doctor);
+    const { only, skip, 'fail-on': failOn } = flags;
+    for (const id of [...(only ?? []), ...(skip ?? [])]) {
+      if (checkIds.includes(id)) continue;
+      const meant = nearest(id, checkIds);
+      throw usageError(
+        `There is no check "${id}"`,
+        meant === undefined ? `checks: ${checkIds.join(', ')}` : `did you mean ${meant}?`,
+      );
+    }
+    this.failOn = failOn;
+    const chosen = Object.fromEntries(thresholdNames.map((name) => [name, Reflect.get(flags, name)])) as Thresholds;
+    const examination = await examine(await this.db(), {
+      only,
+      skip,
+      thresholds: chosen,
+      timeoutMs: flags.timeout * 1000,
+    });
+    if (flags.output === 'openmetrics') this.metrics = openMetrics(examination);
+    return examination.result;
+  }
+
+  render(result: DoctorResult): Rendering {
+    if (this.metrics !== null) return { text: this.metrics };
+    const { critical, warning, info } = result.counts;
+    const blocks = result.findings.map(({ severity, check, queue, seen, why, mend }) =>
+      [
+        `${severity.toUpperCase()}  ${check}${queue === null ? '' : `  ${queue}`}`,
+        `  ${seen}`,
+        `  ${why}`,
+        ...mend.map((step) => `  → ${step}`),
+      ].join('\n'),
+    );
+    const made = `${result.checks.length} checks of database ${result.database}`;
+    return {
+      text: blocks.length === 0 ? `Nothing found: ${made}\n` : `${blocks.join('\n\n')}\n`,
+      note: blocks.length === 0 ? [] : `${critical} critical, ${warning} warning, ${info} info in ${made}`,
+      name: result.findings.map(({ check }) => check),
+      jsonResult: result,
+    };
+  }
+
+  protected override exitCode({ findings }: DoctorResult): number {
+    if (this.failOn === 'never') return exit.done;
+    const least = severities.indexOf(this.failOn);
+    return findings.some(({ severity }) => severities.indexOf(severity) >= least) ? exit.failed : exit.done;
+  }
+
+  /** Metrics are a text of their own, drawn as it is. */
+  protected override mode(): Mode {
+    return this.metrics === null ? super.mode() : 'table';
+  }
+}

@@ -1,0 +1,85 @@
+import type { Unread } from '../../sql/bounded.js';
+import type { LockHolder } from '../../sql/diagnosis-locks.js';
+import type { KnownQueue, QueueFlow } from '../../sql/diagnosis-queues.js';
+import type { DeadEnd, ErrorCount, Leftovers, SampledRun, WaitSample } from '../../sql/doctor-queue.js';
+import type {
+  IndexFacts,
+  PartitionFacts,
+  SchemaFacts,
+  ServerFacts,
+  SessionFacts,
+  TableColumn,
+  TableHealth,
+} from '../../sql/doctor.js';
+import type { Thresholds } from './thresholds.js';
+
+export const severities = ['info', 'warning', 'critical'] as const;
+export type Severity = (typeof severities)[number];
+
+/** A group of facts that is only read when a selected check needs it. */
+export type Need = 'queues' | 'catalog' | 'sessions' | 'partitions';
+
+/** Facts of one queue. Null: could not be read; an empty list: there is nothing. Times are milliseconds since 1970. */
+export interface QueueFacts {
+  queue: KnownQueue;
+  flow: QueueFlow | null;
+  unfinished: SampledRun[];
+  deadEnds: DeadEnd[];
+  errors: ErrorCount[];
+  waits: WaitSample[];
+  leftovers: Leftovers | null;
+  locks: LockHolder[];
+}
+
+/** All that doctor knows, read once. */
+export interface Facts {
+  now: number;
+  thresholds: Thresholds;
+  schema: SchemaFacts;
+  /** Registered queues, also those with tables missing. */
+  known: KnownQueue[];
+  queues: QueueFacts[];
+  missingFunctions: string[];
+  columns: TableColumn[];
+  indexes: IndexFacts[];
+  tables: TableHealth[];
+  transactions: SessionFacts[];
+  server: ServerFacts | null;
+  tableLocks: LockHolder[];
+  partitions: PartitionFacts[];
+  defaultRows: { partition: string; rows: number }[];
+  unread: Unread[];
+}
+
+export interface Finding {
+  severity: Severity;
+  queue: string | null;
+  /** What was seen, fit for a terminal. */
+  seen: string;
+  /** Commands or advice that mend it, in order. */
+  mend: string[];
+}
+
+export interface Check {
+  /** Stable; docs/doctor.md explains it. */
+  id: string;
+  /** Why it matters, one sentence. */
+  why: string;
+  needs: Need[];
+  find(facts: Facts): Finding[];
+}
+
+/** A finding for a queue, in the order that reads best in a check. */
+export const inQueue = (severity: Severity, { queue }: QueueFacts, seen: string, ...mend: string[]): Finding => ({
+  severity,
+  queue: queue.queue_name,
+  seen,
+  mend,
+});
+
+export const overall = (severity: Severity, seen: string, ...mend: string[]): Finding => ({
+  severity,
+  queue: null,
+  seen,
+  mend,
+});

@@ -1,0 +1,174 @@
+import { isSilent, rate } from '../diagnosis/waiting.js';
+import { at, plural, quoted, shellWord, since, span } from '../diagnosis/words.js';
+import type { QueueFlow } from '../../sql/diagnosis-queues.js';
+import { inQueue, type Check, type Facts, type Finding, type QueueFacts } from './check.js';
+
+/** A check of one queue's flow; queues whose flow could not be read are left to `unread`. */
+const perFlow = (find: (flow: QueueFlow, queue: QueueFacts, facts: Facts) => Finding[]): Check['find'] => {
+  return (facts) => facts.queues.flatMap((queue) => (queue.flow ? find(queue.flow, queue, facts) : []));
+};
+const word = ({ queue }: QueueFacts): string => shellWord(queue.queue_name);
+const ready = (flow: QueueFlow): number => flow.pending_ready + flow.sleeping_ready;
+
+export const flowChecks: Check[] = [
+  {
+    id: 'unclaimed-work',
+    why: 'Ready work that nobody claims stays where it is: no worker polls the queue, or none can reach it.',
+    needs: ['queues'],
+    find: perFlow((flow, queue, { now, thresholds }) => {
+      const age = thresholds['ready-age'] * 1000;
+      if (ready(flow) === 0 || !isSilent(flow, now) || now - (flow.oldest_ready_at ?? now) < age) return [];
+      if (flow.last_claim_at !== null && now - flow.last_claim_at < age) return [];
+      const claims =
+        flow.last_claim_at === null
+          ? 'nothing has ever claimed, as far as the rows show'
+          : `no claim since ${at(flow.last_claim_at)}`;
+      const seen = `${plural(ready(flow), 'run')} ready, the oldest for ${span((now - (flow.oldest_ready_at ?? now)) / 1000)}; ${claims}`;
+      return [
+        inQueue(
+          'critical',
+          queue,
+          seen,
+          `start a worker on queue ${quoted(queue.queue.queue_name)}`,
+          `absurdctl why --queue ${word(queue)}`,
+        ),
+      ];
+    }),
+  },
+  {
+    id: 'expired-leases',
+    why: 'The worker is gone, and the task waits until a claim sweeps its lease.',
+    needs: ['queues'],
+    find: perFlow((flow, queue, { now, thresholds }) => {
+      const late = (now - (flow.oldest_expired_at ?? now)) / 1000;
+      if (flow.expired === 0 || late < thresholds['lease-grace']) return [];
+      const severity = late >= thresholds['lease-grace'] * 10 ? 'critical' : 'warning';
+      const seen = `${plural(flow.expired, 'lease')} ran out and were not swept, the oldest ${span(late)} ago`;
+      return [
+        inQueue(
+          severity,
+          queue,
+          seen,
+          'start a worker: a claim hands the tasks on',
+          `absurdctl list-workers --queue ${word(queue)}`,
+        ),
+      ];
+    }),
+  },
+  {
+    id: 'runs-without-lease',
+    why: 'If their worker dies, nothing will ever take these tasks over.',
+    needs: ['queues'],
+    find: perFlow((flow, queue) =>
+      flow.without_lease === 0
+        ? []
+        : [
+            inQueue(
+              'warning',
+              queue,
+              `${plural(flow.without_lease, 'run')} running without a lease`,
+              'claim with a timeout above 0',
+              `absurdctl list-runs --queue ${word(queue)} --status running`,
+            ),
+          ],
+    ),
+  },
+  {
+    id: 'backlog',
+    why: 'New work waits for all of it first.',
+    needs: ['queues'],
+    find: perFlow((flow, queue, { thresholds }) =>
+      ready(flow) <= thresholds['max-ready']
+        ? []
+        : [
+            inQueue(
+              'warning',
+              queue,
+              `${plural(ready(flow), 'run')} ready, claimed at ${rate(flow, thresholds.window)}`,
+              'give the queue more workers, or more concurrency',
+              `absurdctl queue-stats --queue ${word(queue)}`,
+            ),
+          ],
+    ),
+  },
+  {
+    id: 'backlog-growing',
+    why: 'More comes in than goes out: the wait grows until that changes.',
+    needs: ['queues'],
+    find: perFlow((flow, queue, { thresholds }) => {
+      const growing = ready(flow) > 100 && flow.window_created > flow.window_claims * 1.2 + 50;
+      if (!growing) return [];
+      const seen = `in the last ${span(thresholds.window)} ${plural(flow.window_created, 'run')} came in and about ${flow.window_claims} were claimed; ${plural(ready(flow), 'run')} ready`;
+      return [
+        inQueue('warning', queue, seen, 'give the queue more workers', `absurdctl queue-stats --queue ${word(queue)}`),
+      ];
+    }),
+  },
+  {
+    id: 'retry-storm',
+    why: 'Attempts that only fail take the place of work that would not.',
+    needs: ['queues'],
+    find: perFlow((flow, queue, { thresholds }) => {
+      const finished = flow.window_failed + flow.window_completed;
+      const percent = finished === 0 ? 0 : (flow.window_failed * 100) / finished;
+      if (flow.window_failed < thresholds['min-failures'] || percent < thresholds['failure-percent']) return [];
+      const worst = queue.errors[0];
+      const error = worst ? `; the commonest error: ${quoted(worst.error)}` : '';
+      const seen = `${plural(flow.window_failed, 'failed run')} in the last ${span(thresholds.window)}, ${Math.round(percent)} % of what finished${error}`;
+      return [
+        inQueue(
+          'warning',
+          queue,
+          seen,
+          `absurdctl list-tasks --queue ${word(queue)} --status failed`,
+          'longer or exponential retry delays',
+        ),
+      ];
+    }),
+  },
+  {
+    id: 'top-errors',
+    why: 'One error that many runs die of is one thing to mend.',
+    needs: ['queues'],
+    find: ({ queues, thresholds }) =>
+      queues.flatMap((queue) =>
+        queue.errors
+          .filter((error) => error.failures >= 5)
+          .map((error) =>
+            inQueue(
+              'info',
+              queue,
+              `${plural(error.failures, 'run')} in the last ${span(thresholds.window)} died of ${quoted(error.error)}, such as ${quoted(error.task_name ?? 'unknown')}`,
+              `absurdctl why ${error.task_id}`,
+            ),
+          ),
+      ),
+  },
+  {
+    id: 'lost-waits',
+    why: 'A wait without a timeout, for an event that never comes, is a task that never ends.',
+    needs: ['queues'],
+    find: ({ queues, now, thresholds }) =>
+      queues.flatMap((queue) => {
+        const lost = queue.waits.filter(
+          (wait) =>
+            wait.emitted_at === null &&
+            wait.with_timeout < wait.waiting &&
+            now - wait.oldest_at >= thresholds['wait-age'] * 1000,
+        );
+        const [oldest] = lost;
+        if (!oldest) return [];
+        const seen = `${plural(lost.length, 'event')} awaited without a timeout ${lost.length === 1 ? 'has' : 'have'} not come, the oldest ${quoted(oldest.event_name)} since ${since(oldest.oldest_at, now)}`;
+        return [
+          inQueue(
+            'warning',
+            queue,
+            seen,
+            `absurdctl why ${oldest.task_id}`,
+            `absurdctl emit-event ${shellWord(oldest.event_name)} --queue ${word(queue)}`,
+            'give awaits a timeout',
+          ),
+        ];
+      }),
+  },
+];

@@ -1,0 +1,191 @@
+import { at, plural, quoted, shellWord } from '../diagnosis/words.js';
+import { overall, type Check, type Facts, type Finding } from './check.js';
+
+const parts = (version: string): number[] => version.split('.').map(Number);
+
+/** True where `version` names a release before `other`; a development tree (`main`) is before none. */
+function before(version: string, other: string): boolean {
+  const [left, right] = [parts(version), parts(other)];
+  if (left.some(Number.isNaN)) return false;
+  for (const [index, number] of right.entries()) {
+    const own = left[index] ?? 0;
+    if (own !== number) return own < number;
+  }
+  return false;
+}
+
+const functionsSince: Record<string, string[]> = {
+  '0.2.0':
+    'await_event cancel_task claim_task cleanup_events cleanup_tasks complete_run create_queue current_time drop_queue emit_event ensure_queue_tables extend_claim fail_run get_schema_version get_task_checkpoint_state get_task_checkpoint_states list_queues portable_uuidv7 retry_task schedule_run set_task_checkpoint_state spawn_task validate_queue_name'.split(
+      ' ',
+    ),
+  '0.3.0': ['get_task_result'],
+  '0.4.0':
+    'cleanup_all_queues disable_cron drop_detached_partition enable_cron ensure_partitions get_queue_policy list_detach_candidates partition_week_tag schedule_detach_jobs set_queue_policy uuidv7_floor uuidv7_timestamp week_bucket_utc'.split(
+      ' ',
+    ),
+};
+
+/** Functions that a schema of this version should have. */
+export function expectedFunctions(version: string | null): string[] {
+  if (version === null) return [];
+  return Object.entries(functionsSince).flatMap(([since, names]) => (before(version, since) ? [] : names));
+}
+
+const time = 'timestamp with time zone';
+const expectedColumns: Record<string, Record<string, string>> = {
+  t: {
+    task_id: 'uuid',
+    task_name: 'text',
+    params: 'jsonb',
+    headers: 'jsonb',
+    retry_strategy: 'jsonb',
+    max_attempts: 'integer',
+    cancellation: 'jsonb',
+    enqueue_at: time,
+    first_started_at: time,
+    state: 'text',
+    attempts: 'integer',
+    last_attempt_run: 'uuid',
+    completed_payload: 'jsonb',
+    cancelled_at: time,
+    idempotency_key: 'text',
+  },
+  r: {
+    run_id: 'uuid',
+    task_id: 'uuid',
+    attempt: 'integer',
+    state: 'text',
+    claimed_by: 'text',
+    claim_expires_at: time,
+    available_at: time,
+    wake_event: 'text',
+    event_payload: 'jsonb',
+    started_at: time,
+    completed_at: time,
+    failed_at: time,
+    result: 'jsonb',
+    failure_reason: 'jsonb',
+    created_at: time,
+  },
+  c: {
+    task_id: 'uuid',
+    checkpoint_name: 'text',
+    state: 'jsonb',
+    status: 'text',
+    owner_run_id: 'uuid',
+    updated_at: time,
+  },
+  e: { event_name: 'text', payload: 'jsonb', emitted_at: time },
+  w: { task_id: 'uuid', run_id: 'uuid', step_name: 'text', event_name: 'text', timeout_at: time, created_at: time },
+};
+
+function drift({ known, columns, missingFunctions, schema }: Facts): Finding[] {
+  const types = new Map(columns.map((column) => [`${column.table_name}\0${column.column_name}`, column.type]));
+  const found = known.flatMap((queue) =>
+    queue.tables.flatMap((prefix) =>
+      Object.entries(expectedColumns[prefix] ?? {}).flatMap(([name, type]) => {
+        const actual = types.get(`${prefix}_${queue.queue_name}\0${name}`);
+        if (actual === type) return [];
+        const what = `column ${name} of table ${quoted(`${prefix}_${queue.queue_name}`)}`;
+        return [actual === undefined ? `${what} is missing` : `${what} is ${actual} instead of ${type}`];
+      }),
+    ),
+  );
+  const all = [...missingFunctions, ...found];
+  if (all.length === 0) return [];
+  const more = all.length > 5 ? ` and ${all.length - 5} more` : '';
+  const mend =
+    schema.revision === null ? 'run the installer of this schema again, or: absurdctl init' : 'absurdctl init';
+  return [overall('critical', `${all.slice(0, 5).join('; ')}${more}`, mend)];
+}
+
+export const schemaChecks: Check[] = [
+  {
+    id: 'schema-missing',
+    why: 'Without the schema nothing can be spawned, claimed or looked at.',
+    needs: [],
+    find: ({ schema }) =>
+      schema.installed
+        ? []
+        : [
+            overall(
+              'critical',
+              `database ${quoted(schema.database)} has no Absurd schema`,
+              'absurdctl init',
+              'or name another database: --database',
+            ),
+          ],
+  },
+  {
+    id: 'schema-behind',
+    why: 'Clients of a newer version call functions that an older schema does not have.',
+    needs: [],
+    find: ({ schema }) => {
+      if (!schema.installed) return [];
+      if (schema.version === null) return [overall('warning', 'the schema is older than 0.2.0', 'absurdctl init')];
+      return before(schema.version, '0.5.0')
+        ? [overall('warning', `the schema is ${quoted(schema.version)}, the current one is 0.5.0`, 'absurdctl init')]
+        : [];
+    },
+  },
+  {
+    id: 'schema-drifted',
+    why: 'A schema that somebody has changed by hand fails in the middle of the night, and not when it was changed.',
+    needs: ['catalog'],
+    find: drift,
+  },
+  {
+    id: 'tables-missing',
+    why: 'Every call for this queue fails.',
+    needs: [],
+    find: ({ known }) =>
+      known.flatMap(({ queue_name, tables }) => {
+        const missing = ['t', 'r', 'c', 'e', 'w'].filter((prefix) => !tables.includes(prefix));
+        if (missing.length === 0) return [];
+        const names = missing.map((prefix) => quoted(`${prefix}_${queue_name}`)).join(', ');
+        return [
+          {
+            severity: 'critical',
+            queue: queue_name,
+            seen: `${plural(missing.length, 'table')} missing: ${names}`,
+            mend: [`absurdctl create-queue ${shellWord(queue_name)}`, `absurdctl drop-queue ${shellWord(queue_name)}`],
+          },
+        ];
+      }),
+  },
+  {
+    id: 'queue-unregistered',
+    why: 'No command and no worker sees such tables, and they take space.',
+    needs: ['catalog'],
+    find: ({ known, columns }) => {
+      const names = new Set(columns.map((column) => column.table_name));
+      const registered = new Set(known.map((queue) => queue.queue_name));
+      return [...names]
+        .filter((name) => name.startsWith('t_') && names.has(`r_${name.slice(2)}`) && !registered.has(name.slice(2)))
+        .map((name) =>
+          overall(
+            'warning',
+            `tables of a queue ${quoted(name.slice(2))} exist, and no such queue is registered`,
+            `absurdctl create-queue ${shellWord(name.slice(2))}`,
+            `absurdctl drop-queue ${shellWord(name.slice(2))}`,
+          ),
+        );
+    },
+  },
+  {
+    id: 'clock-stopped',
+    why: 'With a stopped clock nothing that sleeps ever wakes and no lease ever ends.',
+    needs: [],
+    find: ({ schema, now }) =>
+      schema.frozen_at
+        ? [
+            overall(
+              'warning',
+              `the setting absurd.fake_now stops the clock of this database or of a role at ${quoted(schema.frozen_at)} (here it is ${at(now)})`,
+              'psql: alter database NAME reset absurd.fake_now',
+            ),
+          ]
+        : [],
+  },
+];

@@ -1,0 +1,211 @@
+import { ms, type BoundedReader } from './bounded.js';
+
+/** Facts about a whole database for `doctor`. Catalogs and statistics only: nothing here depends on how much work there is. */
+
+export interface SchemaFacts {
+  database: string;
+  installed: boolean;
+  version: string | null;
+  /** Null on a schema that is not ours. */
+  revision: number | null;
+  /** Where a role or the database stops the clock for all its sessions. */
+  frozen_at: string | null;
+}
+
+export async function readSchema(reader: BoundedReader): Promise<SchemaFacts | null> {
+  const found = await reader.row<{
+    database: string;
+    installed: boolean;
+    versioned: boolean;
+    revised: boolean;
+    frozen_at: string | null;
+  }>(
+    'the schema',
+    `select current_database()::text as database, to_regclass('absurd.queues') is not null as installed,
+            to_regprocedure('absurd.get_schema_version()') is not null as versioned,
+            to_regprocedure('absurd.get_schema_revision()') is not null as revised,
+            (select substr(c.setting, length('absurd.fake_now=') + 1)
+               from pg_db_role_setting s cross join lateral unnest(s.setconfig) as c (setting)
+              where s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))
+                and c.setting like 'absurd.fake\\_now=_%' limit 1) as frozen_at`,
+  );
+  if (!found) return null;
+  const one = async (name: string): Promise<string | null> =>
+    (await reader.row<{ value: string }>(`absurd.${name}()`, `select absurd.${name}()::text as value`))?.value ?? null;
+  const revision = found.revised ? await one('get_schema_revision') : null;
+  return {
+    database: found.database,
+    installed: found.installed,
+    version: found.versioned ? await one('get_schema_version') : null,
+    revision: revision === null ? null : Number(revision),
+    frozen_at: found.frozen_at,
+  };
+}
+
+/** What of the contract's functions, columns and types is not as it should be. */
+export async function readDrift(reader: BoundedReader, functions: string[]): Promise<string[]> {
+  const missing = await reader.rows<{ name: string }>(
+    'the functions',
+    `select f.name from unnest($1::text[]) as f (name)
+      where not exists (select 1 from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+                         where n.nspname = 'absurd' and p.proname = f.name)
+      order by 1`,
+    [functions],
+  );
+  return (missing ?? []).map((row) => `function ${row.name} is missing`);
+}
+
+export interface TableColumn {
+  table_name: string;
+  column_name: string;
+  type: string;
+}
+
+/** Every column of every table in the schema, partitions left out. */
+export async function readColumns(reader: BoundedReader): Promise<TableColumn[] | null> {
+  return reader.rows<TableColumn>(
+    'the columns',
+    `select c.relname::text as table_name, a.attname::text as column_name, format_type(a.atttypid, a.atttypmod) as type
+       from pg_class c
+       join pg_namespace n on n.oid = c.relnamespace
+       join pg_attribute a on a.attrelid = c.oid
+      where n.nspname = 'absurd' and c.relkind in ('r', 'p') and not c.relispartition
+        and a.attnum > 0 and not a.attisdropped`,
+  );
+}
+
+export interface IndexFacts {
+  index_name: string;
+  table_name: string;
+  valid: boolean;
+}
+
+export async function readIndexes(reader: BoundedReader): Promise<IndexFacts[] | null> {
+  return reader.rows<IndexFacts>(
+    'the indexes',
+    `select i.relname::text as index_name, c.relname::text as table_name, x.indisvalid and x.indisready as valid
+       from pg_index x
+       join pg_class i on i.oid = x.indexrelid
+       join pg_class c on c.oid = x.indrelid
+       join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = 'absurd'`,
+  );
+}
+
+export interface TableHealth {
+  table_name: string;
+  live: number;
+  dead: number;
+  /** Dead rows at which autovacuum would start. */
+  vacuum_at: number;
+  autovacuum_enabled: boolean;
+  /** Milliseconds since 1970; the later of a manual and an automatic one. */
+  vacuumed_at: number | null;
+  /** Transactions since the oldest unfrozen row, and where the server forces a freeze. */
+  frozen_age: number;
+  freeze_max_age: number;
+}
+
+export async function readTableHealth(reader: BoundedReader): Promise<TableHealth[] | null> {
+  return reader.rows<TableHealth>(
+    'the tables',
+    `select c.relname::text as table_name, s.n_live_tup::float8 as live, s.n_dead_tup::float8 as dead,
+            (coalesce(option.threshold, current_setting('autovacuum_vacuum_threshold'))::float8
+              + coalesce(option.scale, current_setting('autovacuum_vacuum_scale_factor'))::float8
+              * greatest(c.reltuples, 0))::float8 as vacuum_at,
+            coalesce(option.enabled, 'true') <> 'false' and current_setting('autovacuum') = 'on' as autovacuum_enabled,
+            ${ms('greatest(s.last_vacuum, s.last_autovacuum)')} as vacuumed_at,
+            age(c.relfrozenxid)::float8 as frozen_age,
+            current_setting('autovacuum_freeze_max_age')::float8 as freeze_max_age
+       from pg_class c
+       join pg_namespace n on n.oid = c.relnamespace
+       join pg_stat_user_tables s on s.relid = c.oid
+       cross join lateral (
+         select max(o.option_value) filter (where o.option_name = 'autovacuum_vacuum_threshold') as threshold,
+                max(o.option_value) filter (where o.option_name = 'autovacuum_vacuum_scale_factor') as scale,
+                max(o.option_value) filter (where o.option_name = 'autovacuum_enabled') as enabled
+           from pg_options_to_table(c.reloptions) as o) as option
+      where n.nspname = 'absurd' and c.relkind = 'r'`,
+  );
+}
+
+export interface SessionFacts {
+  pid: number | null;
+  application: string | null;
+  user_name: string | null;
+  state: string | null;
+  query: string | null;
+  transaction_seconds: number | null;
+  /** How long it has been in its present state. */
+  state_seconds: number | null;
+  /** True where it holds back the removal of dead rows. */
+  holds_snapshot: boolean;
+  prepared: string | null;
+}
+
+/** Transactions of this database that have been open for at least `minSeconds`, prepared ones too; the oldest 20. */
+export async function readOldTransactions(reader: BoundedReader, minSeconds: number): Promise<SessionFacts[] | null> {
+  return reader.rows<SessionFacts>(
+    'the sessions',
+    `select * from (
+       select a.pid, a.application_name as application, a.usename::text as user_name, a.state, left(a.query, 200) as query,
+              extract(epoch from clock_timestamp() - a.xact_start)::float8 as transaction_seconds,
+              extract(epoch from clock_timestamp() - a.state_change)::float8 as state_seconds,
+              a.backend_xmin is not null or a.backend_xid is not null as holds_snapshot, null as prepared
+         from pg_stat_activity a
+        where a.datname = current_database() and a.pid <> pg_backend_pid() and a.xact_start is not null
+          and a.backend_type = 'client backend'
+       union all
+       select null, null, p.owner::text, 'prepared', null,
+              extract(epoch from clock_timestamp() - p.prepared)::float8, null, true, p.gid
+         from pg_prepared_xacts p where p.database = current_database()) as s
+      where s.transaction_seconds >= $1
+      order by s.transaction_seconds desc
+      limit 20`,
+    [minSeconds],
+  );
+}
+
+export interface ServerFacts {
+  connections: number;
+  /** Connections that ordinary roles can have. */
+  connection_limit: number;
+  /** Replication slots that hold back the removal of dead rows, with their distance in transactions. */
+  slots: { slot_name: string; active: boolean; xmin_age: number }[];
+}
+
+export async function readServer(reader: BoundedReader): Promise<ServerFacts | null> {
+  const found = await reader.row<{ connections: number; connection_limit: number }>(
+    'the connections',
+    `select (select count(*)::int from pg_stat_activity a where a.backend_type = 'client backend') as connections,
+            current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as connection_limit`,
+  );
+  const slots = await reader.rows<ServerFacts['slots'][number]>(
+    'the replication slots',
+    `select s.slot_name::text as slot_name, s.active,
+            greatest(age(s.xmin), age(s.catalog_xmin))::float8 as xmin_age
+       from pg_replication_slots s where s.xmin is not null`,
+  );
+  return found && { ...found, slots: slots ?? [] };
+}
+
+export interface PartitionFacts {
+  parent: string;
+  partition: string;
+  is_default: boolean;
+  /** Upper bound as the server writes it. */
+  bound: string;
+}
+
+export async function readPartitions(reader: BoundedReader): Promise<PartitionFacts[] | null> {
+  return reader.rows<PartitionFacts>(
+    'the partitions',
+    `select p.relname::text as parent, c.relname::text as partition,
+            pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT' as is_default, pg_get_expr(c.relpartbound, c.oid) as bound
+       from pg_inherits i
+       join pg_class p on p.oid = i.inhparent
+       join pg_class c on c.oid = i.inhrelid
+       join pg_namespace n on n.oid = p.relnamespace
+      where n.nspname = 'absurd' and p.relkind = 'p'`,
+  );
+}

@@ -1,0 +1,74 @@
+import { runCli } from '../support/cli.js';
+import { expect, test } from '../support/database.js';
+import { start } from './support.js';
+
+test('why answers in sentence, evidence and commands; as JSON with a stable code', async ({ db }) => {
+  await db.freeze(start);
+  const queue = await db.queue('my queue');
+  const task = await db.spawn(queue, 'evil\u001b[2Jname');
+  await db.advance('10 minutes');
+
+  const text = await runCli(['why', task.task_id, '-d', db.url]);
+  const json = await runCli(['why', '-n', 'evil\u001b[2Jname', '--json', '-d', db.url]);
+  const code = await runCli(['why', '-q', queue, '-o', 'name', '-d', db.url]);
+
+  expect(text).toMatchObject({ code: 0, stderr: '' });
+  expect(text.stdout).toMatch(
+    /^It waits for a worker, .*"my queue"\.\n\n {2}known .*→ start a worker on queue "my queue"\n/s,
+  );
+  expect(text.stdout).toContain(`→ absurdctl list-workers --queue 'my queue'`);
+  expect(JSON.parse(json.stdout)).toMatchObject({
+    code: 'never_claimed',
+    verdict: 'stuck',
+    queue,
+    task_id: task.task_id,
+  });
+  expect(json.stdout + text.stdout).not.toContain('\u001b');
+  expect(code.stdout).toBe('never_claimed\n');
+});
+
+test('why refuses what it cannot be asked, and knows when there is nothing', async ({ db, emptyDatabase }) => {
+  await db.queue();
+  const id = '019a32d3-8425-7ae2-a5af-2f17a6707666';
+
+  expect((await runCli(['why', '-d', db.url])).code).toBe(2);
+  expect((await runCli(['why', 'x', '-d', db.url])).code).toBe(2);
+  expect((await runCli(['why', id, '-n', 'a', '-d', db.url])).code).toBe(2);
+  expect((await runCli(['why', id, '-d', db.url])).code).toBe(3);
+  expect((await runCli(['why', id, '-d', emptyDatabase.url])).code).toBe(5);
+});
+
+test('doctor: exit code by severity, JSON, metrics, and checks by name', async ({ db }) => {
+  const queue = await db.queue();
+  await db.spawn(queue, 'a');
+  await db.claim(queue, { timeout: 0 });
+  const doctor = (...args: string[]) => runCli(['doctor', '-d', db.url, ...args]);
+
+  const warned = await doctor();
+  const strict = await doctor('--fail-on', 'warning', '--json');
+  const metrics = await doctor('-o', 'openmetrics');
+  const other = await doctor('--only', 'backlog,expired-leases', '--skip', 'backlog', '--fail-on', 'info');
+
+  expect(warned.code).toBe(0);
+  expect(warned.stdout).toMatch(/^WARNING {2}runs-without-lease {2}q\n/);
+  expect(warned.stderr).toMatch(/^0 critical, 1 warning, 0 info in \d+ checks/);
+  expect(strict.code).toBe(1);
+  expect(JSON.parse(strict.stdout)).toMatchObject({
+    counts: { warning: 1 },
+    findings: [{ check: 'runs-without-lease', queue }],
+  });
+  expect(metrics.stdout).toContain('absurd_queue_without_lease{queue="q"} 1\n');
+  expect(metrics).toMatchObject({ code: 0, stderr: '' });
+  expect(other.stdout).toMatch(/^Nothing found: 1 checks/);
+  expect(await doctor('--only', 'backlogs')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('did you mean backlog?') as string,
+  });
+});
+
+test('doctor fails on a database without the schema', async ({ emptyDatabase }) => {
+  const result = await runCli(['doctor', '-d', emptyDatabase.url]);
+
+  expect(result.code).toBe(1);
+  expect(result.stdout).toMatch(/^CRITICAL {2}schema-missing\n.*→ absurdctl init/s);
+});
