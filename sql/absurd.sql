@@ -1037,6 +1037,8 @@ declare
   v_storage_mode text;
 begin
   perform absurd.validate_queue_name(p_queue_name);
+  -- Two sessions that make the same queue's functions at once would collide on a catalog row.
+  perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
 
   if p_storage_mode is null or p_storage_mode not in ('unpartitioned', 'partitioned') then
     -- 22023 invalid_parameter_value
@@ -1188,6 +1190,40 @@ begin
 end;
 $$;
 
+-- Demands that the values of a policy have the right JSON type; what they say is checked by the
+-- registry's own constraints.
+--   Raises   22023 for a limit that is no number, or anything else that is no string.
+create or replace function absurd._require_policy_values (
+  p_policy jsonb
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_key text;
+  v_value jsonb;
+begin
+  for v_key, v_value in
+    select
+      policy.key,
+      policy.value
+    from jsonb_each(p_policy) as policy
+  loop
+    if jsonb_typeof(v_value) = 'string' and v_key <> 'default_partition'
+      or jsonb_typeof(v_value) = 'number' and v_key = 'cleanup_limit'
+      or v_key = 'default_partition' and v_value in ('"enabled"', '"disabled"')
+    then
+      continue;
+    end if;
+
+    -- 22023 invalid_parameter_value
+    raise exception 'Bad queue policy: % cannot be %', v_key, v_value
+      using errcode = '22023';
+  end loop;
+end;
+$$;
+
 -- Changes a queue's policy.
 --   p_policy  an object with any of default_partition, partition_lookahead, partition_lookback,
 --             cleanup_ttl, cleanup_limit, detach_mode, detach_min_age; null is {}
@@ -1225,6 +1261,7 @@ begin
       using errcode = '22023';
   end loop;
 
+  perform absurd._require_policy_values(v_policy);
   if v_policy ? 'default_partition' and v_queue.storage_mode <> 'partitioned' then
     -- 55000 object_not_in_prerequisite_state
     raise exception 'Queue "%" is not partitioned and has no default partition', p_queue_name
