@@ -17,13 +17,17 @@ export async function start(version: string): Promise<void> {
       process.exit(0);
     });
   }
-  const interrupt = (): void => {
-    // Whoever watches (a statement under way, a prompt, a pause) ends the command in order; the rest ends here.
-    if (interrupted || process.listenerCount('SIGINT') === 1) process.exit(exit.interrupted);
-    interrupted = true;
-    setTimeout(() => process.exit(exit.interrupted), patienceMs).unref();
-  };
   let interrupted = false;
-  process.on('SIGINT', interrupt);
-  process.exitCode = await main(process.argv.slice(2), processIo(), version);
+  let windsUp = false;
+  const interrupt = (signal: 'SIGINT' | 'SIGTERM', code: number): void => {
+    // Whoever watches (a statement under way, a prompt, a pause) ends the command in order; the rest ends here.
+    if (interrupted || process.listenerCount(signal) === 1) process.exit(code);
+    interrupted = true;
+    if (!windsUp) setTimeout(() => process.exit(code), patienceMs).unref();
+  };
+  process.on('SIGINT', () => interrupt('SIGINT', exit.interrupted));
+  process.on('SIGTERM', () => interrupt('SIGTERM', 143));
+  const io = Object.assign(processIo(), { windsUp: () => (windsUp = true) });
+  process.exitCode = await main(process.argv.slice(2), io, version);
+  if (windsUp) process.exit();
 }

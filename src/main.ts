@@ -32,6 +32,9 @@ const topics: Record<string, Record<string, Load>> = {
     why: () => import('./commands/why.js'),
     doctor: () => import('./commands/doctor.js'),
   },
+  WORK: {
+    work: () => import('./commands/work.js'),
+  },
 };
 
 const commands = new Map(Object.values(topics).flatMap((group) => Object.entries(group)));

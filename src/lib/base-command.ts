@@ -15,7 +15,7 @@ import * as Flags from '@oclif/core/flags';
 import type { Input, ParserOutput } from '@oclif/core/interfaces';
 import type { Queryable } from '../sql/queryable.js';
 import type { Database } from './connection/database.js';
-import type { ConnectionFlags } from './connection/settings.js';
+import type { ConnectionFlags, Settings } from './connection/settings.js';
 import { exit, interrupted, type CliError } from './errors.js';
 import { explainError, parseError } from './explain.js';
 import { harmless } from './format/text.js';
@@ -78,6 +78,7 @@ export abstract class BaseCommand<T> extends Command {
   private parsedFlags: ParsedFlags = {};
   private parsedArgs: Record<string, unknown> = {};
   private database: Promise<Database> | undefined;
+  private resolved: Promise<Settings> | undefined;
 
   constructor(
     argv: string[],
@@ -173,11 +174,21 @@ export abstract class BaseCommand<T> extends Command {
 
   /** Opens a connection to the same place beside the main one; the caller closes it. */
   protected async openDatabase(): Promise<Database> {
-    const { resolveSettings, describeSettings } = await import('./connection/resolve.js');
     const { Database: Opened } = await import('./connection/database.js');
+    return Opened.open(await this.settings(), this.io);
+  }
+
+  /** Where and how to connect, decided once. */
+  protected settings(): Promise<Settings> {
+    this.resolved ??= this.resolve();
+    return this.resolved;
+  }
+
+  private async resolve(): Promise<Settings> {
+    const { resolveSettings, describeSettings } = await import('./connection/resolve.js');
     const settings = await resolveSettings(this.parsedFlags, this.io);
     if (this.parsedFlags.verbose) this.io.err(`${harmless(describeSettings(settings), { lines: true })}\n`);
-    return Opened.open(settings, this.io);
+    return settings;
   }
 
   /** Closes the connection now; the next `db()` opens another. */

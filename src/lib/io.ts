@@ -21,6 +21,11 @@ export interface Io {
   now(): Date;
   /** Calls `stop` at the first Ctrl-C; returns a function that ends the watch. */
   onInterrupt(stop: () => void): () => void;
+  /**
+   * Said by a command that ends by itself after Ctrl-C, however long that takes. The process then ends with it, whatever a
+   * module of the user's has left open (timers, pools).
+   */
+  windsUp?(): void;
 }
 
 function takesColour(tty: boolean, env: Record<string, string | undefined>): boolean {

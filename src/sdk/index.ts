@@ -23,6 +23,7 @@ export type {
   SpawnRequest,
   SpawnResult,
   StepHandle,
+  TaskDefinition,
   TaskHandler,
   TaskRegistrationOptions,
   TaskResultSnapshot,

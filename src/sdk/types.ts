@@ -148,6 +148,11 @@ export interface TaskRegistrationOptions {
   defaultCancellation?: CancellationPolicy;
 }
 
+/** A task as a module for `absurdctl work` may export it, in an array: what `registerTask` takes, in one object. */
+export interface TaskDefinition extends TaskRegistrationOptions {
+  handler: TaskHandler;
+}
+
 export interface Log {
   log(...args: unknown[]): void;
   info(...args: unknown[]): void;

@@ -1,0 +1,90 @@
+import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { usageError } from '../lib/errors.js';
+import { unknownQueue } from '../lib/explain.js';
+import { secondsFlag } from '../lib/flags.js';
+import type { Rendering } from '../lib/output.js';
+import type { WorkReport } from '../lib/work/run.js';
+import { listQueueNames } from '../sql/queues.js';
+
+export default class Work extends BaseCommand<WorkReport> {
+  static override summary = 'Run a worker for the tasks of a module';
+  static override description = [
+    'FILE is a TypeScript or JavaScript module. Its default export is a function that takes the client and registers tasks, or an array of { name, handler }. Its import of absurdctl is this program, wherever that is installed.',
+    'Every event is a line on standard error; -o ndjson makes it one JSON object a line. Ctrl-C or SIGTERM: takes no more work and waits for what runs; a second time: ends at once.',
+  ].join('\n');
+  static override examples = [
+    '<%= config.bin %> work tasks.ts',
+    '<%= config.bin %> work tasks.ts --concurrency 10 --watch',
+    { description: 'Work off what is there, then end', command: '<%= config.bin %> work tasks.ts --burst' },
+  ];
+  static override strict = false;
+  static override args = {
+    file: Args.string({ required: true, description: 'module that registers tasks; more may follow' }),
+  };
+  static override flags = {
+    ...dbFlags,
+    queue: Flags.string({
+      char: 'q',
+      helpValue: 'QUEUE',
+      description: 'work on this queue alone, and let modules register for it by default',
+    }),
+    concurrency: Flags.integer({ min: 1, default: 1, helpValue: 'N', description: 'most runs at a time' }),
+    'claim-timeout': Flags.integer({ min: 1, default: 120, helpValue: 'SECONDS', description: 'length of a lease' }),
+    'poll-interval': secondsFlag({
+      min: 0.01,
+      default: 0.25,
+      description: 'pause between two looks at an empty queue',
+    }),
+    'worker-id': Flags.string({ helpValue: 'ID', description: 'who holds the leases; default HOST:PID' }),
+    'drain-timeout': secondsFlag({
+      description: 'when told to stop: how long to wait before what runs is handed back',
+    }),
+    'listen-url': Flags.string({
+      helpValue: 'URI',
+      description:
+        'direct connection for announcements of new work, where a pooler stands between (or ABSURD_LISTEN_URL)',
+    }),
+    burst: Flags.boolean({ description: 'end when nothing is left to claim', exclusive: ['watch'] }),
+    watch: Flags.boolean({ description: 'load the modules again when one of their files changes' }),
+  };
+
+  async execute(): Promise<WorkReport> {
+    const { flags, argv } = await this.parse(Work);
+    const files = argv.map(String);
+    const { runWork } = await import('../lib/work/run.js');
+    const { WorkerPool } = await import('../lib/connection/pool.js');
+    const known = await this.read(listQueueNames);
+    await this.closeDatabase();
+    const pool = await WorkerPool.open(await this.settings(), this.io, Math.min(flags.concurrency + 2, 10));
+    // Timers and pools that a module leaves open must not keep a worker that was told to end.
+    this.io.windsUp?.();
+    try {
+      return await runWork(this.io, pool, {
+        files,
+        queue: flags.queue,
+        concurrency: flags.concurrency,
+        claimTimeout: flags['claim-timeout'],
+        pollInterval: flags['poll-interval'],
+        workerId: flags['worker-id'],
+        drainTimeoutSeconds: flags['drain-timeout'],
+        listenUrl: flags['listen-url'] ?? this.io.env.ABSURD_LISTEN_URL ?? pool.listenUrl(),
+        burst: flags.burst,
+        watch: flags.watch,
+        asJson: ['json', 'ndjson'].includes(this.mode()),
+        checkQueues: (queues) => {
+          if (queues.length === 0) throw usageError(`${files.join(', ')} registers no task`, 'absurdctl work --help');
+          const missing = queues.find((queue) => !known.includes(queue));
+          if (missing !== undefined) throw unknownQueue(missing, known);
+        },
+      });
+    } finally {
+      await pool.close();
+    }
+  }
+
+  render(): Rendering {
+    return {};
+  }
+}

@@ -1,0 +1,116 @@
+/** What a worker says of itself: one line an event on standard error, or one JSON object a line for machines. */
+import { format } from 'node:util';
+import {
+  CancelledTask,
+  FailedTask,
+  SuspendTask,
+  type AbsurdHooks,
+  type Log,
+  type TaskContext,
+} from '../../sdk/index.js';
+import { toJson } from '../format/json.js';
+import { harmless } from '../format/text.js';
+import type { Io } from '../io.js';
+
+export type EventName =
+  | 'worker_started'
+  | 'worker_stopping'
+  | 'worker_stopped'
+  | 'worker_reloading'
+  | 'worker_error'
+  | 'run_started'
+  | 'run_completed'
+  | 'run_suspended'
+  | 'run_cancelled'
+  | 'run_lost'
+  | 'run_failed'
+  | 'log';
+
+/** The fields of an event beside its name and time, in the order in which they are shown. */
+export type EventFields = Record<string, string | number | undefined>;
+
+export type Report = (event: EventName, text: string, fields?: EventFields) => void;
+
+const colours: Partial<Record<EventName, number>> = {
+  run_completed: 32,
+  run_failed: 31,
+  run_suspended: 36,
+  run_cancelled: 33,
+  run_lost: 33,
+  worker_error: 31,
+};
+
+/** A reporter: `asJson` writes NDJSON (event, time, fields), else a line for people. */
+export function reporter(io: Io, asJson: boolean): Report {
+  return (event, text, fields = {}) => {
+    const at = io.now().toISOString();
+    if (asJson) {
+      io.err(`${toJson({ time: at, event, ...fields })}\n`);
+      return;
+    }
+    const word = event.replace(/^(run|worker)_/, '').padEnd(10);
+    const colour = io.errTty && io.colour ? colours[event] : undefined;
+    const shown = colour === undefined ? word : `\u001b[${colour}m${word}\u001b[39m`;
+    io.err(`${at.slice(11, 19)}Z ${shown} ${harmless(text)}\n`);
+  };
+}
+
+const known = new WeakSet<Error>();
+
+/** The client's log as events; a run's failure, which `runHooks` reports, is not said twice. */
+export function eventLog(report: Report): Log {
+  const say =
+    (level: string) =>
+    (...args: unknown[]): void => {
+      if (args.some((arg) => arg instanceof Error && known.has(arg))) return;
+      const message = format(...args);
+      report('log', message, { level, message });
+    };
+  return { log: say('info'), info: say('info'), warn: say('warn'), error: say('error') };
+}
+
+/** Reports the start and the end of every run. */
+export function runHooks(report: Report, now: () => Date): AbsurdHooks {
+  return {
+    async wrapTaskExecution<T>(ctx: TaskContext, execute: () => Promise<T>): Promise<T> {
+      const name = taskName(ctx);
+      const since = now().getTime();
+      const about = {
+        queue: ctx.queueName,
+        task_name: name,
+        task_id: ctx.taskID,
+        run_id: ctx.runID,
+        attempt: ctx.attempt,
+      };
+      const title = `${name} ${ctx.taskID}`;
+      const attempt = ctx.attempt > 1 ? ` attempt ${ctx.attempt}` : '';
+      report('run_started', title + attempt, about);
+      try {
+        const result = await execute();
+        const ms = now().getTime() - since;
+        report('run_completed', `${title}${attempt} in ${ms} ms`, { ...about, duration_ms: ms });
+        return result;
+      } catch (error) {
+        const ms = now().getTime() - since;
+        if (error instanceof Error) known.add(error);
+        reportEnd(report, error, title + attempt, { ...about, duration_ms: ms });
+        throw error;
+      }
+    },
+  };
+}
+
+function reportEnd(report: Report, error: unknown, title: string, about: EventFields): void {
+  if (error instanceof SuspendTask) report('run_suspended', `${title} waits without a worker`, about);
+  else if (error instanceof CancelledTask) report('run_cancelled', `${title} was cancelled`, about);
+  else if (error instanceof FailedTask) report('run_lost', `${title} lost its lease; another run goes on`, about);
+  else {
+    const message = error instanceof Error ? `${error.name}: ${error.message}` : format(error);
+    report('run_failed', `${title} ${message}`, { ...about, error: message });
+  }
+}
+
+/** The context knows its claimed row; programs see the name where they registered it. */
+function taskName(ctx: TaskContext): string {
+  return ctx.parts.task.task_name;
+}

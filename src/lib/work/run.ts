@@ -1,0 +1,150 @@
+/** The life of `absurdctl work`: load, work, and load again or end. Knows of no flags. */
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import type { Io } from '../io.js';
+import type { WorkerPool } from '../connection/pool.js';
+import { reporter, type EventName, type Report } from './events.js';
+import { loadModules } from './load.js';
+import { onChange } from './watch.js';
+import { Crew } from './workers.js';
+
+export interface WorkOptions {
+  /** Modules as typed. */
+  files: readonly string[];
+  queue?: string | undefined;
+  concurrency: number;
+  claimTimeout: number;
+  pollInterval: number;
+  workerId?: string | undefined;
+  /** Seconds to wait for what runs at the end; absent: as long as it takes. */
+  drainTimeoutSeconds?: number | undefined;
+  listenUrl?: string | undefined;
+  burst: boolean;
+  watch: boolean;
+  /** Events as NDJSON. */
+  asJson: boolean;
+  /** Raises CliError where one of the queues to work on is not there. */
+  checkQueues(queues: string[]): void;
+}
+
+/** What a worker did from start to end. */
+export interface WorkReport {
+  queues: string[];
+  completed: number;
+  failed: number;
+  suspended: number;
+}
+
+type Reason = 'interrupted' | 'empty' | 'changed';
+
+/** How long a worker that loads its modules again waits for what runs; the rest is handed back and starts again. */
+const reloadDrainSeconds = 2;
+
+/** Runs workers until a signal, an empty queue (`burst`) or an error at the start. */
+export async function runWork(io: Io, pool: WorkerPool, options: WorkOptions): Promise<WorkReport> {
+  const done: WorkReport = { queues: [], completed: 0, failed: 0, suspended: 0 };
+  const report = counting(reporter(io, options.asJson), done);
+  const interrupt = new AbortController();
+  const unwatch = io.onInterrupt(() => interrupt.abort());
+  try {
+    // The files of the last load that went well: after a bad one their next change counts.
+    const watched = options.files.map((file) => resolve(io.cwd, file));
+    for (let again = false; ; again = true) {
+      const round = { io, pool, options, report, done, watched, again, interrupted: interrupt.signal };
+      if ((await workOnce(round)) !== 'changed') break;
+    }
+  } finally {
+    unwatch();
+  }
+  const { completed, failed, suspended } = done;
+  report('worker_stopped', `${completed} completed, ${failed} failed, ${suspended} suspended`, {
+    completed,
+    failed,
+    suspended,
+  });
+  return done;
+}
+
+interface Round {
+  io: Io;
+  pool: WorkerPool;
+  options: WorkOptions;
+  report: Report;
+  done: WorkReport;
+  /** Files to watch; replaced by what a load reads. */
+  watched: string[];
+  /** Not the first round: modules are read afresh, and an error is no end. */
+  again: boolean;
+  interrupted: AbortSignal;
+}
+
+/** From loading the modules to the end of the workers that run them. */
+async function workOnce(round: Round): Promise<Reason> {
+  const { options, report } = round;
+  const end = whatComes(round.interrupted);
+  let crew: Crew | undefined;
+  try {
+    crew = await loadAndStart(round, () => end.come('empty'));
+  } catch (error) {
+    // A file that was saved half-way is no reason to end a watch: the next save will do.
+    if (!round.again) throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    report('worker_error', message, { error: message });
+  }
+  const unwatch = options.watch ? onChange(round.watched, () => end.come('changed')) : (): void => undefined;
+  const reason = await end.reason;
+  unwatch();
+  if (reason === 'changed') report('worker_reloading', 'a file has changed');
+  else if (reason === 'interrupted') report('worker_stopping', 'waiting for what runs; once more ends at once');
+  await crew?.stop(reason === 'changed' ? reloadDrainSeconds : options.drainTimeoutSeconds);
+  return round.interrupted.aborted ? 'interrupted' : reason;
+}
+
+async function loadAndStart(round: Round, onEmpty: () => void): Promise<Crew> {
+  const { io, pool, options, report, done } = round;
+  const { workerId = `${hostname()}:${process.pid}`, concurrency, claimTimeout, pollInterval, listenUrl } = options;
+  const client = Crew.client(pool, report, io.now, options.queue ?? 'default');
+  const loaded = await loadModules(options.files, client, io.cwd, round.again);
+  round.watched.splice(0, Infinity, ...loaded);
+  done.queues = options.queue === undefined ? Crew.queuesOf(client) : [options.queue];
+  options.checkQueues(client.registry.size === 0 ? [] : done.queues);
+  const crew = await Crew.start(client, report, {
+    ...(options.queue === undefined ? {} : { queue: options.queue }),
+    ...(options.burst ? { onEmpty } : {}),
+    ...(listenUrl === undefined ? {} : { listenUrl }),
+    workerId,
+    concurrency,
+    claimTimeout,
+    pollInterval,
+  });
+  const tasks = [...client.registry.keys()].sort().join(', ');
+  const queues = done.queues.join(', ');
+  report('worker_started', `${workerId} works on ${queues}: ${tasks}`, {
+    worker_id: workerId,
+    queues,
+    tasks,
+    concurrency,
+  });
+  return crew;
+}
+
+function whatComes(interrupted: AbortSignal): { reason: Promise<Reason>; come(reason: Reason): void } {
+  let come: (reason: Reason) => void = () => undefined;
+  const reason = new Promise<Reason>((resolve) => (come = resolve));
+  if (interrupted.aborted) come('interrupted');
+  interrupted.addEventListener('abort', () => come('interrupted'), { once: true });
+  return { reason, come };
+}
+
+function counting(report: Report, done: WorkReport): Report {
+  const counted: Partial<Record<EventName, 'completed' | 'failed' | 'suspended'>> = {
+    run_completed: 'completed',
+    run_failed: 'failed',
+    run_suspended: 'suspended',
+  };
+  return (event, text, fields) => {
+    const counter = counted[event];
+    if (counter !== undefined) done[counter]++;
+    report(event, text, fields);
+  };
+}

@@ -1,0 +1,37 @@
+import { watch, type FSWatcher } from 'node:fs';
+import { basename, dirname } from 'node:path';
+
+const settleMs = 100;
+
+/**
+ * Calls back once after these files changed. Their folders are watched, since editors replace a file rather than write into it.
+ * @returns ends the watch
+ */
+export function onChange(files: readonly string[], changed: () => void): () => void {
+  const names = new Map<string, Set<string>>();
+  for (const file of files) {
+    const folder = dirname(file);
+    names.set(folder, (names.get(folder) ?? new Set()).add(basename(file)));
+  }
+  let timer: NodeJS.Timeout | undefined;
+  const watchers: FSWatcher[] = [];
+  const stop = (): void => {
+    clearTimeout(timer);
+    for (const watcher of watchers) watcher.close();
+  };
+  for (const [folder, wanted] of names) {
+    const watcher = watch(folder, (_event, name) => {
+      if (name !== null && !wanted.has(name)) return;
+      // One save is several events.
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        stop();
+        changed();
+      }, settleMs);
+    });
+    // A folder that is taken away ends its watch, not the worker.
+    watcher.on('error', () => watcher.close());
+    watchers.push(watcher);
+  }
+  return stop;
+}
