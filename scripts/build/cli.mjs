@@ -9,6 +9,8 @@ const common = {
   platform: 'node',
   target: 'node20',
   format: 'cjs',
+  // What is left outside is loaded by require: import() from a compiled script warns of being experimental.
+  supported: { 'dynamic-import': false },
   minify: true,
   keepNames: true,
   // A script that comes from a code cache cannot import(); what is loaded late is required instead.
