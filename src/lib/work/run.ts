@@ -82,6 +82,7 @@ interface Round {
 async function workOnce(round: Round): Promise<Reason> {
   const { options, report } = round;
   const end = whatComes(round.interrupted);
+  const sinceMs = Date.now();
   let crew: Crew | undefined;
   try {
     crew = await loadAndStart(round, () => end.come('empty'));
@@ -91,7 +92,7 @@ async function workOnce(round: Round): Promise<Reason> {
     const message = error instanceof Error ? error.message : String(error);
     report('worker_error', message, { error: message });
   }
-  const unwatch = options.watch ? onChange(round.watched, () => end.come('changed')) : (): void => undefined;
+  const unwatch = options.watch ? onChange(round.watched, sinceMs, () => end.come('changed')) : (): void => undefined;
   const reason = await end.reason;
   unwatch();
   if (reason === 'changed') report('worker_reloading', 'a file has changed');
