@@ -37,8 +37,6 @@ export async function buildCli() {
       outfile: 'dist/cli/absurdctl.cjs',
       plugins: [promptsApart],
       write: false,
-      // A script that comes out of V8's code cache cannot import(); what is loaded late is CommonJS and can be required.
-      supported: { 'dynamic-import': false },
       // CommonJS has no import.meta: its one use is to find files of the package.
       define: { 'import.meta.url': 'bundleUrl' },
       banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },

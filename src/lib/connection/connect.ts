@@ -141,6 +141,20 @@ function unreachable(error: unknown, settings: Settings, at: Host): CliError {
     ECONNRESET: 'the server closed the connection',
   };
   const message = error instanceof Error ? error.message : String(error);
+  if (code && /^(ERR_TLS|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/.test(code)) {
+    return new CliError(`The certificate of the server at ${where(at)} cannot be trusted: ${message}`, {
+      ...options,
+      code: 'untrusted_certificate',
+      hint: 'name the authority that signed it with sslrootcert; sslmode=require encrypts without looking at it',
+    });
+  }
+  if (/does not support SSL/.test(message)) {
+    return new CliError(`The server at ${where(at)} offers no TLS, and sslmode ${settings.sslMode} demands it`, {
+      ...options,
+      code: 'no_tls',
+      hint: 'sslmode=prefer goes without where there is none',
+    });
+  }
   const reason = (code && reasons[code]) ?? (message || code || 'no answer');
   return new CliError(`No server answers at ${where(at)}: ${reason}`, {
     ...options,
