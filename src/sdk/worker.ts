@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { getQueueWakeup, getRunStates, type Capabilities } from '../sql/sdk-batch.js';
 import { CancelledTask, FailedTask, SuspendTask, isConnectionLoss, isNotRunning, toError } from './errors.js';
 import { RunGuard } from './guard.js';
+import { letGo, LostClaims, takeInHand } from './lost-claims.js';
 import type { RunStore } from './store.js';
 import { Bell, pause } from './timing.js';
 import type { ClaimedTask, Log, Queryable, Worker, WorkerCloseOptions, WorkerOptions } from './types.js';
@@ -66,6 +67,7 @@ export class QueueWorker implements Worker {
   private readonly closing = new AbortController();
   private readonly givingUp = new AbortController();
   private readonly store: RunStore;
+  private readonly lostClaims: LostClaims;
   private readonly polling: Promise<void>;
   private readonly background: Promise<void>[];
   private closed: Promise<void> | undefined;
@@ -84,6 +86,7 @@ export class QueueWorker implements Worker {
     // As many wait for these two as there are runs.
     setMaxListeners(0, this.closing.signal, this.givingUp.signal);
     this.store = new WorkerStore(host.con, host.queueName, () => host.capabilities(), this.givingUp.signal);
+    this.lostClaims = new LostClaims(host.con, host.queueName, this.workerId, this.claimTimeout);
     this.polling = this.poll();
     this.background = [this.watchRuns(), this.listenWhileWanted()];
   }
@@ -125,8 +128,16 @@ export class QueueWorker implements Worker {
     }
   }
 
-  private claim(batchSize: number): Promise<ClaimedTask[]> {
-    return this.host.claimTasks({ batchSize, claimTimeout: this.claimTimeout, workerId: this.workerId });
+  private async claim(batchSize: number): Promise<ClaimedTask[]> {
+    const recovered = await this.lostClaims.find();
+    if (recovered.length > 0) return recovered;
+    const sentAtMs = Date.now();
+    try {
+      return await this.host.claimTasks({ batchSize, claimTimeout: this.claimTimeout, workerId: this.workerId });
+    } catch (error) {
+      if (isConnectionLoss(error)) this.lostClaims.note(sentAtMs);
+      throw error;
+    }
   }
 
   private report(reason: unknown): void {
@@ -142,6 +153,7 @@ export class QueueWorker implements Worker {
     assignments.set(task, { workerID: this.workerId, store: this.store, guard });
     const running: Running = { task, guard, sinceMs: Date.now(), done: Promise.resolve() };
     this.running.add(running);
+    takeInHand(task.run_id);
     running.done = this.execute(task).finally(() => {
       this.running.delete(running);
       this.bell.ring();
@@ -151,6 +163,8 @@ export class QueueWorker implements Worker {
   private async execute(task: ClaimedTask): Promise<void> {
     try {
       await this.host.executeTask(task, this.claimTimeout, { fatalOnLeaseTimeout: this.fatalOnLeaseTimeout });
+      // A run whose end could not be stored stays in hand: it is its lease's to end, and no lost claim.
+      letGo(task.run_id);
     } catch (error) {
       this.report(error);
     }

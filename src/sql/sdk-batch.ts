@@ -2,7 +2,7 @@
  * What the SDK asks of our own schema beyond the contract: many runs a call, and pickup by notification. Each has a plain
  * counterpart in sdk.ts, so a client looks with `probeCapabilities` first and does without where the schema is the original's.
  */
-import { runs } from './identifiers.js';
+import { runs, tasks } from './identifiers.js';
 import type { CheckpointRow, CheckpointWrite, SdkDatabase, SpawnedRow } from './sdk.js';
 
 /** Which of our additional functions a database has. */
@@ -123,6 +123,32 @@ export async function getRunStates(
     runIds,
   ]);
   return rows as { run_id: string; state: string }[];
+}
+
+/**
+ * Runs that this worker claimed in the last so many seconds and that show no sign of life since: among them those of a claim
+ * whose answer was lost with its connection. In the form in which a claim returns them.
+ */
+export async function findRecentClaims<Row>(
+  db: SdkDatabase,
+  queue: string,
+  workerId: string,
+  claimTimeoutSeconds: number,
+  withinSeconds: number,
+): Promise<Row[]> {
+  const { rows } = await db.query(
+    `SELECT r.run_id, r.task_id, r.attempt, t.task_name, t.params, t.retry_strategy, t.max_attempts, t.headers,
+            r.wake_event, r.event_payload
+       FROM ${runs(queue)} r
+       JOIN ${tasks(queue)} t ON t.task_id = r.task_id
+      WHERE r.state = 'running'
+        AND r.claimed_by = $1
+        AND r.started_at >= absurd.current_time() - make_interval(secs => $3)
+        AND r.claim_expires_at IS NOT DISTINCT FROM
+            CASE WHEN $2::integer > 0 THEN r.started_at + make_interval(secs => $2::integer) END`,
+    [workerId, claimTimeoutSeconds, withinSeconds],
+  );
+  return rows as Row[];
 }
 
 // --- pickup by notification -------------------------------------------------------------------------------------------

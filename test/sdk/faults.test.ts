@@ -119,3 +119,34 @@ test('connections that the server cuts are made anew, busy or idle', async ({ ma
   await worker.close();
   expect(steps).toBe(240);
 });
+
+test('a claim whose answer was lost is found again, and nobody else’s run is', async ({ absurd, db }) => {
+  const ran: string[] = [];
+  absurd.registerTask({ name: 'job' }, async (_, ctx) => ran.push(ctx.taskID));
+  const othersOld = await absurd.spawn('job', {});
+  await db.claim('default', { worker: 'me', timeout: 60 });
+  await db.query(`update absurd.r_default set started_at = started_at - interval '1 minute',
+    claim_expires_at = claim_expires_at - interval '1 minute' + interval '1 hour'`);
+  const lost = await absurd.spawn('job', {});
+  const claimTasks = absurd.claimTasks.bind(absurd);
+  let claims = 0;
+  absurd.claimTasks = async (options) => {
+    const claimed = await claimTasks(options);
+    claims += 1;
+    if (claims === 1) throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+    return claimed;
+  };
+  const worker = await absurd.startWorker({
+    workerId: 'me',
+    claimTimeout: 60,
+    pollInterval: 0.02,
+    onError: () => undefined,
+  });
+  expect((await absurd.awaitTaskResult(lost.taskID, { timeout: 5 })).state).toBe('completed');
+  const before = claims;
+  await until(() => claims > before + 5);
+  await worker.close();
+  expect(ran).toEqual([lost.taskID]);
+  expect((await runsOf(db, lost.taskID)).map((run) => run.attempt)).toEqual([1]);
+  expect(await stateOf(db, othersOld.taskID)).toBe('running');
+});

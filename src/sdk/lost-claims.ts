@@ -1,0 +1,63 @@
+import { findRecentClaims } from '../sql/sdk-batch.js';
+import { isConnectionLoss } from './errors.js';
+import type { ClaimedTask, Queryable } from './types.js';
+
+/** Runs that workers of this process have in hand, whichever client they belong to. */
+const inHand = new Set<string>();
+
+export function takeInHand(runId: string): void {
+  inHand.add(runId);
+}
+
+export function letGo(runId: string): void {
+  inHand.delete(runId);
+}
+
+/** A server that lost the connection may finish a claim a little later: so long is it looked for. */
+const lookForMs = 2000;
+/** The server measures the age of a claim by its own clock. */
+const slackMs = 100;
+
+/**
+ * Claims whose answer was lost: the server may have made them, and nobody would run them until their lease ends. Looked for by
+ * what tells them from all others: our worker's name, claimed since we asked, a lease as it was when claimed, and no worker of
+ * this process that has them.
+ */
+export class LostClaims {
+  private sinceMs: number | undefined;
+  private lookUntilMs = Infinity;
+
+  constructor(
+    private readonly con: Queryable,
+    private readonly queueName: string,
+    private readonly workerId: string,
+    private readonly claimTimeoutSeconds: number,
+  ) {}
+
+  /** A claim that was sent at that time got no answer. */
+  note(sentAtMs: number): void {
+    this.sinceMs ??= sentAtMs;
+    this.lookUntilMs = Infinity;
+  }
+
+  /** Returns what a lost claim had claimed; rejects while the server is away. Asks nothing unless a claim was lost. */
+  async find(): Promise<ClaimedTask[]> {
+    if (this.sinceMs === undefined) return [];
+    const found = await this.recentSince(this.sinceMs);
+    this.lookUntilMs = Math.min(this.lookUntilMs, Date.now() + lookForMs);
+    if (Date.now() >= this.lookUntilMs) this.sinceMs = undefined;
+    return found.filter((task) => !inHand.has(task.run_id));
+  }
+
+  private async recentSince(sinceMs: number): Promise<ClaimedTask[]> {
+    const { con, queueName, workerId, claimTimeoutSeconds } = this;
+    const withinSeconds = (Date.now() - sinceMs + slackMs) / 1000;
+    try {
+      return await findRecentClaims<ClaimedTask>(con, queueName, workerId, claimTimeoutSeconds, withinSeconds);
+    } catch (error) {
+      // Where the tables may not be read, the end of the lease has to do; claiming must go on.
+      if (!isConnectionLoss(error)) this.sinceMs = undefined;
+      throw error;
+    }
+  }
+}
