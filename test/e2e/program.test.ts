@@ -1,9 +1,10 @@
 import { createServer } from 'node:net';
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe } from 'vitest';
-import { runCli, startCli } from '../support/cli.js';
+import { bin, cleanEnv, runCli, startCli } from '../support/cli.js';
 import { expect, test } from '../support/database.js';
 
 const nowhere = { ABSURD_DATABASE_URL: 'postgresql://127.0.0.1:1/x' };
@@ -143,6 +144,51 @@ describe('the database', () => {
     await expect.poll(waiting).toBe(0);
     await second.query('rollback');
   });
+});
+
+describe('pipes', () => {
+  test('a reader that goes away ends the command quietly', async ({ db }) => {
+    await db.query(`select absurd.create_queue('q' || n) from generate_series(1, 300) n`);
+    const child = spawn(process.execPath, [bin, 'list-queues'], {
+      env: cleanEnv({ ABSURD_DATABASE_URL: db.url }),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child.stdout.destroy();
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+
+    const code = await new Promise((resolve) => child.once('close', resolve));
+
+    expect({ code, said }).toEqual({ code: 0, said: '' });
+  });
+
+  test('a Unix socket is a host that begins with a slash', async ({ db, skip }) => {
+    const { rows } = await db.query<{ folders: string }>(
+      `select current_setting('unix_socket_directories') as folders`,
+    );
+    const folder = rows[0]?.folders.split(',')[0]?.trim() ?? '';
+    const { port, username, password } = new URL(db.url);
+    skip(
+      !existsSync(join(folder || '/nowhere', `.s.PGSQL.${port}`)),
+      'this server has no socket that can be seen here',
+    );
+    await db.queue('found');
+    const env = { PGHOST: folder, PGPORT: port, PGUSER: username, PGPASSWORD: decodeURIComponent(password) };
+
+    expect(await runCli(['list-queues', '-d', db.name], { env })).toMatchObject({ code: 0, stdout: 'found\n' });
+  });
+});
+
+test('init lets go of a lock that does not come, and tries again', async ({ emptyDatabase }) => {
+  const other = await emptyDatabase.connect();
+  await other.query('begin');
+  await other.query('create schema absurd');
+  const running = await startCli(['init'], { env: { ABSURD_DATABASE_URL: emptyDatabase.url }, timeoutMs: 60_000 });
+  await running.waitFor(/Trying again/);
+
+  await other.query('rollback');
+
+  expect(await running.done).toMatchObject({ code: 0 });
 });
 
 describe('the code cache', () => {
