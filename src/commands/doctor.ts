@@ -97,7 +97,8 @@ export default class Doctor extends BaseCommand<DoctorResult> {
       text: blocks.length === 0 ? `Nothing found: ${made}\n` : `${blocks.join('\n\n')}\n`,
       note: blocks.length === 0 ? [] : `${critical} critical, ${warning} warning, ${info} info in ${made}`,
       name: result.findings.map(({ check }) => check),
-      jsonResult: result,
+      // One line, or one row, a finding.
+      jsonResult: this.mode() === 'json' ? result : result.findings,
     };
   }
 

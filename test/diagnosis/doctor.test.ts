@@ -56,6 +56,39 @@ describe('a healthy busy database', () => {
     expect(theirs.result.findings).toEqual([]);
   });
 
+  test('has no finding on an older server', async ({ older }) => {
+    await makeBusy(older, await older.queue());
+
+    expect((await examine(queryable(older), { timeoutMs: 5000 })).result.findings).toEqual([]);
+  });
+
+  test('has no finding while workers claim and finish all the time', async ({ db }) => {
+    const queue = await db.queue();
+    let working = true;
+    let completed = 0;
+    const work = async (worker: string): Promise<void> => {
+      while (working) {
+        await db.pool.query(`select absurd.spawn_task($1, 'a', '{}')`, [queue]);
+        const claim = 'select run_id from absurd.claim_task($1, $2, 30, 2)';
+        for (const { run_id } of (await db.pool.query<{ run_id: string }>(claim, [queue, worker])).rows) {
+          await db.pool.query('select absurd.complete_run($1, $2)', [queue, run_id]);
+          completed += 1;
+        }
+      }
+    };
+    const workers = ['w1', 'w2', 'w3'].map(work);
+    const found: unknown[] = [];
+
+    for (let look = 0; look < 10; look += 1) {
+      found.push(...(await examine(queryable(db), { timeoutMs: 5000 })).result.findings);
+    }
+    working = false;
+    await Promise.all(workers);
+
+    expect(found).toEqual([]);
+    expect(completed).toBeGreaterThan(10);
+  });
+
   test('gives metrics in the OpenMetrics text format', async ({ db }) => {
     await makeBusy(db, await db.queue('a"b\\c'));
 

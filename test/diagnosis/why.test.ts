@@ -46,6 +46,7 @@ describe('waiting for a worker', () => {
 
     const result = await expectCode(db, () => askId(db, task.task_id), 'behind_others');
 
+    expect(result.also).toEqual([]);
     expect(result.sentence).toContain('3 older runs');
     expect(result.sentence).toContain('about 0.2 a minute');
   });
@@ -430,13 +431,14 @@ describe('a queue', () => {
   });
 
   test('locked: the head of the line', async ({ db, second }) => {
-    const queue = await db.queue('other queue');
+    const queue = await db.queue('other queue', 'partitioned');
     await db.spawn(queue, 'a');
     await second.query('begin');
     await second.query('select 1 from absurd."t_other queue" for update');
     await aged(db, await second.pid());
 
     expect((await askQueue(db, queue)).code).toBe('locked');
+    expect((await askName(db, 'a')).code).toBe('locked');
   });
 
   test('an unknown queue and an unknown id are errors that say what is there', async ({ db }) => {

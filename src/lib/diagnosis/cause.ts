@@ -66,6 +66,8 @@ export interface Cause<Subject> {
   /** Stable: scripts match on it; docs/why.md explains it. */
   code: string;
   verdict: Verdict;
+  /** Causes of one group answer the same question: only the first of them that applies is told. */
+  group: string;
   applies(subject: Subject): boolean;
   explain(subject: Subject): Explanation;
 }
@@ -88,17 +90,23 @@ export const inferred = (what: string, value: string | number): Evidence => ({
   value: String(value),
 });
 
-/** The first cause that applies is the answer; the others that apply stand beside it. The last of a list must always apply. */
+/**
+ * The first cause that applies is the answer; beside it stands the first that applies of each other group. The last cause of
+ * a list must always apply, and is only told when nothing else is.
+ */
 export function diagnose<Subject>(causes: Cause<Subject>[], subject: Subject): Diagnosis {
   const [first, ...others] = causes.filter((cause) => cause.applies(subject));
   if (!first) throw new Error('a list of causes must end with one that always applies');
-  const last = causes.at(-1);
+  const told = new Set([first.group]);
+  const also = others.filter((cause) => {
+    const isNew = !told.has(cause.group) && cause !== causes.at(-1);
+    told.add(cause.group);
+    return isNew;
+  });
   return {
     code: first.code,
     verdict: first.verdict,
     ...first.explain(subject),
-    also: others
-      .filter((cause) => cause !== last)
-      .map((cause) => ({ code: cause.code, sentence: cause.explain(subject).sentence })),
+    also: also.map((cause) => ({ code: cause.code, sentence: cause.explain(subject).sentence })),
   };
 }

@@ -25,18 +25,16 @@ export function contradictions(subject: TaskSubject): string[] {
   const asleep = last?.state === 'sleeping' && last.wake_event !== null ? last : null;
   if (asleep && event?.emitted_at != null && waits.some((wait) => wait.run_id === asleep.run_id))
     found.push(`event ${quoted(asleep.wake_event ?? '')} was emitted, and the run still waits for it`);
-  if (
-    last?.state === 'sleeping' &&
-    last.available_at === Infinity &&
-    !waits.some((wait) => wait.run_id === last.run_id)
-  )
-    found.push('the run sleeps without an end, and no wait is registered that could wake it');
+  const registered = waits.some((wait) => wait.run_id === last?.run_id && wait.event_name === last.wake_event);
+  if (last?.state === 'sleeping' && last.available_at === Infinity && !registered)
+    found.push('the run sleeps without an end, and no wait is registered for what could wake it');
   return found;
 }
 
 export const contradiction: Cause<TaskSubject> = {
   code: 'contradiction',
   verdict: 'stuck',
+  group: 'contradiction',
   applies: (subject) => contradictions(subject).length > 0,
   explain: (subject) => {
     const found = contradictions(subject);

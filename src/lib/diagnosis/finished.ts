@@ -38,6 +38,7 @@ export function failureEvidence(subject: TaskSubject): Evidence[] {
 export const completed: Cause<TaskSubject> = {
   code: 'completed',
   verdict: 'fine',
+  group: 'end',
   applies: ({ task }) => task?.state === 'completed',
   explain: ({ task, run }) => ({
     sentence: `it is completed, and fine: attempt ${run?.attempt ?? task?.attempts ?? '?'} finished ${at(run?.completed_at ?? null)}`,
@@ -50,6 +51,7 @@ function cancellation(code: string, key: 'max_delay' | 'max_duration' | null): C
   return {
     code,
     verdict: 'ended',
+    group: 'end',
     applies: (subject) => subject.task?.state === 'cancelled' && cancelledBy(subject) === key,
     explain: ({ task, queue }) => {
       const limit = key && seconds(task?.cancellation, key);
@@ -90,6 +92,7 @@ function failure(code: string, silent: boolean): Cause<TaskSubject> {
   return {
     code,
     verdict: 'ended',
+    group: 'end',
     applies: ({ task, runs }) => {
       if (task?.state !== 'failed') return false;
       const failed = runs.filter((run) => run.state === 'failed');

@@ -17,6 +17,7 @@ export const taskCauses: Cause<TaskSubject>[] = [
   {
     code: 'superseded',
     verdict: 'ended',
+    group: 'other',
     applies: ({ run, task }) => run !== null && task !== null && run.run_id !== task.last_attempt_run,
     explain: ({ run, task }) => ({
       sentence: `this run is over (${run?.state ?? 'unknown'}): the task went on with another attempt and is ${task?.state ?? 'unknown'}`,
@@ -27,6 +28,7 @@ export const taskCauses: Cause<TaskSubject>[] = [
   {
     code: 'unknown',
     verdict: 'stuck',
+    group: 'other',
     applies: () => true,
     explain: ({ task, run }) => ({
       sentence: `no cause that this command knows fits: the task is ${task?.state ?? 'missing'}, its run ${run?.state ?? 'missing'}`,

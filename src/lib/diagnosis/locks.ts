@@ -31,6 +31,7 @@ const unfinished = (state: string | undefined): boolean =>
 export const taskLocked: Cause<TaskSubject> = {
   code: 'locked',
   verdict: 'stuck',
+  group: 'lock',
   applies: ({ locks, task, run }) => locks.length > 0 && unfinished(task?.state ?? run?.state),
   explain: ({ locks, task }) => explainLock(locks, task ? `the ${task.state} task` : 'the task'),
 };
@@ -38,6 +39,7 @@ export const taskLocked: Cause<TaskSubject> = {
 export const queueLocked: Cause<QueueSubject> = {
   code: 'locked',
   verdict: 'stuck',
+  group: 'lock',
   applies: ({ locks }) => locks.length > 0,
   explain: ({ locks, queue }) => explainLock(locks, `work in queue ${quoted(queue)}`),
 };

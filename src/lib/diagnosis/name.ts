@@ -14,6 +14,7 @@ export const nameCauses: Cause<NameSubject>[] = [
   {
     code: 'name_unfinished',
     verdict: 'waiting',
+    group: 'name',
     applies: ({ samples }) => samples.some((sample) => sample.task_id !== null),
     explain: (subject) => ({
       sentence: `${plural(
@@ -27,6 +28,7 @@ export const nameCauses: Cause<NameSubject>[] = [
   {
     code: 'none_unfinished',
     verdict: 'fine',
+    group: 'name',
     applies: () => true,
     explain: (subject) => ({
       sentence: `no unfinished task is named ${quoted(subject.taskName)}, as far as was looked`,

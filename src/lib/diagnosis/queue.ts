@@ -23,6 +23,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
   {
     code: 'never_claimed',
     verdict: 'stuck',
+    group: 'line',
     applies: (subject) => silent(subject) && subject.flow.last_claim_at === null,
     explain: (subject) => ({
       sentence: `${plural(ready(subject), 'run')} of queue ${quoted(subject.queue)} could start, and as far as the rows show nothing has ever claimed from it`,
@@ -37,6 +38,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
   {
     code: 'not_claimed_since',
     verdict: 'stuck',
+    group: 'line',
     applies: (subject) => silent(subject),
     explain: (subject) => ({
       sentence: `${plural(ready(subject), 'run')} of queue ${quoted(subject.queue)} could start, and nothing has claimed from it since ${at(subject.flow.last_claim_at)}`,
@@ -51,6 +53,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
   {
     code: 'leases_expired',
     verdict: 'stuck',
+    group: 'lease',
     applies: ({ flow }) => flow.expired > 0,
     explain: (subject) => ({
       sentence: `${plural(subject.flow.expired, 'lease')} in queue ${quoted(subject.queue)} ran out, the oldest ${since(subject.flow.oldest_expired_at ?? subject.now, subject.now)}, and no claim has swept ${subject.flow.expired === 1 ? 'it' : 'them'} since`,
@@ -61,6 +64,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
   {
     code: 'no_lease',
     verdict: 'stuck',
+    group: 'lease',
     applies: ({ flow }) => flow.without_lease > 0 && flow.without_lease >= flow.running,
     explain: (subject) => ({
       sentence: `every running run of queue ${quoted(subject.queue)} was claimed without a lease: if its worker is gone, nothing takes it over`,
@@ -71,6 +75,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
   {
     code: 'moving',
     verdict: 'fine',
+    group: 'line',
     applies: (subject) => ready(subject) > 0,
     explain: (subject) => ({
       sentence: `queue ${quoted(subject.queue)} moves: ${plural(ready(subject), 'run')} ready, claimed at ${rate(subject.flow, subject.windowSeconds)}`,
@@ -85,6 +90,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
   {
     code: 'all_claimed',
     verdict: 'fine',
+    group: 'line',
     applies: ({ flow }) => flow.running > 0,
     explain: (subject) => ({
       sentence: `workers are on all that is ready in queue ${quoted(subject.queue)}: ${plural(subject.flow.running, 'run')} with a good lease, none waits`,
@@ -95,6 +101,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
   {
     code: 'all_asleep',
     verdict: 'waiting',
+    group: 'line',
     applies: ({ flow }) => flow.sleeping > 0,
     explain: (subject) => {
       const { flow, now } = subject;
@@ -118,6 +125,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
   {
     code: 'nothing_to_do',
     verdict: 'fine',
+    group: 'line',
     applies: () => true,
     explain: (subject) => ({
       sentence: `queue ${quoted(subject.queue)} has nothing unfinished`,

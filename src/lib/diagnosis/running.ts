@@ -27,6 +27,7 @@ export const running: Cause<TaskSubject>[] = [
   {
     code: 'lease_expired',
     verdict: 'stuck',
+    group: 'lease',
     applies: (subject) => isRunning(subject) && (subject.run?.claim_expires_at ?? Infinity) <= subject.now,
     explain: (subject) => ({
       sentence: `${worker(subject)} let its lease run out ${since(subject.run?.claim_expires_at ?? 0, subject.now)}, and no claim has swept it since`,
@@ -45,6 +46,7 @@ export const running: Cause<TaskSubject>[] = [
   {
     code: 'no_lease',
     verdict: 'stuck',
+    group: 'lease',
     applies: (subject) => isRunning(subject) && subject.run?.claim_expires_at === null,
     explain: (subject) => ({
       sentence: `${worker(subject)} claimed it without a lease ${since(subject.run?.started_at ?? subject.now, subject.now)}: if that worker is gone, nothing will ever take the task over`,
@@ -59,6 +61,7 @@ export const running: Cause<TaskSubject>[] = [
   {
     code: 'claimed',
     verdict: 'fine',
+    group: 'lease',
     applies: (subject) => isRunning(subject),
     explain: (subject) => ({
       sentence: `${worker(subject)} is on it: its lease is good until ${at(subject.run?.claim_expires_at ?? null)}, ${until(subject.run?.claim_expires_at ?? 0, subject.now)}`,

@@ -59,6 +59,7 @@ const event = (
 ): Cause<TaskSubject> => ({
   code,
   verdict,
+  group: 'sleep',
   applies: (subject) => awaits(subject) && applies(subject),
   explain: (subject) => {
     const { clause, evidence, next } = found(subject);
@@ -74,6 +75,7 @@ export const sleeping: Cause<TaskSubject>[] = [
   {
     code: 'put_back',
     verdict: 'stuck',
+    group: 'sleep',
     applies: (subject) =>
       (subject.task?.state === 'sleeping' || subject.task?.state === 'pending') && isPutBack(subject),
     explain: (subject) => {
@@ -141,6 +143,7 @@ export const sleeping: Cause<TaskSubject>[] = [
   {
     code: 'retry_backoff',
     verdict: 'waiting',
+    group: 'sleep',
     applies: (subject) => isAsleep(subject) && (subject.run?.attempt ?? 0) > 1 && subject.run?.started_at === null,
     explain: (subject) => {
       const { task, run, runs, now } = subject;
@@ -162,6 +165,7 @@ export const sleeping: Cause<TaskSubject>[] = [
   {
     code: 'sleeping',
     verdict: 'waiting',
+    group: 'sleep',
     applies: (subject) => isAsleep(subject),
     explain: (subject) => {
       const step = sleepingStep(subject);

@@ -58,6 +58,7 @@ export const waiting: Cause<TaskSubject>[] = [
   {
     code: 'cancellation_due',
     verdict: 'waiting',
+    group: 'line',
     applies: (subject) => isReady(subject) && dueLimit(subject) !== null,
     explain: (subject) => ({
       sentence: `its ${dueLimit(subject) ?? ''} has passed: the next claim from the queue cancels it instead of running it`,
@@ -71,6 +72,7 @@ export const waiting: Cause<TaskSubject>[] = [
   {
     code: 'never_claimed',
     verdict: 'stuck',
+    group: 'line',
     applies: (subject) => isReady(subject) && subject.flow?.last_claim_at === null,
     explain: (subject) => ({
       sentence: `it waits for a worker, and as far as the rows show nothing has ever claimed from queue ${quoted(subject.queue)}`,
@@ -81,6 +83,7 @@ export const waiting: Cause<TaskSubject>[] = [
   {
     code: 'not_claimed_since',
     verdict: 'stuck',
+    group: 'line',
     applies: (subject) => isReady(subject) && subject.flow !== null && isSilent(subject.flow, subject.now),
     explain: (subject) => ({
       sentence: `it waits for a worker, and nothing has claimed from queue ${quoted(subject.queue)} since ${at(subject.flow?.last_claim_at ?? null)}`,
@@ -91,6 +94,7 @@ export const waiting: Cause<TaskSubject>[] = [
   {
     code: 'behind_others',
     verdict: 'waiting',
+    group: 'line',
     applies: (subject) => isReady(subject) && (subject.ahead ?? 0) > 0,
     explain: (subject) => ({
       sentence: `it waits behind ${plural(subject.ahead ?? 0, 'older run')}, which go at ${subject.flow ? rate(subject.flow, subject.windowSeconds) : 'an unknown rate'}`,
@@ -101,6 +105,7 @@ export const waiting: Cause<TaskSubject>[] = [
   {
     code: 'next_in_line',
     verdict: 'fine',
+    group: 'line',
     applies: (subject) => isReady(subject),
     explain: (subject) => ({
       sentence: 'it is the next in line, and the queue is being claimed from',
