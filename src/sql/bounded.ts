@@ -36,6 +36,15 @@ const bearable = new Set([
 ]);
 
 /**
+ * Every question is made to be answered by walking a range of an index until a limit. The planner may take a limit for a
+ * licence to read the table from its start, where the wanted rows can be at its end, or build a bitmap or a hash of
+ * everything first: what is cheap on average and endless at worst is no way to look at a database in trouble.
+ */
+const planning = ['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
+  .map((setting) => `set local ${setting} = off`)
+  .join('; ');
+
+/**
  * Asks one bounded question after another, over one connection (a pool would scatter the transaction). All of them see the same instant (repeatable read), none can write, each has a
  * statement timeout of its own; timeouts are local to the transaction, so a transaction pooler is no hindrance.
  * An answer of `null` means that the question could not be answered, and `unread` then says why.
@@ -84,7 +93,7 @@ export class BoundedReader {
     await this.db.query(
       `begin isolation level repeatable read read only;
        set local statement_timeout = ${Math.ceil(timeoutMs)}; set local lock_timeout = ${Math.ceil(lockTimeoutMs)};
-       set local datestyle = 'ISO, MDY'`,
+       set local datestyle = 'ISO, MDY'; ${planning}`,
     );
     this.open = true;
   }

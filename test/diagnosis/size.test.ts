@@ -11,8 +11,8 @@ test('a long queue is read in ranges of its indexes, never as a whole', { timeou
   );
   await db.query(
     `insert into absurd.r_q (run_id, task_id, attempt, state, available_at, started_at, completed_at)
-     select t.last_attempt_run, t.task_id, 1, t.state, now() - random() * interval '1 day',
-            case when t.state = 'completed' then now() end, case when t.state = 'completed' then now() end from absurd.t_q t`,
+     select t.last_attempt_run, t.task_id, 1, t.state, now() - interval '1 hour' - random() * interval '1 day',
+            case when t.state = 'completed' then now() - interval '1 hour' end, case when t.state = 'completed' then now() - interval '1 hour' end from absurd.t_q t`,
   );
   await db.query('analyze absurd.t_q, absurd.r_q');
   const last = `select task_id from absurd.r_q where state = 'pending' order by available_at desc limit 1`;
