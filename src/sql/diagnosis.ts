@@ -237,6 +237,8 @@ export interface NameSample {
   queue: string;
   /** The oldest unfinished task of the name within the sample. */
   task_id: string | null;
+  /** When that task's run became, or becomes, available. */
+  available_at: number | null;
   pending: number;
   sleeping: number;
   running: number;
@@ -273,6 +275,8 @@ export async function readNameSample(
      )
      select (select n.task_id from named n where n.state in ('pending', 'sleeping', 'running')
               order by n.available_at limit 1) as task_id,
+            (select ${ms('min(n.available_at)')} from named n
+              where n.state in ('pending', 'sleeping', 'running')) as available_at,
             ${['pending', 'sleeping', 'running', 'completed', 'failed']
               .map((state) => `(select count(*)::int from named n where n.state = '${state}') as ${state}`)
               .join(', ')},

@@ -72,3 +72,27 @@ test('doctor fails on a database without the schema', async ({ emptyDatabase }) 
   expect(result.code).toBe(1);
   expect(result.stdout).toMatch(/^CRITICAL {2}schema-missing\n.*→ absurdctl init/s);
 });
+
+test('a role that may only read gets answers; one that may not is told what to grant', async ({ db }) => {
+  const queue = await db.queue();
+  await db.spawn(queue, 'a');
+  const role = `reader_${db.name}`;
+  await db.query(`create role "${role}" login password 'reading'`);
+  const url = new URL(db.url);
+  [url.username, url.password] = [role, 'reading'];
+  try {
+    const refused = await runCli(['why', '-q', queue, '-d', url.href]);
+    await db.query(
+      `grant usage on schema absurd to "${role}"; grant select on all tables in schema absurd to "${role}"`,
+    );
+    const why = await runCli(['why', '-q', queue, '-d', url.href, '-o', 'name']);
+    const doctor = await runCli(['doctor', '-d', url.href, '--fail-on', 'info']);
+
+    expect(refused).toMatchObject({ code: 1, stdout: '' });
+    expect(refused.stderr).toContain('grant usage on schema absurd');
+    expect(why.stdout).toBe('never_claimed\n');
+    expect(doctor).toMatchObject({ code: 0, stderr: '' });
+  } finally {
+    await db.query(`drop owned by "${role}"; drop role "${role}"`);
+  }
+});

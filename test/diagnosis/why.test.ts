@@ -453,16 +453,18 @@ describe('a task name', () => {
   test('answers for the oldest unfinished task of that name', async ({ db }) => {
     await db.freeze(start);
     const queue = await db.queue();
+    await db.queue('early');
     await db.spawn(queue, 'other');
     await db.advance('1 minute');
     const oldest = await db.spawn(queue, 'mine');
-    await db.spawn(queue, 'mine');
+    await db.advance('1 second');
+    await db.spawn('early', 'mine');
     await db.advance('10 minutes');
 
     const result = await expectCode(db, () => askName(db, 'mine'), 'never_claimed');
 
     expect(result.task_id).toBe(oldest.task_id);
-    expect(values(result)).toContain('2 pending');
+    expect(values(result)).toContain('1 pending');
   });
 
   test('none_unfinished, and a near name for one that is unknown', async ({ db }) => {

@@ -105,7 +105,9 @@ export function whyTaskName(
     const found = samples.filter(
       ({ pending, sleeping, running, completed, failed }) => pending + sleeping + running + completed + failed > 0,
     );
-    const open = found.find((sample) => sample.task_id !== null);
+    const [open] = found
+      .filter((sample) => sample.task_id !== null)
+      .sort((left, right) => (left.available_at ?? 0) - (right.available_at ?? 0) || 0);
     const overall = diagnose(nameCauses, { taskName, now: list.now, samples: found });
     if (!open) {
       if (found.length === 0 && !samples.some((sample) => sample.cut)) await refuseUnknownName(reader, list, taskName);
@@ -155,6 +157,12 @@ async function queuesOf(reader: BoundedReader, queue: string | undefined): Promi
 /** The first question that failed, as the error that the user reads. */
 function unreadable(reader: BoundedReader): CliError {
   const first = reader.unread[0];
+  if (first?.code === '42501') {
+    return new CliError(`Could not read ${first.what}: ${shown(first.reason)}`, {
+      code: 'not_permitted',
+      hint: 'connect as a role that may (-U), or: grant usage on schema absurd, and select on all its tables, to this one',
+    });
+  }
   const missing = first && ['42P01', '42883', '3F000'].includes(first.code);
   return new CliError(`Could not read ${first?.what ?? 'the database'}: ${shown(first?.reason ?? 'unknown')}`, {
     exitCode: missing ? exit.unreachable : exit.failed,
