@@ -28,6 +28,14 @@ const topics: Record<string, Record<string, Load>> = {
     'list-queues': () => import('./commands/list-queues.js'),
     'drop-queue': () => import('./commands/drop-queue.js'),
   },
+  TASKS: {
+    'spawn-task': () => import('./commands/spawn-task.js'),
+    'list-tasks': () => import('./commands/list-tasks.js'),
+    'dump-task': () => import('./commands/dump-task.js'),
+    'retry-task': () => import('./commands/retry-task.js'),
+    'cancel-task': () => import('./commands/cancel-task.js'),
+    'emit-event': () => import('./commands/emit-event.js'),
+  },
   'WHEN SOMETHING IS STUCK': {
     why: () => import('./commands/why.js'),
     doctor: () => import('./commands/doctor.js'),

@@ -1,0 +1,37 @@
+import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
+import { usageError } from '../lib/errors.js';
+import type { RenderContext, Rendering } from '../lib/output.js';
+import { readTask, renderTask, type TaskDump } from '../lib/task-dump.js';
+import { locateTask } from '../lib/task-id.js';
+
+export default class DumpTask extends BaseCommand<TaskDump> {
+  static override summary = 'Show all there is of a task: its runs, waits and checkpoints';
+  static override description = 'The id may be that of a task or of one of its runs; every queue is searched.';
+  static override examples = [
+    '<%= config.bin %> dump-task 019a32d3-8425-7ae2-a5af-2f17a6707666',
+    '<%= config.bin %> dump-task --run-id 019a32d3-8431-7cc2-9f0a-d2dd4f6be9e0 --json',
+  ];
+  static override args = { id: Args.string({ description: "a task's id or a run's" }) };
+  static override flags = {
+    ...dbFlags,
+    queue: queueFlag,
+    'task-id': Flags.string({ helpValue: 'ID', description: 'id of the task' }),
+    'run-id': Flags.string({ helpValue: 'ID', description: 'id of one of its runs' }),
+  };
+
+  async execute(): Promise<TaskDump> {
+    const { args, flags } = await this.parse(DumpTask);
+    const ids = [args.id, flags['task-id'], flags['run-id']].filter((id) => id !== undefined);
+    const [id] = ids;
+    if (id === undefined || ids.length > 1) {
+      throw usageError('Give exactly one id', 'absurdctl dump-task ID, with --task-id ID, or with --run-id ID');
+    }
+    return this.read(async (db) => readTask(db, await locateTask(db, id, flags.queue)));
+  }
+
+  render(dump: TaskDump, context: RenderContext): Rendering {
+    return renderTask(dump, context);
+  }
+}

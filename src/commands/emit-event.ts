@@ -1,0 +1,54 @@
+import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { readJsonFlags } from '../lib/json-params.js';
+import type { Rendering } from '../lib/output.js';
+import { emitEvent, type EmittedEvent } from '../sql/events.js';
+
+export default class EmitEvent extends BaseCommand<EmittedEvent> {
+  static override summary = 'Emit an event, which wakes the tasks that wait for it';
+  static override description =
+    'The first emission of a name wins for ever: a later one changes nothing and wakes nobody. The payload is an object, {} when nothing is given.';
+  static override examples = [
+    '<%= config.bin %> emit-event order.paid:42 -P amount:=1999 -P currency=EUR',
+    `<%= config.bin %> emit-event approved -q reviews --payload '{"by": "ann"}'`,
+  ];
+  static override args = { name: Args.string({ required: true, description: "the event's name" }) };
+  static override flags = {
+    ...dbFlags,
+    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', default: 'default', description: 'queue of the event' }),
+    param: Flags.string({
+      char: 'P',
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'KEY=VALUE',
+      description: 'a member of the payload: k=text, k:=json, a.b=text',
+    }),
+    payload: Flags.string({
+      helpValue: 'JSON',
+      description: 'the payload: a JSON object, @file, or - for standard input',
+    }),
+  };
+
+  async execute(): Promise<EmittedEvent> {
+    const { args, flags } = await this.parse(EmitEvent);
+    const payload = await readJsonFlags(this.io, {
+      base: flags.payload,
+      assignments: flags.param,
+      baseFlag: '--payload',
+      assignmentFlag: '-P',
+      mustBeObject: true,
+    });
+    return emitEvent(await this.db(), { queueName: flags.queue, eventName: args.name, payload });
+  }
+
+  render({ queue_name, event_name, first, emitted_at, waiting }: EmittedEvent): Rendering {
+    const woken = waiting === 1 ? '1 run was waiting for it' : `${waiting} runs were waiting for it`;
+    return {
+      note: first
+        ? `Emitted "${event_name}" in queue "${queue_name}"; ${woken}`
+        : `"${event_name}" was emitted before, at ${emitted_at}: its first payload stays and nobody is woken`,
+      name: event_name,
+    };
+  }
+}

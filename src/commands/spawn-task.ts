@@ -1,0 +1,86 @@
+import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { secondsFlag } from '../lib/flags.js';
+import { readJsonFlags } from '../lib/json-params.js';
+import type { Rendering } from '../lib/output.js';
+import { readHeaders, retryStrategy, spawnOptions } from '../lib/spawn-options.js';
+import { spawnTask, type SpawnedTask } from '../sql/tasks.js';
+
+export default class SpawnTask extends BaseCommand<SpawnedTask> {
+  static override summary = 'Start a task';
+  static override description =
+    'Parameters come from --params (JSON, @file, or - for standard input) and -P on top of it: k=v is a string, k:=json any value, a.b=v goes into an object.';
+  static override examples = [
+    '<%= config.bin %> spawn-task send-mail -P to=ann@example.com -P retries:=3',
+    '<%= config.bin %> spawn-task import --params @job.json --idempotency-key import-2026-01-02',
+    '<%= config.bin %> spawn-task charge --max-attempts 5 --retry-kind exponential --retry-base 10',
+  ];
+  static override args = { name: Args.string({ required: true, description: "the task's name" }) };
+  static override flags = {
+    ...dbFlags,
+    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', default: 'default', description: 'queue to spawn in' }),
+    param: Flags.string({
+      char: 'P',
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'KEY=VALUE',
+      description: 'a parameter: k=text, k:=json, a.b=text',
+    }),
+    params: Flags.string({ helpValue: 'JSON', description: 'all parameters: JSON, @file, or - for standard input' }),
+    header: Flags.string({
+      char: 'H',
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'KEY=VALUE',
+      description: 'a header for the worker, written as a parameter is',
+    }),
+    'max-attempts': Flags.integer({ min: 1, helpValue: 'N', description: 'limit of attempts; none without it' }),
+    'retry-kind': Flags.option({
+      options: ['fixed', 'exponential', 'none'] as const,
+      description: 'delay of retries',
+    })(),
+    'retry-base': secondsFlag({ description: 'first delay' }),
+    'retry-factor': secondsFlag({ helpValue: 'FACTOR', description: 'growth of an exponential delay' }),
+    'retry-max': secondsFlag({ description: 'longest exponential delay' }),
+    'max-duration': secondsFlag({ description: 'cancel the task so long after its first start' }),
+    'max-delay': secondsFlag({ description: 'cancel the task when it has not started by then' }),
+    'idempotency-key': Flags.string({
+      helpValue: 'KEY',
+      description: 'at most one task a queue has this key; the one that is there is returned',
+    }),
+  };
+
+  async execute(): Promise<SpawnedTask> {
+    const { args, flags } = await this.parse(SpawnTask);
+    const params = await readJsonFlags(this.io, {
+      base: flags.params,
+      assignments: flags.param,
+      baseFlag: '--params',
+      assignmentFlag: '-P',
+    });
+    const options = spawnOptions({
+      headers: await readHeaders(this.io, flags.header),
+      maxAttempts: flags['max-attempts'],
+      retryStrategy: retryStrategy({
+        kind: flags['retry-kind'],
+        base: flags['retry-base'],
+        factor: flags['retry-factor'],
+        max: flags['retry-max'],
+      }),
+      maxDuration: flags['max-duration'],
+      maxDelay: flags['max-delay'],
+      idempotencyKey: flags['idempotency-key'],
+    });
+    return spawnTask(await this.db(), { queueName: flags.queue, taskName: args.name, params, options });
+  }
+
+  render(task: SpawnedTask): Rendering {
+    return {
+      note: task.created
+        ? `Spawned in queue "${task.queue_name}"; absurdctl dump-task ${task.task_id} shows it`
+        : `The idempotency key is known: this is the task that has it, in queue "${task.queue_name}"`,
+      record: { 'Task ID': task.task_id, 'Run ID': task.run_id, Attempt: task.attempt },
+    };
+  }
+}

@@ -1,0 +1,230 @@
+import { runs, tasks } from './identifiers.js';
+import type { Queryable } from './queryable.js';
+import type { Timestamp } from './values.js';
+
+export const taskStates = ['pending', 'running', 'sleeping', 'completed', 'failed', 'cancelled'] as const;
+export type TaskState = (typeof taskStates)[number];
+
+/** A task with its latest attempt. */
+export interface TaskRow {
+  task_id: string;
+  queue_name: string;
+  task_name: string;
+  state: TaskState;
+  attempts: number;
+  max_attempts: number | null;
+  /** When the latest attempt was last claimed, or made, or woken. */
+  activity_at: Timestamp;
+  run_id: string;
+  enqueue_at: Timestamp;
+  /** When a worker may take it (a sleeping one: when it wakes up, `infinity` while it waits for an event alone). */
+  available_at: Timestamp;
+  wake_event: string | null;
+  claimed_by: string | null;
+  claim_expires_at: Timestamp | null;
+}
+
+/** A point in time: an absolute one, or so many seconds before the server's present. */
+export type Moment = { at: string } | { secondsAgo: number };
+
+export interface TaskFilter {
+  /** No state: all of them. */
+  states: readonly TaskState[];
+  taskName?: string;
+  since?: Moment;
+  until?: Moment;
+  limit: number;
+}
+
+export interface TaskList {
+  rows: TaskRow[];
+  /** More tasks match than `limit`. */
+  more: boolean;
+  /** So much lies between the matches, or ahead of the clock, that reading stopped before all of it was seen. */
+  stopped: boolean;
+}
+
+/** Runs read of each state of a queue: first few, then more where filters or older attempts left too little. */
+const scans = [400, 10_000, 200_000];
+/** Runs of a state whose time is still to come that are read: those that wake up first. */
+const aheadLimit = 10_000;
+const queuesAtOnce = 8;
+
+interface Found extends TaskRow {
+  /** Null in the row that a queue without a match answers with. */
+  found: boolean | null;
+  /** What was not read is not later than this; null when all was read. */
+  unread_before: Timestamp | null;
+  ahead_cut: boolean;
+}
+
+/**
+ * The latest activity first. Runs are read backwards from the index r_<queue>_sai, one state at a time, so the cost follows
+ * `limit`, not the queue: a claim and a wake-up set `available_at`, so up to the present that index is in order of activity.
+ * Runs whose time is still to come are few as a rule; they are read too and placed by their last claim.
+ */
+export async function listTasks(db: Queryable, queues: readonly string[], filter: TaskFilter): Promise<TaskList> {
+  const list: TaskList = { rows: [], more: false, stopped: false };
+  for (let first = 0; first < queues.length; first += queuesAtOnce) {
+    const some = await listSome(db, queues.slice(first, first + queuesAtOnce), filter);
+    list.rows.push(...some.rows);
+    list.more ||= some.more;
+    list.stopped ||= some.stopped;
+  }
+  list.rows.sort(latestFirst);
+  list.more ||= list.rows.length > filter.limit;
+  list.rows = list.rows.slice(0, filter.limit);
+  return list;
+}
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+const latestFirst = (a: TaskRow, b: TaskRow): number =>
+  compare(b.activity_at, a.activity_at) || compare(b.run_id, a.run_id);
+
+async function listSome(db: Queryable, queues: string[], filter: TaskFilter): Promise<TaskList> {
+  const list: TaskList = { rows: [], more: false, stopped: false };
+  let left = queues;
+  for (const scan of scans) {
+    const answer = await readQueues(db, left, filter, Math.max(scan, filter.limit + 1));
+    const last = scan === scans.at(-1);
+    const again: string[] = [];
+    for (const [queue, found] of answer) {
+      const rows = found.filter((row) => row.found).sort(latestFirst);
+      const unread = found[0]?.unread_before ?? null;
+      const bottom = rows[filter.limit - 1]?.activity_at;
+      const exact = unread === null || (bottom !== undefined && bottom >= unread);
+      if (!exact && !last) {
+        again.push(queue);
+        continue;
+      }
+      list.rows.push(...rows.slice(0, filter.limit).map(toRow));
+      list.more ||= rows.length > filter.limit;
+      list.stopped ||= !exact || (found[0]?.ahead_cut ?? false);
+    }
+    left = again;
+    if (left.length === 0) break;
+  }
+  return list;
+}
+
+function toRow({ found: _found, unread_before: _unread, ahead_cut: _cut, ...row }: Found): TaskRow {
+  return row;
+}
+
+async function readQueues(
+  db: Queryable,
+  queues: string[],
+  filter: TaskFilter,
+  scan: number,
+): Promise<Map<string, Found[]>> {
+  const moment = (one: Moment | undefined): [string | null, number | null] =>
+    one === undefined ? [null, null] : 'at' in one ? [one.at, null] : [null, one.secondsAgo];
+  const states = filter.states.length === 0 ? taskStates : filter.states;
+  const { rows } = await db.query<Found>(queues.map(selectTasks).join('\nunion all\n'), [
+    queues,
+    // A task that was cancelled because its next attempt would come too late ends with a failed run.
+    states.includes('cancelled') ? [...new Set([...states, 'failed'])] : states,
+    states,
+    filter.taskName ?? null,
+    ...moment(filter.since),
+    ...moment(filter.until),
+    filter.limit + 1,
+    scan,
+    aheadLimit,
+  ]);
+  const byQueue = new Map<string, Found[]>(queues.map((queue) => [queue, []]));
+  for (const row of rows) byQueue.get(row.queue_name)?.push(row);
+  return byQueue;
+}
+
+/**
+ * One queue's part. `ready` and `ahead` are the runs read, before and after the present; `listed` those that are the latest
+ * attempt of a fitting task. A cancelled or failed run may have been asleep: its `available_at` then says nothing of what
+ * happened, so its activity is its last claim, which is never later. Lateral subqueries with `offset 0` keep the planner
+ * from reading a whole table for a few rows.
+ */
+const selectTasks = (queue: string, index: number): string => `(
+with clock as materialized (
+  select c.at as now,
+         coalesce($5::timestamptz, c.at - make_interval(secs => $6::double precision), '-infinity') as since,
+         coalesce($7::timestamptz, c.at - make_interval(secs => $8::double precision), 'infinity') as until
+    from (select absurd.current_time() as at) c
+),
+ready as materialized (
+  select r.*
+    from clock k
+   cross join unnest($2::text[]) s (state)
+   cross join lateral (
+           select u.run_id, u.task_id, u.available_at, u.wake_event, u.claimed_by, u.claim_expires_at, u.state,
+                  case when u.state in ('failed', 'cancelled') then coalesce(u.started_at, u.created_at)
+                       else u.available_at end as activity_at
+             from ${runs(queue)} u
+            where u.state = s.state
+              and u.available_at >= k.since
+              and u.available_at <= case when s.state in ('failed', 'cancelled') then k.now else least(k.now, k.until) end
+            order by u.available_at desc
+            limit $10
+         ) r
+),
+ahead as materialized (
+  select r.*
+    from clock k
+   cross join unnest($2::text[]) s (state)
+   cross join lateral (
+           select u.run_id, u.task_id, u.available_at, u.wake_event, u.claimed_by, u.claim_expires_at, u.state,
+                  coalesce(u.started_at, u.created_at) as activity_at
+             from ${runs(queue)} u
+            where u.state = s.state
+              and u.available_at > k.now
+            order by u.available_at
+            limit $11
+         ) r
+),
+ahead_cut as materialized (
+  select exists (select from ahead a group by a.state having count(*) >= $11) as cut
+),
+made as (
+  select u.run_id, u.task_id, u.available_at, u.wake_event, u.claimed_by, u.claim_expires_at, u.state,
+         coalesce(u.started_at, u.created_at) as activity_at
+    from (select m.* from ${runs(queue)} m order by m.run_id desc limit $11) u
+   cross join clock k
+   where u.available_at > k.now
+     and u.state = any ($2::text[])
+     and not exists (select from ahead a where a.run_id = u.run_id)
+     and (select c.cut from ahead_cut c)
+),
+seen as (
+  select p.*
+    from (select * from ready union all select * from ahead union all select * from made) p
+   cross join clock k
+   where p.activity_at between k.since and k.until
+   order by p.activity_at desc, p.run_id desc
+   offset 0
+),
+listed as (
+  select t.task_id, t.task_name, t.state, t.attempts, t.max_attempts, t.enqueue_at,
+         p.activity_at, p.run_id, p.available_at, p.wake_event, p.claimed_by, p.claim_expires_at
+    from seen p
+   cross join lateral (
+           select x.task_id, x.task_name, x.state, x.attempts, x.max_attempts, x.enqueue_at, x.last_attempt_run
+             from ${tasks(queue)} x
+            where x.task_id = p.task_id
+           offset 0
+         ) t
+   where t.last_attempt_run = p.run_id
+     and t.state = any ($3::text[])
+     and ($4::text is null or t.task_name = $4)
+   order by p.activity_at desc, p.run_id desc
+   limit $9
+),
+unread as (
+  select max(f.oldest) as before
+    from (select min(r.available_at) as oldest from ready r group by r.state having count(*) >= $10) f
+)
+select l.task_id, ($1::text[])[${index + 1}] as queue_name, l.task_name, l.state, l.attempts, l.max_attempts,
+       l.activity_at, l.run_id, l.enqueue_at, l.available_at, l.wake_event, l.claimed_by, l.claim_expires_at,
+       l.task_id is not null as found, u.before as unread_before, c.cut as ahead_cut
+  from unread u
+ cross join ahead_cut c
+  left join listed l on true
+)`;
