@@ -114,6 +114,12 @@ describe('the schema', () => {
       `create or replace function absurd.get_schema_version() returns text language sql as 'select ''0.3.0'''`,
     );
     await expectHere(db, 'schema-behind', 'warning', /0\.3\.0/);
+    await db.query(
+      `create or replace function absurd.get_schema_version() returns text language sql as 'select ''0.5.0'''`,
+    );
+    expect(await findings(db, 'schema-behind')).toEqual([]);
+    await db.query(`create or replace function absurd.get_schema_revision() returns int language sql as 'select 0'`);
+    await expectHere(db, 'schema-behind', 'warning', /has revision 0, this program brings \d+/);
   });
 
   test('schema-drifted: a column dropped, another type, a function gone', async ({ db }) => {

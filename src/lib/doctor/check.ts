@@ -36,6 +36,8 @@ export interface Facts {
   now: number;
   thresholds: Thresholds;
   schema: SchemaFacts;
+  /** Revision of the schema that this program would install; null where its file does not say. */
+  shippedRevision: number | null;
   /** Registered queues, also those with tables missing. */
   known: KnownQueue[];
   queues: QueueFacts[];

@@ -26,6 +26,7 @@ import {
   readServer,
   readTableHealth,
 } from '../../sql/doctor.js';
+import { readSchemaScript } from '../schema-file.js';
 import type { Facts, Need, QueueFacts } from './check.js';
 import { expectedFunctions } from './schema.js';
 import type { Thresholds } from './thresholds.js';
@@ -43,6 +44,7 @@ export async function readFacts(
     now: list?.now ?? Date.now(),
     thresholds,
     schema,
+    shippedRevision: schema.revision === null ? null : shippedRevision(),
     known: list?.queues ?? [],
     queues: [],
     missingFunctions: [],
@@ -87,6 +89,11 @@ export async function readFacts(
   const named = new Set(facts.tableLocks.map((holder) => holder.pid));
   for (const queue of facts.queues) queue.locks = queue.locks.filter((holder) => !named.has(holder.pid));
   return facts;
+}
+
+function shippedRevision(): number | null {
+  const found = /function absurd\.get_schema_revision \(\)[^$]*\$\$\s*select (\d+)\s/.exec(readSchemaScript());
+  return found?.[1] === undefined ? null : Number(found[1]);
 }
 
 async function readQueueFacts(

@@ -121,9 +121,13 @@ export const schemaChecks: Check[] = [
     id: 'schema-behind',
     why: 'Clients of a newer version call functions that an older schema does not have.',
     needs: [],
-    find: ({ schema }) => {
+    find: ({ schema, shippedRevision }) => {
       if (!schema.installed) return [];
       if (schema.version === null) return [overall('warning', 'the schema is older than 0.2.0', 'absurdctl init')];
+      if (schema.revision !== null && shippedRevision !== null && schema.revision < shippedRevision) {
+        const seen = `the schema has revision ${schema.revision}, this program brings ${shippedRevision}`;
+        return [overall('warning', seen, 'absurdctl init')];
+      }
       return before(schema.version, '0.5.0')
         ? [overall('warning', `the schema is ${quoted(schema.version)}, the current one is 0.5.0`, 'absurdctl init')]
         : [];
