@@ -1127,6 +1127,7 @@ begin
         'spawn:' || p_queue_name,
         'claim:' || p_queue_name,
         'done:' || p_queue_name,
+        'ends:' || p_queue_name,
         'save:' || p_queue_name
       )
   loop
@@ -1299,11 +1300,12 @@ $$;
 -- =================================================================================================
 -- 5. QUEUE FUNCTIONS
 -- With tables a queue, SQL that is built anew at every call is planned anew at every call, and that
--- is the largest cost of such an engine. So the four calls on which throughput hangs have a
--- function a queue with static SQL, made from the templates _make_spawn (chapter 6), _make_claim
--- (7), _make_complete (8) and _make_save (10): "spawn:<queue>", "claim:<queue>", "done:<queue>"
--- and "save:<queue>". The public functions only dispatch to them. They are made with the queue,
--- made again by every install, dropped with the queue, and made on the spot should one be missing.
+-- is the largest cost of such an engine. So the calls on which throughput hangs have a function a
+-- queue with static SQL, made from the templates _make_spawn (chapter 6), _make_claim (7),
+-- _make_complete, _make_complete_many (8) and _make_save (10): "spawn:<queue>", "claim:<queue>",
+-- "done:<queue>", "ends:<queue>" and "save:<queue>". The public functions only dispatch to them.
+-- They are made with the queue, made again by every install, dropped with the queue, and made on
+-- the spot should one be missing.
 --
 -- A cached plan outlives the moment it was made for: one made while the queue was empty must not
 -- scan a million rows later. So these functions plan once, and only in the way that holds for any
@@ -1341,12 +1343,13 @@ begin
   perform absurd._make_spawn(p_queue_name, p_storage_mode);
   perform absurd._make_claim(p_queue_name);
   perform absurd._make_complete(p_queue_name);
+  perform absurd._make_complete_many(p_queue_name);
   perform absurd._make_save(p_queue_name);
 end;
 $$;
 
 -- The quoted name of one of a queue's functions, which is made first when it is missing.
---   p_kind   spawn, claim, done or save
+--   p_kind   spawn, claim, done, ends or save
 --   Raises   22023 for an illegal queue name, P0002 for an unknown queue.
 create or replace function absurd._queue_function (
   p_kind text,
@@ -2193,6 +2196,98 @@ begin
 end;
 $$;
 
+-- Makes "ends:<queue>": completes those of many runs that are running, and their tasks.
+create or replace function absurd._make_complete_many (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $make$
+begin
+  execute format(
+    $create$
+      create or replace function absurd.%1$I (
+        p_run_ids uuid[],
+        p_states jsonb[]
+      )
+        returns uuid[]
+        language plpgsql
+        volatile
+        %2$s
+        -- Rows are locked in the order of their ids: that sort must not become a walk through all.
+        set enable_sort = on
+      as $body$
+      declare
+        v_now timestamptz := absurd.current_time();
+        v_finished uuid[];
+      begin
+        with item as (
+          select distinct on (element.run_id)
+            element.run_id,
+            element.state
+          from unnest(p_run_ids, p_states) with ordinality as element (run_id, state, ordinality)
+          order by element.run_id, element.ordinality
+        ),
+        locked_run as materialized (
+          select
+            r.run_id,
+            item.state
+          from item
+          join absurd.%4$I as r on r.run_id = item.run_id
+          where r.state = 'running'
+          order by r.run_id
+          for update of r
+        ),
+        finished_run as (
+          update absurd.%4$I as r
+          set
+            state = 'completed',
+            completed_at = v_now,
+            result = locked_run.state
+          from locked_run
+          where r.run_id = locked_run.run_id
+          returning r.task_id, r.result
+        ),
+        locked_task as materialized (
+          select
+            t.task_id,
+            finished_run.result
+          from finished_run
+          join absurd.%3$I as t on t.task_id = finished_run.task_id
+          order by t.task_id
+          for update of t
+        ),
+        finished_task as (
+          update absurd.%3$I as t
+          set
+            state = 'completed',
+            completed_payload = locked_task.result,
+            cancel_due = null
+          from locked_task
+          where t.task_id = locked_task.task_id
+        ),
+        forgotten_wait as (
+          delete from absurd.%5$I as w
+          where w.run_id = any (array(select locked_run.run_id from locked_run))
+        )
+        select coalesce(array_agg(locked_run.run_id), '{}')
+        into v_finished
+        from locked_run;
+
+        return v_finished;
+      end;
+      $body$
+    $create$,
+    'ends:' || p_queue_name,
+    absurd._plan_settings(),
+    't_' || p_queue_name,
+    'r_' || p_queue_name,
+    'w_' || p_queue_name
+  );
+end;
+$make$;
+
 -- Completes many runs at once, each with the semantics of complete_run. Ours, beside the contract.
 --   p_runs   an array of {run_id, state}; of two for the same run the first one counts
 --   Returns  a row a run, in the order of the array: error_code is null when it is completed, else
@@ -2211,65 +2306,35 @@ create or replace function absurd.complete_runs (
   language plpgsql
   volatile
 as $$
+#variable_conflict use_column
 declare
-  v_now timestamptz := absurd.current_time();
   v_run_ids uuid[];
-  v_task_ids uuid[];
+  v_states jsonb[];
+  v_finished uuid[];
 begin
   perform absurd._require_queue(p_queue_name);
   perform absurd._require_array(p_runs, 'Runs');
 
-  v_run_ids := absurd._lock_runs(
-    p_queue_name,
-    array(select (item.value ->> 'run_id')::uuid from jsonb_array_elements(p_runs) as item),
-    array['running']
-  );
+  select
+    array_agg((element.value ->> 'run_id')::uuid order by element.ordinality),
+    array_agg(element.value -> 'state' order by element.ordinality)
+  into v_run_ids, v_states
+  from jsonb_array_elements(p_runs) with ordinality as element;
 
-  execute format(
-    $sql$
-      with item as (
-        select distinct on (run_id)
-          (element.value ->> 'run_id')::uuid as run_id,
-          element.value -> 'state' as state
-        from jsonb_array_elements($1) with ordinality as element
-        order by run_id, element.ordinality
-      ),
-      finished_run as (
-        update absurd.%2$I as r
-        set
-          state = 'completed',
-          completed_at = $3,
-          result = item.state
-        from item
-        where r.run_id = any ($2)
-          and r.run_id = item.run_id
-        returning r.task_id, r.result
-      ),
-      locked_task as materialized (
-        select t.task_id
-        from absurd.%1$I as t
-        where t.task_id in (select finished_run.task_id from finished_run)
-        order by t.task_id
-        for update
-      ),
-      finished_task as (
-        update absurd.%1$I as t
-        set
-          state = 'completed',
-          completed_payload = finished_run.result,
-          cancel_due = null
-        from finished_run
-        join locked_task on locked_task.task_id = finished_run.task_id
-        where t.task_id = finished_run.task_id
-      )
-      delete from absurd.%3$I as w
-      where w.run_id = any ($2)
-    $sql$,
-    't_' || p_queue_name,
-    'r_' || p_queue_name,
-    'w_' || p_queue_name
-  )
-  using p_runs, v_run_ids, v_now;
+  execute format('select %1$s($1, $2)', absurd._queue_function('ends', p_queue_name))
+  into v_finished
+  using v_run_ids, v_states;
+
+  if cardinality(v_finished) = cardinality(v_run_ids) then
+    return query
+    select
+      element.run_id,
+      null::text,
+      null::text
+    from unnest(v_run_ids) with ordinality as element (run_id, ordinality)
+    order by element.ordinality;
+    return;
+  end if;
 
   return query execute format(
     $sql$
@@ -2279,13 +2344,10 @@ begin
         refusal.error_message
       from (
         select
-          (element.value ->> 'run_id')::uuid as run_id,
+          element.run_id,
           element.ordinality,
-          row_number() over (
-            partition by (element.value ->> 'run_id')::uuid
-            order by element.ordinality
-          ) as mention
-        from jsonb_array_elements($1) with ordinality as element
+          row_number() over (partition by element.run_id order by element.ordinality) as mention
+        from unnest($1) with ordinality as element (run_id, ordinality)
       ) as item
       left join absurd.%1$I as r on r.run_id = item.run_id
       cross join lateral absurd._refusal(
@@ -2296,7 +2358,7 @@ begin
     $sql$,
     'r_' || p_queue_name
   )
-  using p_runs, v_run_ids;
+  using v_run_ids, v_finished;
 end;
 $$;
 
@@ -5336,7 +5398,7 @@ begin
     select p.oid::regprocedure::text
     from pg_catalog.pg_proc as p
     where p.pronamespace = to_regnamespace('absurd')
-      and p.proname ~ '^(spawn|claim|done|save):'
+      and p.proname ~ '^(spawn|claim|done|ends|save):'
       and not exists (
         select 1
         from absurd.queues as q

@@ -35,15 +35,15 @@ export class TaskContext {
   readonly headers: Readonly<JsonObject>;
 
   /** @internal */ readonly parts: ContextParts;
-  /** @internal */ readonly checkpoints: Map<string, unknown>;
+  /** What `recall` has read, once it was called. */
+  private recalled: Promise<Map<string, unknown>> | undefined;
   /** @internal */ readonly timesUsed = new Map<string, number>();
   /** @internal */ wakeEvent: string | null;
 
   /** @internal */
-  constructor(parts: ContextParts, checkpoints: CheckpointRow[]) {
+  constructor(parts: ContextParts) {
     const { task, guard } = parts;
     this.parts = parts;
-    this.checkpoints = new Map(checkpoints.map((row) => [row.checkpoint_name, row.state]));
     this.wakeEvent = task.event_payload === null || task.event_payload === undefined ? task.wake_event : null;
     this.taskID = task.task_id;
     this.runID = task.run_id;
@@ -84,8 +84,9 @@ export class TaskContext {
   async beginStep<T = JsonValue>(name: string): Promise<StepHandle<T>> {
     this.parts.guard.check();
     const checkpointName = this.nextCheckpointName(name);
-    if (this.checkpoints.has(checkpointName)) {
-      return { name, checkpointName, done: true, state: this.checkpoints.get(checkpointName) as T };
+    const checkpoints = await this.recall();
+    if (checkpoints.has(checkpointName)) {
+      return { name, checkpointName, done: true, state: checkpoints.get(checkpointName) as T };
     }
     await this.reassureLease();
     return { name, checkpointName, done: false };
@@ -107,8 +108,9 @@ export class TaskContext {
   async sleepUntil(stepName: string, wakeAt: Date): Promise<void> {
     this.parts.guard.check();
     const checkpointName = this.nextCheckpointName(stepName);
+    const checkpoints = await this.recall();
     let until = wakeAt;
-    if (this.checkpoints.has(checkpointName)) until = new Date(this.checkpoints.get(checkpointName) as string);
+    if (checkpoints.has(checkpointName)) until = new Date(checkpoints.get(checkpointName) as string);
     else await this.saveCheckpoint(checkpointName, wakeAt.toISOString());
     if (Number.isNaN(until.getTime())) throw new Error(`Checkpoint "${checkpointName}" holds no date to sleep until`);
     const leftMs = until.getTime() - Date.now();
@@ -126,8 +128,9 @@ export class TaskContext {
   async awaitEvent(eventName: string, options: { stepName?: string; timeout?: number } = {}): Promise<JsonValue> {
     this.parts.guard.check();
     const checkpointName = this.nextCheckpointName(options.stepName || `$awaitEvent:${eventName}`);
-    if (this.checkpoints.has(timeoutMarker(checkpointName))) throw eventTimeout(eventName);
-    if (this.checkpoints.has(checkpointName)) return this.checkpoints.get(checkpointName) as JsonValue;
+    const checkpoints = await this.recall();
+    if (checkpoints.has(timeoutMarker(checkpointName))) throw eventTimeout(eventName);
+    if (checkpoints.has(checkpointName)) return checkpoints.get(checkpointName) as JsonValue;
     if (this.wakeEvent === eventName) {
       // Woken by this event's timeout. The server's record of it stays for the next wait of this execution.
       this.wakeEvent = null;
@@ -141,7 +144,7 @@ export class TaskContext {
     const answer = await this.write(() => this.parts.store.awaitEvent(wait));
     if (answer === undefined) throw new Error('Failed to await event');
     if (answer.should_suspend) throw this.parts.guard.suspend();
-    this.checkpoints.set(checkpointName, answer.payload);
+    checkpoints.set(checkpointName, answer.payload);
     return answer.payload as JsonValue;
   }
 
@@ -191,13 +194,22 @@ export class TaskContext {
     return count === 1 ? name : `${name}#${count}`;
   }
 
+  /** @internal What earlier executions left, read once: before the handler, or by its first step where the store can wait. */
+  recall(): Promise<Map<string, unknown>> {
+    this.recalled ??= this.write(async () => {
+      const rows: CheckpointRow[] = await this.parts.store.load(this.parts.task);
+      return new Map(rows.map((row) => [row.checkpoint_name, row.state]));
+    });
+    return this.recalled;
+  }
+
   /** @internal */
   async saveCheckpoint(name: string, value: unknown): Promise<void> {
     const { lease, store } = this.parts;
     const extendClaimBy = lease.automaticExtension();
     const stateJson = JSON.stringify(value) as string | undefined;
     await this.write(() => store.save({ taskId: this.taskID, runId: this.runID, name, stateJson, extendClaimBy }));
-    this.checkpoints.set(name, value);
+    (await this.recall()).set(name, value);
     if (extendClaimBy !== null) lease.extended(extendClaimBy);
   }
 
@@ -244,7 +256,9 @@ brand(TaskContext, 'TaskContext');
 const eventTimeout = (eventName: string): TimeoutError =>
   new TimeoutError(`Timed out waiting for event "${eventName}"`);
 
-/** @internal Reads a run’s checkpoints and makes its context. */
+/** @internal Makes a run’s context, its checkpoints read unless they can wait for the first step that asks. */
 export async function openContext(parts: ContextParts): Promise<TaskContext> {
-  return new TaskContext(parts, await parts.store.load(parts.task));
+  const context = new TaskContext(parts);
+  if (!parts.store.loadsLate) await context.recall();
+  return context;
 }

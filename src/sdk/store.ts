@@ -12,6 +12,8 @@ export interface EventWait {
 
 /** What the execution of a run reads and writes. Values are JSON text. */
 export interface RunStore {
+  /** Whether checkpoints are read when a handler first asks for one: a task without steps costs no read. */
+  readonly loadsLate: boolean;
   load(task: ClaimedTask): Promise<sql.CheckpointRow[]>;
   save(write: sql.CheckpointWrite): Promise<void>;
   complete(runId: string, stateJson: string | undefined): Promise<void>;
@@ -25,6 +27,8 @@ export interface RunStore {
 
 /** One statement a call, and every error goes to the caller: what `executeTask` uses when the program calls it itself. */
 export class PlainStore implements RunStore {
+  readonly loadsLate: boolean = false;
+
   constructor(
     protected readonly con: Queryable,
     protected readonly queueName: string,

@@ -23,6 +23,7 @@ const saveKey = (taskId: string, step: string): string => `${taskId} ${step}`;
  * "no longer running" for an answer.
  */
 export class WorkerStore extends PlainStore {
+  override readonly loadsLate = true;
   private readonly loads: Batcher<ClaimedTask, CheckpointRow[]>;
   private readonly saves: Batcher<CheckpointWrite, undefined>;
   private readonly completions: Batcher<{ runId: string; stateJson: string | undefined }, undefined>;
