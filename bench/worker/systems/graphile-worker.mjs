@@ -1,0 +1,3 @@
+import { graphile } from './graphile.mjs';
+
+export default graphile({});
