@@ -17,6 +17,7 @@ type Load = () => Promise<{ default: unknown }>;
 
 const topics: Record<string, Record<string, Load>> = {
   SERVER: {
+    demo: () => import('./commands/demo.js'),
     dev: () => import('./commands/dev.js'),
   },
   SCHEMA: {
@@ -35,6 +36,7 @@ const topics: Record<string, Record<string, Load>> = {
     'retry-task': () => import('./commands/retry-task.js'),
     'cancel-task': () => import('./commands/cancel-task.js'),
     'emit-event': () => import('./commands/emit-event.js'),
+    'await-task': () => import('./commands/await-task.js'),
   },
   'WHEN SOMETHING IS STUCK': {
     why: () => import('./commands/why.js'),

@@ -1,19 +1,32 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { usageError } from '../lib/errors.js';
 import { secondsFlag } from '../lib/flags.js';
+import {
+  followedExitCode,
+  followTasks,
+  outcomeSections,
+  stillGoing,
+  waitingInterrupted,
+  type FollowedTask,
+} from '../lib/follow.js';
 import { readJsonFlags } from '../lib/json-params.js';
 import type { Rendering } from '../lib/output.js';
 import { readHeaders, retryStrategy, spawnOptions } from '../lib/spawn-options.js';
 import { spawnTask, type SpawnedTask } from '../sql/tasks.js';
 
-export default class SpawnTask extends BaseCommand<SpawnedTask> {
+/** With --wait also how it ended. */
+type Spawned = SpawnedTask & Partial<Omit<FollowedTask, 'queue_name' | 'task_id'>>;
+
+export default class SpawnTask extends BaseCommand<Spawned> {
   static override summary = 'Start a task';
   static override description =
-    'Parameters come from --params (JSON, @file, or - for standard input) and -P on top of it: k=v is a string, k:=json any value, a.b=v goes into an object.';
+    'Parameters come from --params (JSON, @file, or - for standard input) and -P on top of it: k=v is a string, k:=json any value, a.b=v goes into an object. With --wait the exit code tells how the task ended: 0 completed, 6 failed or cancelled, 7 when --timeout passed first.';
   static override examples = [
     '<%= config.bin %> spawn-task send-mail -P to=ann@example.com -P retries:=3',
     '<%= config.bin %> spawn-task import --params @job.json --idempotency-key import-2026-01-02',
+    '<%= config.bin %> spawn-task report --wait --timeout 60',
     '<%= config.bin %> spawn-task charge --max-attempts 5 --retry-kind exponential --retry-base 10',
   ];
   static override args = { name: Args.string({ required: true, description: "the task's name" }) };
@@ -49,10 +62,13 @@ export default class SpawnTask extends BaseCommand<SpawnedTask> {
       helpValue: 'KEY',
       description: 'at most one task a queue has this key; the one that is there is returned',
     }),
+    wait: Flags.boolean({ description: 'follow the task to its end and print its result' }),
+    timeout: secondsFlag({ description: 'longest wait, with --wait' }),
   };
 
-  async execute(): Promise<SpawnedTask> {
+  async execute(): Promise<Spawned> {
     const { args, flags } = await this.parse(SpawnTask);
+    if (flags.timeout !== undefined && !flags.wait) throw usageError('--timeout means nothing without --wait');
     const params = await readJsonFlags(this.io, {
       base: flags.params,
       assignments: flags.param,
@@ -72,15 +88,47 @@ export default class SpawnTask extends BaseCommand<SpawnedTask> {
       maxDelay: flags['max-delay'],
       idempotencyKey: flags['idempotency-key'],
     });
-    return spawnTask(await this.db(), { queueName: flags.queue, taskName: args.name, params, options });
+    const spawned = await spawnTask(await this.db(), { queueName: flags.queue, taskName: args.name, params, options });
+    if (!flags.wait) return spawned;
+    this.note(`Spawned task ${spawned.task_id}`);
+    return { ...spawned, ...(await this.follow(spawned, flags.timeout)) };
   }
 
-  render(task: SpawnedTask): Rendering {
+  private async follow(task: SpawnedTask, timeoutSeconds: number | undefined): Promise<FollowedTask | undefined> {
+    try {
+      const [followed] = await followTasks([task], {
+        read: (work) => this.read(work),
+        pause: (ms) => this.pause(ms),
+        now: () => this.io.now(),
+        say: (line) => this.note(line),
+        timeoutMs: timeoutSeconds === undefined ? undefined : timeoutSeconds * 1000,
+      });
+      return followed;
+    } catch (error) {
+      throw waitingInterrupted(error, [task.task_id]);
+    }
+  }
+
+  protected override exitCode(task: Spawned): number {
+    return isFollowed(task) ? followedExitCode([task]) : 0;
+  }
+
+  render(task: Spawned): Rendering {
+    const record = { 'Task ID': task.task_id, 'Run ID': task.run_id, Attempt: task.attempt };
+    if (isFollowed(task)) {
+      return {
+        note: task.timed_out ? stillGoing([task.task_id]) : undefined,
+        record: { ...record, State: task.state, Attempts: task.attempts },
+        sections: outcomeSections(task),
+      };
+    }
     return {
       note: task.created
         ? `Spawned in queue "${task.queue_name}"; absurdctl dump-task ${task.task_id} shows it`
         : `The idempotency key is known: this is the task that has it, in queue "${task.queue_name}"`,
-      record: { 'Task ID': task.task_id, 'Run ID': task.run_id, Attempt: task.attempt },
+      record,
     };
   }
 }
+
+const isFollowed = (task: Spawned): task is SpawnedTask & FollowedTask => task.state !== undefined;

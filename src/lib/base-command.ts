@@ -178,6 +178,11 @@ export abstract class BaseCommand<T> extends Command {
     return Opened.open(await this.settings(), this.io);
   }
 
+  /** Connects to that address, whatever the surroundings say: for a command with a place of its own. */
+  protected useDatabase(address: string): void {
+    this.parsedFlags = { ...this.parsedFlags, database: address };
+  }
+
   /** Where and how to connect, decided once. */
   protected settings(): Promise<Settings> {
     this.resolved ??= this.resolve();

@@ -9,7 +9,8 @@ export function reportError(io: Io, { code, message, hint }: CliError, asJson: b
     io.err(`${toJson({ code, message, hint: hint ?? null })}\n`);
     return;
   }
-  if (code === 'interrupted') return;
+  // Ctrl-C needs no words, unless there is something to say of how to go on.
+  if (code === 'interrupted' && hint === undefined) return;
   // Only oclif's words about a wrong command line have lines of their own; elsewhere a line break is part of some name.
   io.err(`Error: ${harmless(message, { lines: code === 'usage' })}\n`);
   if (hint) io.err(`Hint: ${harmless(hint)}\n`);

@@ -49,7 +49,7 @@ function when(time: Timestamp | null, { tty, now }: RenderContext): string | und
 }
 
 /** Takes an error as the SDKs write it apart; anything else is shown as the JSON it is. */
-function failureText(reason: RawJson): string {
+export function failureText(reason: RawJson): string {
   const value = reason.parse();
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return reason.text;
   const { name, message, stack, ...rest } = value as Record<string, unknown>;

@@ -1,0 +1,88 @@
+import * as Args from '@oclif/core/args';
+import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
+import { secondsFlag } from '../lib/flags.js';
+import {
+  followedExitCode,
+  followTasks,
+  outcomeSections,
+  stillGoing,
+  waitingInterrupted,
+  type FollowedTask,
+} from '../lib/follow.js';
+import type { Rendering } from '../lib/output.js';
+import { locateTask } from '../lib/task-id.js';
+
+export default class AwaitTask extends BaseCommand<FollowedTask[]> {
+  static override summary = 'Wait for tasks to end, and exit by how they did';
+  static override description =
+    'Shows the steps as they land and prints the result. Exit code: 0 completed, 6 failed or cancelled, 7 when --timeout passed first. Ctrl-C ends the waiting, not the tasks. JSON is always a list.';
+  static override examples = [
+    '<%= config.bin %> await-task 019a32d3-8425-7ae2-a5af-2f17a6707666 --timeout 60',
+    '<%= config.bin %> await-task $(absurdctl list-tasks -n import -o name)',
+  ];
+  static override strict = false;
+  static override args = { id: Args.string({ required: true, description: 'id of a task or run; more may follow' }) };
+  static override flags = {
+    ...dbFlags,
+    queue: queueFlag,
+    timeout: secondsFlag({ description: 'longest wait; none without it' }),
+  };
+
+  async execute(): Promise<FollowedTask[]> {
+    const { flags, argv } = await this.parse(AwaitTask);
+    const ids = [...new Set(argv.map(String))];
+    const found = await this.read(async (db) => {
+      const tasks = new Map<string, { queue_name: string; task_id: string }>();
+      for (const id of ids) {
+        const task = await locateTask(db, id, flags.queue);
+        tasks.set(task.task_id, task);
+      }
+      return [...tasks.values()];
+    });
+    try {
+      return await followTasks(found, {
+        read: (work) => this.read(work),
+        pause: (ms) => this.pause(ms),
+        now: () => this.io.now(),
+        say: (line) => this.note(line),
+        timeoutMs: flags.timeout === undefined ? undefined : flags.timeout * 1000,
+      });
+    } catch (error) {
+      throw waitingInterrupted(error, ids);
+    }
+  }
+
+  protected override exitCode(tasks: FollowedTask[]): number {
+    return followedExitCode(tasks);
+  }
+
+  render(tasks: FollowedTask[]): Rendering {
+    const open = tasks.filter((task) => task.timed_out).map((task) => task.task_id);
+    const note = open.length > 0 ? stillGoing(open) : undefined;
+    const [task] = tasks;
+    if (task !== undefined && tasks.length === 1) {
+      return {
+        note,
+        record: { 'Task ID': task.task_id, Name: task.task_name, State: task.state, Attempts: task.attempts },
+        sections: outcomeSections(task),
+        jsonResult: tasks,
+      };
+    }
+    return {
+      note,
+      table: {
+        columns: [
+          { key: 'task_id', type: 'id' },
+          { key: 'task_name', drop: 2 },
+          { key: 'queue_name', label: 'QUEUE', drop: 3 },
+          { key: 'state', type: 'state' },
+          { key: 'attempts', type: 'number', drop: 1 },
+          { key: 'result', type: 'json' },
+          { key: 'failure_reason', label: 'FAILURE', type: 'json' },
+        ],
+        rows: tasks,
+      },
+      jsonResult: tasks,
+    };
+  }
+}

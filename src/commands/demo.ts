@@ -1,0 +1,55 @@
+import { BaseCommand } from '../lib/base-command.js';
+import { demoQueue, runDemo } from '../lib/demo.js';
+import { followedExitCode } from '../lib/follow.js';
+import type { RenderContext, Rendering } from '../lib/output.js';
+import { readTask, renderTask, type TaskDump } from '../lib/task-dump.js';
+import { locateTask } from '../lib/task-id.js';
+
+export default class Demo extends BaseCommand<TaskDump> {
+  static override summary = 'See it work: a queue, a workflow and its worker, on a PostgreSQL of its own';
+  static override description =
+    "Starts this folder's embedded server (absurdctl dev), works on one task with steps, a failure and its retry, a sleep and an event, shows what an operator would type, and ends with the task's dump. It touches no other database and can be run again.";
+  static override examples = ['<%= config.bin %> demo', '<%= config.bin %> demo --json'];
+
+  async execute(): Promise<TaskDump> {
+    await this.parse(Demo);
+    this.tell('absurdctl dev --detach');
+    this.useDatabase('embedded:');
+    const { WorkerPool } = await import('../lib/connection/pool.js');
+    const pool = await WorkerPool.open(await this.settings(), this.io, 4);
+    try {
+      const task = await runDemo(pool, {
+        read: (work) => this.read(work),
+        pause: (ms) => this.pause(ms),
+        now: () => this.io.now(),
+        say: (line) => this.note(`  ${line}`),
+        tell: (line) => this.tell(line),
+      });
+      this.outcome = followedExitCode([task]);
+      return await this.read(async (db) => readTask(db, await locateTask(db, task.task_id, demoQueue)));
+    } finally {
+      await pool.close();
+    }
+  }
+
+  private outcome = 0;
+
+  protected override exitCode(): number {
+    return this.outcome;
+  }
+
+  private tell(command: string): void {
+    this.note(`$ ${command}`);
+  }
+
+  render(dump: TaskDump, context: RenderContext): Rendering {
+    const rendering = renderTask(dump, context);
+    return {
+      ...rendering,
+      note: [
+        'The server goes on for half an hour without a client: every absurdctl command in this folder finds it.',
+        'Next: absurdctl list-tasks · absurdctl why ID · absurdctl --help · absurdctl dev --stop',
+      ],
+    };
+  }
+}
