@@ -1,0 +1,63 @@
+import { expect, test } from 'vitest';
+import { script } from './older.js';
+
+const lines = script.split('\n');
+
+test('no line is longer than 100 columns, none has a tab or ends in a blank', () => {
+  expect(lines.filter((line) => line.length > 100 || /\t|\s$/.test(line))).toEqual([]);
+});
+
+test('it holds nothing that a multi-statement query cannot do', () => {
+  const code = lines.filter((line) => !line.trim().startsWith('--'));
+  expect(
+    code.filter((line) =>
+      /^\\|^\s*(begin|commit|rollback|vacuum)\s*;|^\s*(re)?set\s+\w+\s*(=|to)\s.*;|concurrently\s*;/i.test(line),
+    ),
+  ).toEqual([]);
+});
+
+test('every function has a comment that says what it does', () => {
+  const bare = lines.flatMap((line, n) =>
+    /^create or replace function/.test(line) && !/^--/.test(lines[n - 1] ?? '') ? [line] : [],
+  );
+  expect(bare).toEqual([]);
+});
+
+test('every function says how volatile it is', () => {
+  const heads = script
+    .split(/^create or replace function /m)
+    .slice(1)
+    .map((text) => text.split(/^(?:as|\$\$)/m)[0] ?? '');
+  expect(
+    heads.filter((head) => !/\b(volatile|stable|immutable)\b/.test(head) && !/returns trigger/.test(head)),
+  ).toEqual([]);
+});
+
+test('every error has an SQLSTATE, named in a comment before it', () => {
+  const raises = lines.flatMap((line, n) => (/^\s*raise exception/.test(line) ? [n] : []));
+  expect(raises.length).toBeGreaterThan(20);
+  const wrong = raises.filter((n) => {
+    const statement =
+      lines
+        .slice(n, n + 14)
+        .join('\n')
+        .split(/;$/m)[0] ?? '';
+    return !/errcode = /.test(statement);
+  });
+  expect(wrong.map((n) => `${n + 1}: ${lines[n]}`)).toEqual([]);
+  const unnamed = raises.filter((n) => !/-- [A-Z0-9]{5}\b/.test(lines.slice(Math.max(0, n - 4), n).join('\n')));
+  expect(unnamed.map((n) => `${n + 1}: ${lines[n]}`)).toEqual([]);
+});
+
+test('the table of contents names the chapters as they come', () => {
+  const contents = lines
+    .flatMap((line) => /^--\s+(\d+)\s{2}(\S.*?)\s{2,}\S/.exec(line) ?? [])
+    .filter((_, i) => i % 3 !== 0);
+  const banners = lines.flatMap((line) => {
+    const found = /^-- (\d+)\. ([A-Z ]+)$/.exec(line);
+    return found ? [`${found[1]} ${found[2]?.toLowerCase()}`] : [];
+  });
+  const listed = contents.flatMap((part, i) => (i % 2 === 0 ? [`${part} ${contents[i + 1]?.toLowerCase()}`] : []));
+  expect(banners.length).toBe(16);
+  expect(listed).toEqual(banners);
+});
