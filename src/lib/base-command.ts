@@ -66,6 +66,21 @@ const config = {
 
 type Values = Record<string, unknown>;
 
+/** oclif takes the value of `--queue=-dash` for the flag -d. A mark in front of it, out of everybody's way, prevents that. */
+const mark = '\ue000';
+
+function shield(argv: readonly string[]): string[] {
+  const end = argv.indexOf('--');
+  return argv.map((word, i) => (end >= 0 && i > end ? word : word.replace(/^(--[\w-]+=)(?=-[a-z-])/i, `$1${mark}`)));
+}
+
+function unshield<T>(value: T): T {
+  const bare = (text: string): string => text.replaceAll(mark, '');
+  if (value instanceof Error) value.message = bare(value.message);
+  if (Array.isArray(value)) return value.map((one: unknown) => unshield(one)) as T;
+  return (typeof value === 'string' ? bare(value) : value) as T;
+}
+
 interface ParsedFlags extends ConnectionFlags {
   output?: Mode;
   json?: boolean;
@@ -121,12 +136,14 @@ export abstract class BaseCommand<T> extends Command {
     const input = options ?? (this.ctor as unknown as Input<F, B, A>);
     for (const arg of Object.values<{ ignoreStdin?: boolean }>(input.args ?? {})) arg.ignoreStdin = true;
     try {
-      const parsed = await super.parse<F, B, A>(input, argv);
+      const parsed = await super.parse<F, B, A>(input, shield(argv));
+      for (const [name, value] of Object.entries(parsed.flags))
+        Object.assign(parsed.flags, { [name]: unshield(value) });
       this.parsedFlags = parsed.flags as ParsedFlags;
       this.parsedArgs = parsed.args;
       return parsed;
     } catch (error) {
-      throw parseError(error, this.ctor, argv);
+      throw parseError(unshield(error), this.ctor, argv);
     }
   }
 
