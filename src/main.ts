@@ -31,6 +31,7 @@ const topics: Record<string, Record<string, Load>> = {
   },
   TASKS: {
     'spawn-task': () => import('./commands/spawn-task.js'),
+    'spawn-tasks': () => import('./commands/spawn-tasks.js'),
     'list-tasks': () => import('./commands/list-tasks.js'),
     'dump-task': () => import('./commands/dump-task.js'),
     'retry-task': () => import('./commands/retry-task.js'),

@@ -12,7 +12,7 @@ type Members = [key: string, text: string][];
 const token = /"(?:[^"\\]|\\.)*"|[[\]{}:,]|[^\s[\]{}:,"]+/g;
 
 /** Splits the text of a valid JSON object into its members, one level deep. */
-function splitObject(text: string): Members {
+export function splitObject(text: string): Members {
   const members: Members = [];
   let depth = 0;
   let key: string | undefined;

@@ -35,8 +35,8 @@ export class TaskContext {
   readonly headers: Readonly<JsonObject>;
 
   /** @internal */ readonly parts: ContextParts;
-  /** What `recall` has read, once it was called. */
-  private recalled: Promise<Map<string, unknown>> | undefined;
+  /** @internal What `recall` has read, once it was called. Not private: that would tell two builds of this class apart. */
+  recalled: Promise<Map<string, unknown>> | undefined;
   /** @internal */ readonly timesUsed = new Map<string, number>();
   /** @internal */ wakeEvent: string | null;
 

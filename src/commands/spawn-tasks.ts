@@ -1,0 +1,72 @@
+import { createReadStream } from 'node:fs';
+import { resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { usageError } from '../lib/errors.js';
+import type { Rendering } from '../lib/output.js';
+import { ProgressBar } from '../lib/progress.js';
+import { spawnInBatches, type SpawnedLine } from '../lib/spawn-batches.js';
+import { readSpawnLines } from '../lib/spawn-lines.js';
+
+interface SpawnedTasks {
+  queue_name: string;
+  total: number;
+  spawned: number;
+  /** Whose idempotency key was known. */
+  existing: number;
+  dry_run: boolean;
+  tasks: SpawnedLine[];
+}
+
+export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
+  static override summary = 'Start many tasks from a file or a pipe, one JSON object a line';
+  static override description = [
+    'A line is {"name": "…", "params": …, "options": {…}}; options are headers, retry_strategy, max_attempts, cancellation and idempotency_key. Every line is checked before the first task is spawned.',
+    'Tasks are spawned in batches of 500, each all or none. With idempotency keys the same file may be sent again after a break: what is there is returned, nothing is started twice.',
+  ].join('\n');
+  static override examples = [
+    '<%= config.bin %> spawn-tasks mails.ndjson -q mail',
+    `jq -c '{name: "import", params: ., options: {idempotency_key: .id}}' rows.json | <%= config.bin %> spawn-tasks -`,
+  ];
+  static override args = { file: Args.string({ required: true, description: 'file of lines; - for standard input' }) };
+  static override flags = {
+    ...dbFlags,
+    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', default: 'default', description: 'queue to spawn in' }),
+    'dry-run': Flags.boolean({ char: 'n', description: 'only check the lines' }),
+  };
+
+  async execute(): Promise<SpawnedTasks> {
+    const { args, flags } = await this.parse(SpawnTasks);
+    const lines = readSpawnLines(await this.readLines(args.file));
+    const summary = { queue_name: flags.queue, total: lines.length, spawned: 0, existing: 0, tasks: [] };
+    if (flags['dry-run'] || lines.length === 0) return { ...summary, dry_run: flags['dry-run'] };
+    const bar = new ProgressBar(this.io, lines.length, 'tasks');
+    try {
+      const tasks = await spawnInBatches(await this.db(), flags.queue, lines, (done) => bar.show(done));
+      const spawned = tasks.filter((task) => task.created).length;
+      return { ...summary, spawned, existing: tasks.length - spawned, dry_run: false, tasks };
+    } finally {
+      bar.end();
+    }
+  }
+
+  private async readLines(file: string): Promise<string> {
+    if (file === '-') return text(this.io.stdin);
+    try {
+      return await text(createReadStream(resolve(this.io.cwd, file)));
+    } catch (error) {
+      throw usageError(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  render(result: SpawnedTasks): Rendering {
+    const { queue_name: queue, total, spawned, existing } = result;
+    return {
+      note: result.dry_run ? `${total === 1 ? '1 line is' : `${total} lines are`} fit to be spawned; nothing was done` : undefined,
+      record: { Queue: queue, Lines: total, Spawned: spawned, 'Already there': existing },
+      name: result.tasks.map((task) => task.task_id),
+    };
+  }
+}

@@ -1,0 +1,27 @@
+import type { Io } from './io.js';
+
+const width = 24;
+
+/** A bar on standard error that grows in place; nothing at all off a terminal. */
+export class ProgressBar {
+  private drawnAtMs = 0;
+
+  constructor(
+    private readonly io: Io,
+    private readonly total: number,
+    private readonly unit: string,
+  ) {}
+
+  show(done: number): void {
+    const nowMs = this.io.now().getTime();
+    if (!this.io.errTty || (done < this.total && nowMs - this.drawnAtMs < 100)) return;
+    this.drawnAtMs = nowMs;
+    const filled = this.total === 0 ? width : Math.round((done / this.total) * width);
+    this.io.err(`\r[${'#'.repeat(filled)}${' '.repeat(width - filled)}] ${done} of ${this.total} ${this.unit}`);
+  }
+
+  /** Leaves the bar's line, or clears it. */
+  end(): void {
+    if (this.io.errTty && this.drawnAtMs > 0) this.io.err('\r\u001b[K');
+  }
+}
