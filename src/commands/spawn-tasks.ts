@@ -64,7 +64,9 @@ export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
   render(result: SpawnedTasks): Rendering {
     const { queue_name: queue, total, spawned, existing } = result;
     return {
-      note: result.dry_run ? `${total === 1 ? '1 line is' : `${total} lines are`} fit to be spawned; nothing was done` : undefined,
+      note: result.dry_run
+        ? `${total === 1 ? '1 line is' : `${total} lines are`} fit to be spawned; nothing was done`
+        : undefined,
       record: { Queue: queue, Lines: total, Spawned: spawned, 'Already there': existing },
       name: result.tasks.map((task) => task.task_id),
     };
