@@ -1,7 +1,7 @@
 // The engine beside a floor of three hand-written functions on the same tables: node bench/engine/run.mjs
 //   --seconds N   of each measurement (4)       --rounds N   pairs a scenario, medians are shown (3)
 //   --clients N   connections of pgbench (2)    --scale N    share of the tasks put in beforehand (1)
-//   --only a,b    scenarios by their names
+//   --only NAME   a scenario by its name; may be repeated
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,13 @@ import { install, query, withServer } from '../lib/server.mjs';
 
 const text = (fallback) => ({ type: 'string', default: fallback });
 const { values } = parseArgs({
-  options: { seconds: text('4'), rounds: text('3'), clients: text('2'), scale: text('1'), only: { type: 'string' } },
+  options: {
+    seconds: text('4'),
+    rounds: text('3'),
+    clients: text('2'),
+    scale: text('1'),
+    only: { type: 'string', multiple: true },
+  },
 });
 const scale = Number(values.scale);
 const version = spawnSync('pgbench', ['--version'], { encoding: 'utf8' });
@@ -31,7 +37,7 @@ const scenarios = [
   { name: 'partitioned, empty', mode: 'partitioned' },
   { name: 'partitioned, 200,000 finished', mode: 'partitioned', finished: 200_000 },
   { name: 'partitioned, 50,000 waiting', mode: 'partitioned', waiting: 50_000 },
-].filter(({ name }) => values.only === undefined || values.only.split(',').includes(name));
+].filter(({ name }) => values.only === undefined || values.only.includes(name));
 
 /** One task from spawn to end, a transaction a call. Claim and complete share a statement, so that an empty claim is no error. */
 const scripts = {

@@ -195,7 +195,9 @@ describe('the code cache', () => {
   test('a broken or missing one is made again without a word', async () => {
     const folder = fileURLToPath(new URL('../../dist/cli/cache/', import.meta.url));
     await runCli(['--version']);
-    const [name = ''] = readdirSync(folder).filter((file) => file.endsWith('.cache'));
+    const [name = ''] = readdirSync(folder).filter((file) =>
+      file.endsWith(`${process.version}-${process.arch}-help.cache`),
+    );
     writeFileSync(join(folder, name), 'not a cache');
 
     expect(await runCli(['--version'])).toMatchObject({ code: 0, stderr: '' });
