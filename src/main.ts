@@ -28,6 +28,8 @@ const topics: Record<string, Record<string, Load>> = {
     'create-queue': () => import('./commands/create-queue.js'),
     'list-queues': () => import('./commands/list-queues.js'),
     'drop-queue': () => import('./commands/drop-queue.js'),
+    cleanup: () => import('./commands/cleanup.js'),
+    cron: () => import('./commands/cron.js'),
   },
   TASKS: {
     'spawn-task': () => import('./commands/spawn-task.js'),
@@ -42,6 +44,11 @@ const topics: Record<string, Record<string, Load>> = {
   'WHEN SOMETHING IS STUCK': {
     why: () => import('./commands/why.js'),
     doctor: () => import('./commands/doctor.js'),
+    'queue-stats': () => import('./commands/queue-stats.js'),
+    'list-workers': () => import('./commands/list-workers.js'),
+    'list-runs': () => import('./commands/list-runs.js'),
+    'list-waits': () => import('./commands/list-waits.js'),
+    'list-events': () => import('./commands/list-events.js'),
   },
   WORK: {
     work: () => import('./commands/work.js'),

@@ -1,0 +1,45 @@
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { acrossQueues, cutNote, latestFirst, listFlags, type Listed } from '../lib/lists.js';
+import type { Rendering } from '../lib/output.js';
+import { listEventsOf, type EventRow } from '../sql/lists.js';
+
+export default class ListEvents extends BaseCommand<Listed<EventRow>> {
+  static override summary = 'List events, the latest emission first';
+  static override description = 'An event that is awaited and was never emitted has no time and comes last.';
+  static override examples = ['<%= config.bin %> list-events -q mail', '<%= config.bin %> list-events --event paid:42'];
+  static override flags = {
+    ...dbFlags,
+    ...listFlags,
+    event: Flags.string({ char: 'e', helpValue: 'NAME', description: 'only this event' }),
+  };
+
+  async execute(): Promise<Listed<EventRow>> {
+    const { flags } = await this.parse(ListEvents);
+    return this.read((db) =>
+      acrossQueues(
+        db,
+        flags,
+        (queue, limit) => listEventsOf(db, queue, flags.event ?? null, limit),
+        (a, b) => latestFirst(a.emitted_at, b.emitted_at),
+      ),
+    );
+  }
+
+  render(list: Listed<EventRow>): Rendering {
+    return {
+      table: {
+        columns: [
+          { key: 'event_name', label: 'EVENT' },
+          { key: 'queue_name', label: 'QUEUE', drop: 2 },
+          { key: 'emitted_at', label: 'EMITTED', type: 'time' },
+          { key: 'waiting', type: 'number', drop: 1 },
+          { key: 'payload', type: 'json', drop: 3 },
+        ],
+        rows: list.rows,
+        empty: 'No events here',
+        truncated: cutNote(list),
+      },
+    };
+  }
+}

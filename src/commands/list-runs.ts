@@ -1,0 +1,59 @@
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { acrossQueues, cutNote, latestFirst, listFlags, type Listed } from '../lib/lists.js';
+import type { Rendering } from '../lib/output.js';
+import { taskStates } from '../sql/list-tasks.js';
+import { listRunsOf, type RunRow } from '../sql/lists.js';
+
+export default class ListRuns extends BaseCommand<Listed<RunRow>> {
+  static override summary = 'List runs, the latest claimed or available first';
+  static override description = "A run is one attempt at a task. dump-task shows all of one task's.";
+  static override examples = ['<%= config.bin %> list-runs -q mail --status running'];
+  static override flags = {
+    ...dbFlags,
+    ...listFlags,
+    status: Flags.option({
+      char: 's',
+      options: taskStates,
+      multiple: true,
+      multipleNonGreedy: true,
+      delimiter: ',',
+      description: 'only runs in this state; may be repeated',
+    })(),
+  };
+
+  async execute(): Promise<Listed<RunRow>> {
+    const { flags } = await this.parse(ListRuns);
+    const states = flags.status ?? taskStates;
+    return this.read((db) =>
+      acrossQueues(
+        db,
+        flags,
+        (queue, limit) => listRunsOf(db, queue, states, limit),
+        (a, b) => latestFirst(a.available_at, b.available_at),
+      ),
+    );
+  }
+
+  render(list: Listed<RunRow>): Rendering {
+    return {
+      table: {
+        columns: [
+          { key: 'run_id', type: 'id' },
+          { key: 'queue_name', label: 'QUEUE', drop: 4 },
+          { key: 'task_name', label: 'NAME' },
+          { key: 'attempt', type: 'number', drop: 2 },
+          { key: 'state', type: 'state' },
+          { key: 'available_at', label: 'CLAIMED OR DUE', type: 'time', drop: 1 },
+          { key: 'claimed_by', label: 'WORKER', drop: 3 },
+          { key: 'claim_expires_at', label: 'LEASE UNTIL', type: 'time', drop: 5 },
+          { key: 'task_id', type: 'id', drop: 6 },
+          { key: 'failure_reason', label: 'FAILURE', type: 'json', drop: 7 },
+        ],
+        rows: list.rows,
+        empty: 'No runs here',
+        truncated: cutNote(list),
+      },
+    };
+  }
+}

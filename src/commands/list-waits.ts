@@ -1,0 +1,47 @@
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { acrossQueues, cutNote, latestFirst, listFlags, type Listed } from '../lib/lists.js';
+import type { Rendering } from '../lib/output.js';
+import { listWaitsOf, type WaitRow } from '../sql/lists.js';
+
+export default class ListWaits extends BaseCommand<Listed<WaitRow>> {
+  static override summary = 'List who waits for which event, the longest waiting first';
+  static override examples = ['<%= config.bin %> list-waits', '<%= config.bin %> list-waits --event order.paid:42'];
+  static override flags = {
+    ...dbFlags,
+    ...listFlags,
+    event: Flags.string({ char: 'e', helpValue: 'NAME', description: 'only waits for this event' }),
+  };
+
+  async execute(): Promise<Listed<WaitRow>> {
+    const { flags } = await this.parse(ListWaits);
+    return this.read((db) =>
+      acrossQueues(
+        db,
+        flags,
+        (queue, limit) => listWaitsOf(db, queue, flags.event ?? null, limit),
+        (a, b) => latestFirst(b.created_at, a.created_at),
+      ),
+    );
+  }
+
+  render(list: Listed<WaitRow>): Rendering {
+    return {
+      table: {
+        columns: [
+          { key: 'event_name', label: 'EVENT' },
+          { key: 'task_id', type: 'id' },
+          { key: 'task_name', label: 'NAME', drop: 2 },
+          { key: 'queue_name', label: 'QUEUE', drop: 3 },
+          { key: 'created_at', label: 'SINCE', type: 'time' },
+          { key: 'timeout_at', label: 'UNTIL', type: 'time', drop: 1 },
+          { key: 'step_name', label: 'STEP', drop: 4 },
+          { key: 'run_id', type: 'id', drop: 5 },
+        ],
+        rows: list.rows,
+        empty: 'Nobody waits for an event here',
+        truncated: cutNote(list),
+      },
+    };
+  }
+}
