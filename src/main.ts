@@ -28,6 +28,10 @@ const topics: Record<string, Record<string, Load>> = {
     'create-queue': () => import('./commands/create-queue.js'),
     'list-queues': () => import('./commands/list-queues.js'),
     'drop-queue': () => import('./commands/drop-queue.js'),
+    'queue-policy': () => import('./commands/queue-policy.js'),
+    'ensure-partitions': () => import('./commands/ensure-partitions.js'),
+    'list-detach-candidates': () => import('./commands/list-detach-candidates.js'),
+    'detach-candidate': () => import('./commands/detach-candidate.js'),
     cleanup: () => import('./commands/cleanup.js'),
     cron: () => import('./commands/cron.js'),
   },
@@ -52,6 +56,7 @@ const topics: Record<string, Record<string, Load>> = {
   },
   WORK: {
     work: () => import('./commands/work.js'),
+    'install-skill': () => import('./commands/install-skill.js'),
   },
 };
 

@@ -41,7 +41,7 @@ export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
     const { args, flags } = await this.parse(SpawnTasks);
     const lines = readSpawnLines(await this.readLines(args.file));
     const summary = { queue_name: flags.queue, total: lines.length, spawned: 0, existing: 0, tasks: [] };
-    if (flags['dry-run'] || lines.length === 0) return { ...summary, dry_run: flags['dry-run'] };
+    if (flags['dry-run'] || lines.length === 0) return { ...summary, dry_run: flags['dry-run'] === true };
     const bar = new ProgressBar(this.io, lines.length, 'tasks');
     try {
       const tasks = await spawnInBatches(await this.db(), flags.queue, lines, (done) => bar.show(done));

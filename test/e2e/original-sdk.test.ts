@@ -32,7 +32,7 @@ async function until(db: TestDatabase, id: string, fits: (dump: Dump) => boolean
 test('steps, a sleep, an event, a timeout and a retry, watched by our commands', async ({ db }) => {
   const created: RunResult = await run(['create-queue', 'orders'], db);
   expect(created.code).toBe(0);
-  const app = new Absurd({ db: db.url, queueName: 'orders', log: quiet });
+  const app = new Absurd({ db: db.pool, queueName: 'orders', log: quiet });
   let failures = 0;
   const ran: string[] = [];
   app.registerTask({ name: 'order' }, async (params: { item: string }, ctx) => {
@@ -113,7 +113,7 @@ test('steps, a sleep, an event, a timeout and a retry, watched by our commands',
 
 test('a task of theirs that failed goes on after our retry, and one that we cancel stops', async ({ db }) => {
   await run(['create-queue', 'jobs'], db);
-  const app = new Absurd({ db: db.url, queueName: 'jobs', log: quiet });
+  const app = new Absurd({ db: db.pool, queueName: 'jobs', log: quiet });
   let broken = true;
   let steps = 0;
   app.registerTask({ name: 'flaky', defaultMaxAttempts: 1 }, async (_params, ctx) => {

@@ -1,0 +1,42 @@
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { unknownQueue } from '../lib/explain.js';
+import type { Rendering } from '../lib/output.js';
+import { countPartitions, ensurePartitions } from '../sql/partitions.js';
+import { listQueueNames } from '../sql/schema.js';
+
+interface EnsuredPartitions {
+  queue_name: string | null;
+  created: number;
+  partitions: number;
+}
+
+/** Making a partition locks its table for a moment; a table that stays busy is not waited for longer than this. */
+const lockTimeoutMs = 10_000;
+
+export default class EnsurePartitions extends BaseCommand<EnsuredPartitions> {
+  static override summary = 'Make the weekly partitions that the policies ask for';
+  static override description =
+    'From now minus partition_lookback to now plus partition_lookahead. Rows of such a week that lie in the default partition are moved into it. Run it daily where pg_cron does not.';
+  static override examples = ['<%= config.bin %> ensure-partitions', '<%= config.bin %> ensure-partitions -q audit'];
+  static override flags = {
+    ...dbFlags,
+    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only this queue' }),
+  };
+
+  async execute(): Promise<EnsuredPartitions> {
+    const { flags } = await this.parse(EnsurePartitions);
+    const queue = flags.queue ?? null;
+    const db = await this.db();
+    const known = await db.read(listQueueNames);
+    if (queue !== null && !known.includes(queue)) throw unknownQueue(queue, known);
+    const before = await db.read((read) => countPartitions(read, queue));
+    await db.transaction((transaction) => ensurePartitions(transaction, queue), { lockTimeoutMs });
+    const partitions = await db.read((read) => countPartitions(read, queue));
+    return { queue_name: queue, created: partitions - before, partitions };
+  }
+
+  render({ created, partitions }: EnsuredPartitions): Rendering {
+    return { record: { Created: created, Partitions: partitions } };
+  }
+}

@@ -1,0 +1,68 @@
+import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { unknownQueue } from '../lib/explain.js';
+import type { Rendering } from '../lib/output.js';
+import { getQueuePolicy, setQueuePolicy, type QueuePolicyRow } from '../sql/policy.js';
+import { listQueueNames } from '../sql/schema.js';
+
+const span = (description: string) => Flags.string({ helpValue: 'INTERVAL', description });
+
+/** A partition that is in use is not waited for longer than this. */
+const lockTimeoutMs = 10_000;
+
+export default class QueuePolicy extends BaseCommand<QueuePolicyRow> {
+  static override summary = 'Show or set how long a queue keeps what ended, and how it is partitioned';
+  static override description =
+    'Without flags it shows the policy. Flags set what they name and leave the rest. cleanup, ensure-partitions and the jobs of pg_cron follow it.';
+  static override examples = [
+    '<%= config.bin %> queue-policy mail',
+    `<%= config.bin %> queue-policy mail --cleanup-ttl '14 days' --cleanup-limit 5000`,
+  ];
+  static override args = { name: Args.string({ required: true, description: 'name of the queue' }) };
+  static override flags = {
+    ...dbFlags,
+    'default-partition': Flags.option({
+      options: ['enabled', 'disabled'] as const,
+      description: 'a partition for rows outside of all weeks',
+    })(),
+    'partition-lookahead': span('make weeks so far ahead'),
+    'partition-lookback': span('make weeks so far back'),
+    'cleanup-ttl': span('keep ended tasks and emitted events so long'),
+    'cleanup-limit': Flags.integer({ min: 1, helpValue: 'N', description: 'rows a batch of the cleanup' }),
+    'detach-mode': Flags.option({
+      options: ['none', 'empty'] as const,
+      description: 'which partitions may be detached',
+    })(),
+    'detach-min-age': span('how old a week must be to be detached'),
+  };
+
+  async execute(): Promise<QueuePolicyRow> {
+    const { args, flags } = await this.parse(QueuePolicy);
+    const policy = Object.fromEntries(
+      Object.entries({
+        default_partition: flags['default-partition'],
+        partition_lookahead: flags['partition-lookahead'],
+        partition_lookback: flags['partition-lookback'],
+        cleanup_ttl: flags['cleanup-ttl'],
+        cleanup_limit: flags['cleanup-limit'],
+        detach_mode: flags['detach-mode'],
+        detach_min_age: flags['detach-min-age'],
+      }).filter(([, value]) => value !== undefined),
+    );
+    const db = await this.db();
+    if ((await db.read((read) => getQueuePolicy(read, args.name))) === undefined) {
+      throw unknownQueue(args.name, await this.read(listQueueNames));
+    }
+    if (Object.keys(policy).length > 0) {
+      await db.transaction((transaction) => setQueuePolicy(transaction, args.name, policy), { lockTimeoutMs });
+    }
+    const after = await db.read((read) => getQueuePolicy(read, args.name));
+    if (after === undefined) throw unknownQueue(args.name, await this.read(listQueueNames));
+    return after;
+  }
+
+  render(policy: QueuePolicyRow): Rendering {
+    return { record: { ...policy } };
+  }
+}

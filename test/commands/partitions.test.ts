@@ -1,0 +1,163 @@
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe } from 'vitest';
+import { run } from '../support/command.js';
+import { expect, test, type TestDatabase } from '../support/database.js';
+
+describe('queue-policy', () => {
+  test('shows name: value lines, and sets what flags name', async ({ db }) => {
+    await db.queue('q');
+    const shown = await run(['queue-policy', 'q'], db);
+    expect(shown.stdout).toBe(
+      [
+        'queue_name: q',
+        'storage_mode: unpartitioned',
+        'default_partition: enabled',
+        'partition_lookahead: 28 days',
+        'partition_lookback: 1 day',
+        'cleanup_ttl: 30 days',
+        'cleanup_limit: 1000',
+        'detach_mode: none',
+        'detach_min_age: 30 days',
+        '',
+      ].join('\n'),
+    );
+    const flags = [
+      '--cleanup-ttl',
+      '14 days',
+      '--cleanup-limit',
+      '7',
+      '--detach-mode',
+      'empty',
+      '--detach-min-age',
+      '2 weeks',
+    ];
+    const set = await run(['queue-policy', 'q', ...flags, '--partition-lookahead', '0', '--json'], db);
+    expect(set.json()).toMatchObject({
+      cleanup_ttl: '14 days',
+      cleanup_limit: 7,
+      detach_mode: 'empty',
+      detach_min_age: '14 days',
+      partition_lookahead: '00:00:00',
+      partition_lookback: '1 day',
+    });
+  });
+
+  test('the default partition goes and comes', async ({ db }) => {
+    await db.queue('p', 'partitioned');
+    expect((await run(['queue-policy', 'p', '--default-partition', 'disabled'], db)).code).toBe(0);
+    expect((await db.query(`select to_regclass('absurd.t_p_d') as there`)).rows).toEqual([{ there: null }]);
+    expect((await run(['queue-policy', 'p', '--default-partition', 'enabled'], db)).code).toBe(0);
+    await db.query(
+      `insert into absurd.c_p (task_id, checkpoint_name) values ('00000000-0000-7000-8000-000000000000', 's')`,
+    );
+    const refused = await run(['queue-policy', 'p', '--default-partition', 'disabled'], db);
+    expect(refused.code).toBe(4);
+  });
+
+  test.for([
+    [['q', '--cleanup-ttl', 'soon'], 2],
+    [['q', '--cleanup-ttl=-1 day'], 2],
+    [['q', '--cleanup-limit', '0'], 2],
+    [['q', '--detach-mode', 'all'], 2],
+    [['q', '--default-partition', 'disabled'], 4],
+    [['p'], 3],
+    [[], 2],
+  ] as [string[], number][])('%j ends with %i and changes nothing', async ([argv, code], { db }) => {
+    await db.queue('q');
+    const before = (await run(['queue-policy', 'q', '--json'], db)).stdout;
+    const result = await run(['queue-policy', ...argv], db);
+    expect([result.code === code || result.code === 2, result.stdout]).toEqual([true, '']);
+    expect((await run(['queue-policy', 'q', '--json'], db)).stdout).toBe(before);
+  });
+});
+
+/** A partitioned queue whose weeks of January 2026 are old and empty. */
+async function old(db: TestDatabase, name = 'q'): Promise<void> {
+  await db.freeze('2026-01-07T12:00:00Z');
+  await db.queue(name, 'partitioned');
+  await db.query('select absurd.set_queue_policy($1, $2)', [
+    name,
+    '{"detach_mode": "empty", "detach_min_age": "40 days", "partition_lookahead": "0"}',
+  ]);
+  await db.freeze('2026-03-04T12:00:00Z');
+}
+
+describe('detaching', () => {
+  test('candidates come with the header that scripts read', async ({ db }) => {
+    await old(db);
+    const { stdout } = await run(['list-detach-candidates', '-q', 'q'], db);
+    expect(stdout.split('\n').slice(0, 3)).toEqual(['partition\tqueue\tparent', 'c_q_602\tq\tc_q', 'c_q_603\tq\tc_q']);
+    const sql = await run(['list-detach-candidates', '--show-sql', '--json'], db);
+    expect(sql.json<object[]>()[0]).toEqual({
+      partition: 'c_q_602',
+      queue: 'q',
+      parent: 'c_q',
+      sql: 'alter table absurd."c_q" detach partition absurd."c_q_602";',
+    });
+    expect((await run(['list-detach-candidates', '-q', 'nowhere'], db)).code).toBe(3);
+    await db.queue('plain');
+    expect(await run(['list-detach-candidates', '-q', 'plain', '--json'], db)).toMatchObject({
+      code: 0,
+      stdout: '[]\n',
+    });
+  });
+
+  for (const [form, name] of [
+    ['bare', 't_q_602'],
+    ['with the schema', 'absurd.t_q_602'],
+    ['quoted', 'absurd."t_q_602"'],
+    ['all quoted', '"absurd"."t_q_602"'],
+  ] as const) {
+    test(`takes the name ${form}`, async ({ db }) => {
+      await old(db);
+      const result = await run(['detach-candidate', name, '--json'], db);
+      expect(result.json()).toMatchObject({ partition: 't_q_602', parent: 't_q', concurrently: false, dropped: false });
+      const { rows } = await db.query(`select relispartition from pg_class where oid = 'absurd.t_q_602'::regclass`);
+      expect(rows).toEqual([{ relispartition: false }]);
+    });
+  }
+
+  test('concurrently where there is no default partition, and drops when asked', async ({ db }) => {
+    await old(db, 'a "b"');
+    await db.query('select absurd.set_queue_policy($1, $2)', ['a "b"', '{"default_partition": "disabled"}']);
+    const result = await run(['detach-candidate', 'r_a "b"_602', '--drop', '--json'], db);
+    expect(result.json()).toMatchObject({ concurrently: true, dropped: true });
+    expect((await db.query(`select to_regclass('absurd."r_a ""b""_602"') as there`)).rows).toEqual([{ there: null }]);
+  });
+
+  test('takes nothing but a listed candidate', async ({ db }) => {
+    await old(db);
+    for (const name of ['t_q', 't_q_d', 'queues', 'absurd.queues', 'pg_class', "x'; drop schema absurd cascade; --"]) {
+      expect((await run(['detach-candidate', '--', name], db)).code).toBe(4);
+    }
+    expect((await run(['detach-candidate'], db)).code).toBe(2);
+  });
+});
+
+test('ensure-partitions makes what is missing, and says how many', async ({ db }) => {
+  await old(db);
+  const first = await run(['ensure-partitions', '--json'], db);
+  const again = await run(['ensure-partitions', '-q', 'q'], db);
+  expect(first.json()).toMatchObject({ created: 4 });
+  expect(again.stdout).toMatch(/^Created: 0\nPartitions: \d+\n$/);
+  expect((await run(['ensure-partitions', '-q', 'nowhere'], db)).code).toBe(3);
+});
+
+test('install-skill writes the playbook, keeps another text, and names only commands that are there', async () => {
+  const cwd = mkdtempSync(join(tmpdir(), 'absurd-'));
+  const file = join(cwd, '.agents', 'skills', 'absurd', 'SKILL.md');
+  expect(await run(['install-skill'], { cwd })).toMatchObject({ code: 0, stdout: '', stderr: `Wrote ${file}\n` });
+  expect((await run(['install-skill'], { cwd })).stderr).toBe(`${file} is up to date\n`);
+  const text = readFileSync(file, 'utf8');
+  const named = [...text.matchAll(/`absurdctl ([a-z-]+)/g)].map(([, name]) => name ?? '');
+  expect(named.length).toBeGreaterThan(10);
+  for (const name of named) expect((await run([name, '--help'], { cwd })).code, name).toBe(0);
+  writeFileSync(file, 'mine');
+  const kept = await run(['install-skill', '.agents/skills'], { cwd });
+  expect(kept.code).toBe(4);
+  expect(readFileSync(file, 'utf8')).toBe('mine');
+  expect((await run(['install-skill', '--force'], { cwd })).code).toBe(0);
+  expect(readFileSync(file, 'utf8')).toBe(text);
+});
