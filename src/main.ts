@@ -22,6 +22,7 @@ const topics: Record<string, Record<string, Load>> = {
   },
   SCHEMA: {
     init: () => import('./commands/init.js'),
+    migrate: () => import('./commands/migrate.js'),
     'schema-version': () => import('./commands/schema-version.js'),
   },
   QUEUES: {

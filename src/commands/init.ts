@@ -1,8 +1,9 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import type { Database } from '../lib/connection/database.js';
-import { CliError } from '../lib/errors.js';
+import { CliError, refused } from '../lib/errors.js';
 import { install, type Installation } from '../lib/install.js';
+import { largeTable, planMigration } from '../lib/migrate.js';
 import type { Rendering } from '../lib/output.js';
 import { requireShippedRef } from '../lib/schema-file.js';
 
@@ -31,6 +32,15 @@ export default class Init extends BaseCommand<Installation> {
     const { flags } = await this.parse(Init);
     requireShippedRef(flags.ref);
     const db = await this.waitForServer(flags.wait);
+    const { indexes } = await planMigration(db);
+    const large = indexes.find(({ rows }) => rows >= largeTable);
+    if (large !== undefined) {
+      throw refused(
+        `Queue "${large.queue_name}" has about ${large.rows} rows in ${large.table_name} and lacks the index ${large.index_name}`,
+        'absurdctl migrate builds it beside working workers, and then upgrades',
+        'large_queue',
+      );
+    }
     return install(
       db,
       (ms) => this.pause(ms),

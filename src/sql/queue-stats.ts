@@ -42,11 +42,13 @@ export async function readQueueFlow(db: Queryable, queueName: string, sinceMs: n
            from (select * from ${runs(queueName)} one where one.state = 'completed' order by one.available_at desc limit 1000) r
        ) sample
       cross join (
-         select coalesce(sum(pg_total_relation_size(tree.relid)), 0) as bytes, coalesce(sum(stats.n_dead_tup), 0) as dead_rows
+         select coalesce(sum(pg_total_relation_size(leaf.oid)), 0) as bytes, coalesce(sum(stats.n_dead_tup), 0) as dead_rows
            from unnest(array['t', 'r', 'c', 'e', 'w', 'i']) letter
-          cross join lateral pg_partition_tree(to_regclass(format('absurd.%I', letter || '_' || $3::text))) tree
-           left join pg_stat_all_tables stats on stats.relid = tree.relid
-          where tree.isleaf
+           join pg_class parent on parent.oid = to_regclass(format('absurd.%I', letter || '_' || $3::text))
+           join pg_class leaf on leaf.oid = parent.oid
+             or leaf.oid in (select tree.relid from pg_partition_tree(parent.oid) tree)
+           left join pg_stat_all_tables stats on stats.relid = leaf.oid
+          where leaf.relkind = 'r'
        ) size`,
     [floorId(sinceMs), sinceMs / 1000, queueName],
   );

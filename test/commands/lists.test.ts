@@ -88,6 +88,12 @@ test('queue-stats: states, in and out, rates and times', async ({ db }) => {
     },
     { queue_name: 'b', running: 1, sleeping: 1, completed_runs: 0, failure_rate: null, run_p95: null },
   ]);
+  await db.queue('p', 'partitioned');
+  for (const { queue_name: queue, bytes } of (await run(['queue-stats', '--json'], db)).json<
+    { queue_name: string; bytes: number }[]
+  >()) {
+    expect(bytes, queue).toBeGreaterThan(0);
+  }
   const none = (await run(['queue-stats', '-q', 'a', '--since', '2100-01-01', '--json'], db)).json();
   expect(none).toMatchObject([{ spawned: 0, completed_runs: 0, failed_runs: 0 }]);
   const screen = await run(['queue-stats'], { ...db, width: 140, now });

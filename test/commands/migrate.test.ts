@@ -1,0 +1,129 @@
+import { run } from '../support/command.js';
+import { expect, test, type TestDatabase } from '../support/database.js';
+import { catalogOf, installOlder, script, versions } from '../sql/older.js';
+
+/** So many finished tasks with their runs, as an old schema holds them. */
+async function fill(db: TestDatabase, count: number): Promise<void> {
+  await db.query(
+    `insert into absurd.t_q (task_id, task_name, params, state, attempts, last_attempt_run)
+     select ('018f0000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, 'job', '{}', 'completed', 1,
+            ('018f0000-0000-7000-9000-' || lpad(to_hex(i), 12, '0'))::uuid
+       from generate_series(1, ${count}) i;
+     insert into absurd.r_q (run_id, task_id, attempt, state, available_at, completed_at)
+     select t.last_attempt_run, t.task_id, 1, 'completed', now(), now() from absurd.t_q t;
+     insert into absurd.t_q (task_id, task_name, params, state, attempts, last_attempt_run)
+     values ('018f0000-0000-7000-8000-ffffffffffff', 'job', '{}', 'pending', 1, '018f0000-0000-7000-9000-ffffffffffff');
+     insert into absurd.r_q (run_id, task_id, attempt, state, available_at)
+     values ('018f0000-0000-7000-9000-ffffffffffff', '018f0000-0000-7000-8000-ffffffffffff', 1, 'pending', now());
+     analyze absurd.t_q, absurd.r_q`,
+  );
+}
+
+for (const version of versions) {
+  test(`from ${version}: the plan, then the same catalog as the script alone makes, twice`, async ({
+    emptyDatabase: db,
+  }) => {
+    await installOlder(db, version);
+    await fill(db, 300);
+    const plan = await run(['migrate', '--dry-run', '--json'], db);
+    expect(plan.json()).toMatchObject({ from_revision: null, to_version: '0.5.0', to_revision: 1 });
+    expect(plan.json<{ indexes: { index_name: string }[] }>().indexes.map((index) => index.index_name)).toContain(
+      'r_q_rdy',
+    );
+
+    const done = await run(['migrate'], db);
+    expect(done.code).toBe(0);
+    expect(done.stderr).toContain('Building r_q_rdy (about 301 rows)');
+    const migrated = await catalogOf(db);
+    expect(await run(['migrate'], db)).toMatchObject({ code: 0, stderr: 'Nothing to do: the schema is up to date\n' });
+    expect(await db.claim('q')).toHaveLength(1);
+
+    await db.query('drop schema absurd cascade');
+    await installOlder(db, version);
+    await fill(db, 300);
+    await db.query(script);
+    expect(migrated).toEqual(await catalogOf(db));
+  });
+}
+
+test('under load: workers claim and complete while indexes are built and the script runs', async ({
+  emptyDatabase: db,
+}) => {
+  await installOlder(db, '0.4.0');
+  await fill(db, 20_000);
+  let migrating = true;
+  let statements = 0;
+  const load = async (): Promise<void> => {
+    const worker = await db.connect();
+    while (migrating) {
+      await worker.query(
+        `update absurd.r_q set claimed_by = 'w' where run_id = '018f0000-0000-7000-9000-000000000001'`,
+      );
+      statements++;
+    }
+  };
+  const loads = [load(), load()];
+  const { code } = await run(['migrate'], db);
+  migrating = false;
+  await Promise.all(loads);
+  expect(code).toBe(0);
+  expect(statements).toBeGreaterThan(10);
+});
+
+test('an index whose build broke off is found and built again', async ({ db }) => {
+  await db.queue('q');
+  await db.query('drop index absurd.r_q_rdy');
+  await db.query(`create index r_q_rdy on absurd.r_q (available_at, run_id) where state in ('pending', 'sleeping')`);
+  await db.query(`update pg_index set indisvalid = false where indexrelid = 'absurd.r_q_rdy'::regclass`);
+  const plan = await run(['migrate', '--dry-run', '--json'], db);
+  expect(plan.json()).toMatchObject({ indexes: [{ index_name: 'r_q_rdy', broken: true }] });
+  expect((await run(['migrate'], db)).code).toBe(0);
+  const { rows } = await db.query(`select indisvalid from pg_index where indexrelid = 'absurd.r_q_rdy'::regclass`);
+  expect(rows).toEqual([{ indisvalid: true }]);
+});
+
+test('init over an old schema with a large queue refuses and names migrate', async ({ emptyDatabase: db }) => {
+  await installOlder(db, '0.5.0');
+  await fill(db, 60_000);
+  const { code, stderr } = await run(['init'], db);
+  expect(code).toBe(4);
+  expect(stderr).toContain('absurdctl migrate');
+  expect((await db.query(`select to_regprocedure('absurd.get_schema_revision()') as there`)).rows).toEqual([
+    { there: null },
+  ]);
+  expect((await run(['migrate'], db)).code).toBe(0);
+  expect((await run(['init'], db)).code).toBe(0);
+});
+
+test('--check names what differs, and changes nothing', async ({ db }) => {
+  await db.queue('q');
+  const fine = await run(['migrate', '--check'], db);
+  expect(fine).toMatchObject({ code: 0, stdout: '', stderr: 'The schema is what this absurdctl ships\n' });
+  await db.query(
+    `create or replace function absurd.list_queues() returns table (queue_name text) language sql volatile as 'select 1::text'`,
+  );
+  await db.query('alter table absurd.t_q drop column cancel_due cascade');
+  await db.query('create index r_q_sai2 on absurd.r_q (state)');
+  const missing = await run(['migrate', '--check'], db);
+  expect(missing).toMatchObject({ code: 1, stdout: 'index t_q_due is missing\n' });
+  expect((await run(['migrate'], db)).code).toBe(0);
+  await db.query(
+    `create or replace function absurd.list_queues() returns table (queue_name text) language sql volatile as 'select 1::text'`,
+  );
+  const drifted = await run(['migrate', '--check', '--json'], db);
+  expect(drifted.code).toBe(1);
+  expect(drifted.json()).toEqual([{ difference: 'function absurd.list_queues() differs' }]);
+  expect((await db.query('select * from absurd.list_queues()')).rows).toEqual([{ queue_name: '1' }]);
+});
+
+test('--dump-sql gives the script without a connection; wrong versions are told', async ({ db, emptyDatabase }) => {
+  const dumped = await run(['migrate', '--dump-sql', '--from', '0.4.0', '--to', '0.5.0'], {
+    url: 'postgresql://127.0.0.1:1/none',
+  });
+  expect(dumped).toMatchObject({ code: 0, stdout: script });
+  expect((await run(['migrate', '--dump-sql'], db)).code).toBe(2);
+  expect((await run(['migrate', '--to', '0.9.0'], db)).code).toBe(2);
+  expect((await run(['migrate', '--from', 'yesterday'], db)).code).toBe(2);
+  expect((await run(['migrate', '--from', '0.2.0'], db)).code).toBe(4);
+  expect((await run(['migrate'], emptyDatabase)).code).toBe(5);
+});
