@@ -2,6 +2,7 @@
  * The program: finds the command that was typed and runs it. Commands are named here, in the order in which help shows
  * them, and loaded only when they run or when help asks for their summaries.
  */
+import { readFileSync } from 'node:fs';
 import type { Command } from '@oclif/core/command';
 import type { BaseCommand } from './lib/base-command.js';
 import type { Topic } from './lib/help.js';
@@ -70,7 +71,28 @@ async function load(name: string, from: Load): Promise<Loaded> {
   return { about, start: (argv, io) => new Concrete(argv, io) };
 }
 
+/**
+ * What the build writes beside the bundle, so that help need not load every command to say what it is for. Run from the
+ * sources, there is no such file and the commands are asked.
+ */
+const summariesFile = 'topics.json';
+
+/** Every command's name and summary, by topic: for the build. */
+export async function topicSummaries(): Promise<Topic[]> {
+  const short = (commands: Topic['commands']): Topic['commands'] =>
+    commands.map(({ id, summary }) => ({ id, summary }));
+  return (await loadTopics()).map(({ title, commands }) => ({ title, commands: short(commands) }));
+}
+
 async function allTopics(): Promise<Topic[]> {
+  try {
+    return JSON.parse(readFileSync(new URL(summariesFile, import.meta.url), 'utf8')) as Topic[];
+  } catch {
+    return loadTopics();
+  }
+}
+
+async function loadTopics(): Promise<Topic[]> {
   const group = async ([title, entries]: [string, Record<string, Load>]): Promise<Topic> => {
     const loaded = Object.entries(entries).map(async ([name, from]) => (await load(name, from)).about);
     return { title, commands: await Promise.all(loaded) };

@@ -3,6 +3,7 @@
 import { build } from 'esbuild';
 import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 
 const common = {
   bundle: true,
@@ -52,4 +53,7 @@ export async function buildCli() {
   // bin/absurdctl finds the code cache of a bundle by this hash.
   const hash = createHash('sha256').update(code).digest('hex').slice(0, 16);
   writeFileSync('dist/cli/absurdctl.cjs', `//${hash}\n${code}`);
+  // The program's help shows every command's summary: written down here, none of them has to be loaded for it.
+  const { topicSummaries } = createRequire(import.meta.url)('../../dist/cli/absurdctl.cjs');
+  writeFileSync('dist/cli/topics.json', JSON.stringify(await topicSummaries()));
 }

@@ -21,7 +21,7 @@ interface Described {
 
 export interface Topic {
   title: string;
-  commands: (typeof Command)[];
+  commands: Pick<typeof Command, 'id' | 'summary'>[];
 }
 
 const widthOf = (io: Io): number => (io.outTty ? Math.max(60, Math.min(io.width, 110)) : 100);
