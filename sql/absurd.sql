@@ -1128,7 +1128,8 @@ begin
         'claim:' || p_queue_name,
         'done:' || p_queue_name,
         'ends:' || p_queue_name,
-        'save:' || p_queue_name
+        'save:' || p_queue_name,
+        'keep:' || p_queue_name
       )
   loop
     execute format('drop function %1$s', v_function);
@@ -1302,10 +1303,10 @@ $$;
 -- With tables a queue, SQL that is built anew at every call is planned anew at every call, and that
 -- is the largest cost of such an engine. So the calls on which throughput hangs have a function a
 -- queue with static SQL, made from the templates _make_spawn (chapter 6), _make_claim (7),
--- _make_complete, _make_complete_many (8) and _make_save (10): "spawn:<queue>", "claim:<queue>",
--- "done:<queue>", "ends:<queue>" and "save:<queue>". The public functions only dispatch to them.
--- They are made with the queue, made again by every install, dropped with the queue, and made on
--- the spot should one be missing.
+-- _make_complete, _make_complete_many (8), _make_save and _make_save_many (10): "spawn:<queue>",
+-- "claim:<queue>", "done:<queue>", "ends:<queue>", "save:<queue>" and "keep:<queue>". The public
+-- functions only dispatch to them. They are made with the queue, made again by every install,
+-- dropped with the queue, and made on the spot should one be missing.
 --
 -- A cached plan outlives the moment it was made for: one made while the queue was empty must not
 -- scan a million rows later. So these functions plan once, and only in the way that holds for any
@@ -1345,11 +1346,12 @@ begin
   perform absurd._make_complete(p_queue_name);
   perform absurd._make_complete_many(p_queue_name);
   perform absurd._make_save(p_queue_name);
+  perform absurd._make_save_many(p_queue_name);
 end;
 $$;
 
 -- The quoted name of one of a queue's functions, which is made first when it is missing.
---   p_kind   spawn, claim, done, ends or save
+--   p_kind   spawn, claim, done, ends, save or keep
 --   Raises   22023 for an illegal queue name, P0002 for an unknown queue.
 create or replace function absurd._queue_function (
   p_kind text,
@@ -3221,6 +3223,135 @@ begin
 end;
 $$;
 
+-- Makes "keep:<queue>": saves many checkpoints, and says of each what stood in its way.
+create or replace function absurd._make_save_many (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $make$
+begin
+  execute format(
+    $create$
+      create or replace function absurd.%1$I (
+        p_checkpoints jsonb
+      )
+        returns table (
+          task_id uuid,
+          step_name text,
+          error_code text,
+          error_message text
+        )
+        language plpgsql
+        volatile
+        %2$s
+        -- Rows are locked in the order of their ids: that sort must not become a walk through all.
+        set enable_sort = on
+      as $body$
+      #variable_conflict use_column
+      declare
+        v_now timestamptz := absurd.current_time();
+      begin
+        -- First the locks, then a look with a snapshot of its own: what changed meanwhile is seen.
+        perform 1
+        from absurd.%4$I as r
+        where r.run_id = any (
+          array(
+            select (element.value ->> 'owner_run')::uuid
+            from jsonb_array_elements(p_checkpoints) as element
+          )
+        )
+        order by r.run_id
+        for update;
+
+        return query
+        with item as materialized (
+          select
+            element.ordinality,
+            (element.value ->> 'task_id')::uuid as task_id,
+            element.value ->> 'step_name' as step_name,
+            element.value -> 'state' as state,
+            (element.value ->> 'owner_run')::uuid as run_id,
+            (element.value ->> 'extend_claim_by')::integer as extend_by,
+            case
+              when btrim(element.value ->> 'step_name', E' \t\r\n') <> '' is not true then '22023'
+              when r.run_id is null then 'P0002'
+              when r.task_id is distinct from (element.value ->> 'task_id')::uuid then '22023'
+              when t.state = 'cancelled' then 'AB001'
+              when r.state = 'failed' then 'AB002'
+            end as error_code
+          from jsonb_array_elements(p_checkpoints) with ordinality as element
+          left join absurd.%4$I as r on r.run_id = (element.value ->> 'owner_run')::uuid
+          left join absurd.%3$I as t on t.task_id = r.task_id
+        ),
+        extended_run as (
+          update absurd.%4$I as r
+          set claim_expires_at = v_now + make_interval(secs => extension.seconds)
+          from (
+            select
+              item.run_id,
+              max(item.extend_by) as seconds
+            from item
+            where item.error_code is null
+              and item.extend_by > 0
+            group by item.run_id
+          ) as extension
+          where r.run_id = extension.run_id
+            and r.state = 'running'
+            and r.claim_expires_at is not null
+        ),
+        saved_checkpoint as (
+          insert into absurd.%5$I as c (
+            task_id, checkpoint_name, state, status, owner_run_id, updated_at
+          )
+          select distinct on (item.task_id, item.step_name)
+            item.task_id,
+            item.step_name,
+            item.state,
+            'committed',
+            item.run_id,
+            v_now
+          from item
+          where item.error_code is null
+          order by item.task_id, item.step_name, item.ordinality desc
+          on conflict (task_id, checkpoint_name) do update
+          set
+            state = excluded.state,
+            status = excluded.status,
+            owner_run_id = excluded.owner_run_id,
+            updated_at = excluded.updated_at
+          where c.owner_run_id is null
+            or c.owner_run_id = excluded.owner_run_id
+            or coalesce(
+              (select r.attempt from absurd.%4$I as r where r.run_id = c.owner_run_id),
+              0
+            ) <= (select r.attempt from absurd.%4$I as r where r.run_id = excluded.owner_run_id)
+        )
+        select
+          item.task_id,
+          item.step_name,
+          item.error_code,
+          case item.error_code
+            when '22023' then 'Step name must be provided, and the run must be of the task'
+            when 'P0002' then format('Run "%%s" not found', item.run_id)
+            when 'AB001' then 'Task has been cancelled'
+            when 'AB002' then format('Run "%%s" has already failed', item.run_id)
+          end
+        from item
+        order by item.ordinality;
+      end;
+      $body$
+    $create$,
+    'keep:' || p_queue_name,
+    absurd._plan_settings(),
+    't_' || p_queue_name,
+    'r_' || p_queue_name,
+    'c_' || p_queue_name
+  );
+end;
+$make$;
+
 -- Saves many checkpoints at once, each with the semantics of set_task_checkpoint_state. Ours,
 -- beside the contract.
 --   p_checkpoints  an array of {task_id, step_name, state, owner_run, extend_claim_by}; of two for
@@ -3245,90 +3376,12 @@ as $$
 begin
   perform absurd._require_queue(p_queue_name);
   perform absurd._require_array(p_checkpoints, 'Checkpoints');
-  perform absurd._lock_runs(
-    p_queue_name,
-    array(
-      select (item.value ->> 'owner_run')::uuid
-      from jsonb_array_elements(p_checkpoints) as item
-    ),
-    array['running']
-  );
 
   return query execute format(
-    $sql$
-      with item as materialized (
-        select
-          element.ordinality,
-          (element.value ->> 'task_id')::uuid as task_id,
-          element.value ->> 'step_name' as step_name,
-          element.value -> 'state' as state,
-          (element.value ->> 'owner_run')::uuid as run_id,
-          (element.value ->> 'extend_claim_by')::integer as extend_by,
-          r.attempt,
-          case
-            when btrim(element.value ->> 'step_name', E' \t\r\n') <> '' is not true then '22023'
-            when r.run_id is null then 'P0002'
-            when r.task_id is distinct from (element.value ->> 'task_id')::uuid then '22023'
-            when t.state = 'cancelled' then 'AB001'
-            when r.state = 'failed' then 'AB002'
-          end as error_code
-        from jsonb_array_elements($1) with ordinality as element
-        left join absurd.%2$I as r on r.run_id = (element.value ->> 'owner_run')::uuid
-        left join absurd.%1$I as t on t.task_id = r.task_id
-      ),
-      extended_run as (
-        update absurd.%2$I as r
-        set claim_expires_at = $2 + make_interval(secs => extension.seconds)
-        from (
-          select item.run_id, max(item.extend_by) as seconds
-          from item
-          where item.error_code is null and item.extend_by > 0
-          group by item.run_id
-        ) as extension
-        where r.run_id = extension.run_id
-          and r.state = 'running'
-          and r.claim_expires_at is not null
-      ),
-      saved_checkpoint as (
-        insert into absurd.%3$I as c (
-          task_id, checkpoint_name, state, status, owner_run_id, updated_at
-        )
-        select distinct on (item.task_id, item.step_name)
-          item.task_id, item.step_name, item.state, 'committed', item.run_id, $2
-        from item
-        where item.error_code is null
-        order by item.task_id, item.step_name, item.ordinality desc
-        on conflict (task_id, checkpoint_name) do update
-        set
-          state = excluded.state,
-          status = excluded.status,
-          owner_run_id = excluded.owner_run_id,
-          updated_at = excluded.updated_at
-        where c.owner_run_id is null
-          or c.owner_run_id = excluded.owner_run_id
-          or coalesce(
-            (select r.attempt from absurd.%2$I as r where r.run_id = c.owner_run_id),
-            0
-          ) <= (select r.attempt from absurd.%2$I as r where r.run_id = excluded.owner_run_id)
-      )
-      select
-        item.task_id,
-        item.step_name,
-        item.error_code,
-        case item.error_code
-          when '22023' then 'Step name must be provided, and the run must be of the task'
-          when 'P0002' then format('Run "%%s" not found', item.run_id)
-          when 'AB001' then 'Task has been cancelled'
-          when 'AB002' then format('Run "%%s" has already failed', item.run_id)
-        end
-      from item
-      order by item.ordinality
-    $sql$,
-    't_' || p_queue_name,
-    'r_' || p_queue_name,
-    'c_' || p_queue_name
+    'select * from %1$s($1)',
+    absurd._queue_function('keep', p_queue_name)
   )
-  using p_checkpoints, absurd.current_time();
+  using p_checkpoints;
 end;
 $$;
 
@@ -5398,7 +5451,7 @@ begin
     select p.oid::regprocedure::text
     from pg_catalog.pg_proc as p
     where p.pronamespace = to_regnamespace('absurd')
-      and p.proname ~ '^(spawn|claim|done|ends|save):'
+      and p.proname ~ '^(spawn|claim|done|ends|save|keep):'
       and not exists (
         select 1
         from absurd.queues as q
