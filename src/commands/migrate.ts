@@ -4,13 +4,15 @@ import { confirm } from '../lib/confirm.js';
 import { CliError, exit, refused, usageError } from '../lib/errors.js';
 import { install } from '../lib/install.js';
 import { buildIndexes, findDifferences, isCurrent, planMigration, type MigrationPlan } from '../lib/migrate.js';
-import type { Rendering } from '../lib/output.js';
+import type { Rendering, Table } from '../lib/output.js';
 import { readSchemaScript, requireShippedRef } from '../lib/schema-file.js';
 
 interface Migration {
   plan: MigrationPlan | null;
   /** With --check: what differs. */
   differences: string[] | null;
+  /** Of a schema whose revision is current: what was changed by hand, and is put right. */
+  drift: string[];
   sql: string | null;
   done: boolean;
 }
@@ -45,7 +47,7 @@ export default class Migrate extends BaseCommand<Migration> {
     if (flags.from !== undefined && !/^v?\d+\.\d+\.\d+$|^main$/.test(flags.from)) {
       throw usageError(`"${flags.from}" is no version of the schema`, 'such as 0.4.0');
     }
-    const nothing = { plan: null, differences: null, sql: null, done: false };
+    const nothing = { plan: null, differences: null, drift: [], sql: null, done: false };
     if (flags['dump-sql']) return { ...nothing, sql: readSchemaScript() };
     const db = await this.db();
     const plan = await planMigration(db);
@@ -54,7 +56,8 @@ export default class Migrate extends BaseCommand<Migration> {
       throw refused(`The schema is ${plan.from_version}, not ${from}`, 'leave --from away', 'other_version');
     }
     if (flags.check) return { ...nothing, plan, differences: await findDifferences(db, plan) };
-    if (flags['dry-run'] || isCurrent(plan)) return { ...nothing, plan };
+    const drift = isCurrent(plan) ? await findDifferences(db, plan) : [];
+    if (flags['dry-run'] || (isCurrent(plan) && drift.length === 0)) return { ...nothing, plan, drift };
     if (!plan.installed) {
       throw new CliError(`The database "${plan.database}" has no Absurd schema`, {
         exitCode: exit.unreachable,
@@ -62,32 +65,36 @@ export default class Migrate extends BaseCommand<Migration> {
         hint: 'absurdctl init installs it',
       });
     }
-    if (this.io.inTty && this.io.errTty) await confirm(this.io, `${headline(plan)} Go on?`, flags.yes);
+    if (this.io.inTty && this.io.errTty) await confirm(this.io, `${headline(plan, drift)} Go on?`, flags.yes);
     await buildIndexes(db, plan, ({ index_name: name, rows }) => this.note(`Building ${name} (about ${rows} rows)`));
     await install(
       db,
       (ms) => this.pause(ms),
       (reason) => this.note(`Trying again: ${reason}`),
     );
-    return { ...nothing, plan, done: true };
+    return { ...nothing, plan, drift, done: true };
   }
 
   protected override exitCode({ differences }: Migration): number {
     return differences !== null && differences.length > 0 ? exit.failed : exit.done;
   }
 
-  render({ plan, differences, sql, done }: Migration): Rendering {
+  render({ plan, differences, drift, sql, done }: Migration): Rendering {
     if (sql !== null) return { text: sql, jsonResult: { sql } };
     if (plan === null) return {};
     if (differences !== null) {
       const note = differences.length === 0 ? 'The schema is what this absurdctl ships' : 'absurdctl migrate mends it';
-      return {
-        note,
-        table: { columns: [{ key: 'difference' }], rows: differences.map((difference) => ({ difference })) },
-      };
+      return { note, table: differenceTable(differences) };
     }
     if (done)
       return { note: `Done: the schema is ${plan.to_version} (revision ${plan.to_revision})`, jsonResult: plan };
+    if (drift.length > 0) {
+      return {
+        note: 'Nothing was changed; migrate would put this right',
+        table: differenceTable(drift),
+        jsonResult: { ...plan, drift },
+      };
+    }
     if (isCurrent(plan)) return { note: 'Nothing to do: the schema is up to date', jsonResult: plan };
     return {
       record: {
@@ -118,5 +125,12 @@ export default class Migrate extends BaseCommand<Migration> {
   }
 }
 
-const headline = (plan: MigrationPlan): string =>
-  `Upgrade "${plan.database}" from ${plan.from_version ?? 'a schema older than 0.2.0'} to ${plan.to_version} (revision ${plan.to_revision}); ${plan.indexes.length} indexes are built first.`;
+const differenceTable = (differences: string[]): Table => ({
+  columns: [{ key: 'difference' }],
+  rows: differences.map((difference) => ({ difference })),
+});
+
+const headline = (plan: MigrationPlan, drift: string[]): string =>
+  drift.length > 0
+    ? `Put right what differs in "${plan.database}" (${drift.length}, see --check).`
+    : `Upgrade "${plan.database}" from ${plan.from_version ?? 'a schema older than 0.2.0'} to ${plan.to_version} (revision ${plan.to_revision}); ${plan.indexes.length} indexes are built first.`;

@@ -114,6 +114,15 @@ test('--check names what differs, and changes nothing', async ({ db }) => {
   expect(drifted.code).toBe(1);
   expect(drifted.json()).toEqual([{ difference: 'function absurd.list_queues() differs' }]);
   expect((await db.query('select * from absurd.list_queues()')).rows).toEqual([{ queue_name: '1' }]);
+
+  // What --check names, migrate mends, although revision and indexes are as they should be.
+  expect(await run(['migrate', '--dry-run'], db)).toMatchObject({
+    code: 0,
+    stdout: 'function absurd.list_queues() differs\n',
+  });
+  expect((await run(['migrate'], db)).stderr).toContain('Done');
+  expect((await db.query('select * from absurd.list_queues()')).rows).toEqual([{ queue_name: 'q' }]);
+  expect((await run(['migrate', '--check'], db)).code).toBe(0);
 });
 
 test('--dump-sql gives the script without a connection; wrong versions are told', async ({ db, emptyDatabase }) => {
