@@ -13,6 +13,9 @@ import { readSchemaScript, schemaVersion } from './schema-file.js';
 /** A queue with this many rows is no business of one transaction that holds its table. */
 export const largeTable = 50_000;
 
+/** A table that stays busy ends the migration, which may be run again: what is built stays built. */
+const lockTimeoutMs = 5000;
+
 export interface MigrationPlan {
   database: string;
   installed: boolean;
@@ -57,7 +60,12 @@ export async function buildIndexes(
   const alone = plan.indexes.filter((index) => !index.partitioned);
   for (const index of alone) {
     tell(index);
-    for (const statement of buildStatements(index)) await runStatement(db, statement);
+    for (const statement of buildStatements(index)) {
+      // A column needs its table for a moment; waiting longer for it would hold up every worker behind.
+      if (statement.startsWith('alter')) {
+        await db.transaction((transaction) => runStatement(transaction, statement), { lockTimeoutMs });
+      } else await runStatement(db, statement);
+    }
   }
   return alone.length;
 }
@@ -89,7 +97,7 @@ export async function findDifferences(db: Database, plan: MigrationPlan): Promis
         differences = [...other, ...gone];
         throw new Undo();
       },
-      { lockTimeoutMs: 2000 },
+      { lockTimeoutMs },
     );
   } catch (error) {
     if (!(error instanceof Undo)) throw error;

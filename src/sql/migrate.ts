@@ -32,7 +32,7 @@ export interface MissingIndex {
   /** True when a build broke off and left it invalid. */
   broken: boolean;
   partitioned: boolean;
-  /** The planner's estimate. */
+  /** The planner's estimate; of a table that was never analysed, by its size. */
   rows: number;
   bytes: number;
 }
@@ -51,7 +51,7 @@ export async function listMissingIndexes(db: Queryable): Promise<MissingIndex[]>
                            and x.relname = part.letter || '_' || q.queue_name || '_' || part.label
        left join pg_index i on i.indexrelid = x.oid
       cross join lateral (
-        select coalesce(sum(greatest(leaf.reltuples, 0)), 0) as rows, coalesce(sum(pg_relation_size(leaf.oid)), 0) as bytes
+        select coalesce(sum(case when leaf.reltuples < 0 then pg_relation_size(leaf.oid) / 200 else leaf.reltuples end), 0) as rows, coalesce(sum(pg_relation_size(leaf.oid)), 0) as bytes
           from pg_class leaf
          where leaf.relkind = 'r'
            and (leaf.oid = t.oid or leaf.oid in (select tree.relid from pg_partition_tree(t.oid) tree))
