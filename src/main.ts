@@ -55,6 +55,9 @@ const topics: Record<string, Record<string, Load>> = {
     'list-runs': () => import('./commands/list-runs.js'),
     'list-waits': () => import('./commands/list-waits.js'),
     'list-events': () => import('./commands/list-events.js'),
+    'list-checkpoints': () => import('./commands/list-checkpoints.js'),
+    'show-event': () => import('./commands/show-event.js'),
+    'show-checkpoint': () => import('./commands/show-checkpoint.js'),
   },
   WORK: {
     work: () => import('./commands/work.js'),

@@ -1,7 +1,11 @@
 import * as Args from '@oclif/core/args';
-import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
+import { dbFlags, queueFlag } from '../lib/base-command.js';
+import { readIds } from '../lib/bulk/choose.js';
+import { BulkCommand, type BulkResult } from '../lib/bulk/command.js';
+import { bulkFlags, readChoice, statusFlag } from '../lib/bulk/flags.js';
 import type { Rendering } from '../lib/output.js';
 import { locateTask } from '../lib/task-id.js';
+import { cancelTasks } from '../sql/bulk.js';
 import { cancelTask } from '../sql/tasks.js';
 
 interface CancelledTask {
@@ -14,24 +18,60 @@ interface CancelledTask {
   cancelled: boolean;
 }
 
-export default class CancelTask extends BaseCommand<CancelledTask> {
-  static override summary = 'Cancel a task';
-  static override description =
-    'Its unfinished runs end and its waits are forgotten; a worker hears of it at its next checkpoint or heartbeat. A task that has ended stays as it is.';
-  static override examples = ['<%= config.bin %> cancel-task 019a32d3-8425-7ae2-a5af-2f17a6707666'];
-  static override args = { id: Args.string({ required: true, description: 'id of a task, or of a run' }) };
-  static override flags = { ...dbFlags, queue: queueFlag };
+const states = ['pending', 'running', 'sleeping'] as const;
 
-  async execute(): Promise<CancelledTask> {
+export default class CancelTask extends BulkCommand<CancelledTask> {
+  static override summary = 'Cancel tasks';
+  static override description = [
+    'Unfinished runs end and waits are forgotten; a worker hears of it at its next checkpoint or heartbeat. A task that has ended stays as it is.',
+    'Many at once: several ids, - for ids from standard input, or a filter. They are shown and asked about first (--yes off a terminal), then cancelled in batches; the same command may be typed again after a break.',
+  ].join('\n');
+  static override examples = [
+    '<%= config.bin %> cancel-task 019a32d3-8425-7ae2-a5af-2f17a6707666',
+    '<%= config.bin %> cancel-task -q mail --task-name send-mail --status pending,sleeping --until 1d --dry-run',
+  ];
+  static override args = { id: Args.string({ multiple: true, description: 'ids of tasks, or of runs; - reads them' }) };
+  static override flags = { ...dbFlags, queue: queueFlag, status: statusFlag(states), ...bulkFlags };
+
+  async execute(): Promise<CancelledTask | BulkResult> {
     const { args, flags } = await this.parse(CancelTask);
-    const task = await this.read((db) => locateTask(db, args.id, flags.queue));
+    const typed = args.id ?? [];
+    const choice = readChoice('cancel-task', await readIds(this.io, typed), flags, states);
+    const [only] = typed;
+    if (only !== undefined && only !== '-' && typed.length === 1 && !flags['dry-run']) {
+      return this.single(only, flags.queue);
+    }
+    return this.many({
+      choice,
+      verb: 'Cancel',
+      outcome: 'cancelled',
+      states,
+      rate: flags.rate,
+      dryRun: flags['dry-run'],
+      yes: flags.yes,
+      work: {
+        batch: async (queue, ids) => (await this.db()).transaction((db) => cancelTasks(db, queue, ids)),
+        outcome: ({ state }) =>
+          state === 'cancelled'
+            ? { outcome: 'cancelled', reason: null }
+            : { outcome: 'skipped', reason: `it is ${state}` },
+        refused: () => 'failed',
+      },
+      resume: 'the same command goes on: tasks that have ended are passed over',
+    });
+  }
+
+  private async single(id: string, queue: string | undefined): Promise<CancelledTask> {
+    const task = await this.read((db) => locateTask(db, id, queue));
     const { queue_name, task_id, task_name } = task;
     const state = await cancelTask(await this.db(), queue_name, task_id);
     const over = ['completed', 'failed', 'cancelled'].includes(task.state);
     return { queue_name, task_id, task_name, state, cancelled: !over && state === 'cancelled' };
   }
 
-  render({ queue_name, task_id, task_name, state, cancelled }: CancelledTask): Rendering {
+  render(result: CancelledTask | BulkResult): Rendering {
+    if (this.isBulk(result)) return this.renderMany(result);
+    const { queue_name, task_id, task_name, state, cancelled } = result;
     return {
       note: cancelled
         ? `Cancelled ${task_name} in queue "${queue_name}"`

@@ -2,8 +2,8 @@ import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import type { RenderContext, Rendering } from '../lib/output.js';
 import { queuesToLookIn } from '../lib/task-id.js';
-import { parseWhen } from '../lib/when.js';
-import { listTasks, taskStates, type Moment, type TaskFilter, type TaskList } from '../sql/list-tasks.js';
+import { parseMoment } from '../lib/when.js';
+import { listTasks, taskStates, type TaskFilter, type TaskList } from '../sql/list-tasks.js';
 
 export default class ListTasks extends BaseCommand<TaskList> {
   static override summary = 'List tasks, the latest activity first';
@@ -40,8 +40,8 @@ export default class ListTasks extends BaseCommand<TaskList> {
     const filter: TaskFilter = {
       states: flags.status ?? [],
       taskName: flags['task-name'],
-      since: moment(flags.since, '--since'),
-      until: moment(flags.until, '--until'),
+      since: parseMoment(flags.since, '--since'),
+      until: parseMoment(flags.until, '--until'),
       limit: flags.limit,
     };
     const look = (): Promise<TaskList> =>
@@ -80,10 +80,4 @@ export default class ListTasks extends BaseCommand<TaskList> {
       },
     };
   }
-}
-
-function moment(text: string | undefined, flag: string): Moment | undefined {
-  if (text === undefined) return undefined;
-  const { at, secondsAgo } = parseWhen(text, flag);
-  return at === null ? { secondsAgo: secondsAgo ?? 0 } : { at };
 }

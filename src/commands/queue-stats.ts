@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
+import { byteSize } from '../lib/format/size.js';
 import type { Column, Rendering } from '../lib/output.js';
 import { queuesToLookIn } from '../lib/task-id.js';
 import { parseWhen } from '../lib/when.js';
@@ -57,7 +58,7 @@ export default class QueueStatsCommand extends BaseCommand<QueueStats[]> {
           seconds('wait_p95', 'P95', 3),
           seconds('run_p50', 'RUN', 1),
           seconds('run_p95', 'P95', 2),
-          { key: 'bytes', label: 'SIZE', type: 'number', drop: 5, draw: size },
+          { key: 'bytes', label: 'SIZE', type: 'number', drop: 5, draw: byteSize },
           { key: 'dead_rows', label: 'DEAD ROWS', type: 'number', drop: 6 },
         ],
         rows,
@@ -68,9 +69,6 @@ export default class QueueStatsCommand extends BaseCommand<QueueStats[]> {
 }
 
 const percent = (value: unknown): string => (typeof value === 'number' ? `${(value * 100).toFixed(1)}%` : '-');
-
-const size = (value: unknown): string =>
-  typeof value === 'number' ? `${(value / 2 ** 20).toFixed(value < 2 ** 30 ? 1 : 0)} MB` : '-';
 
 const seconds = (key: string, label: string, drop: number): Column => ({
   key,

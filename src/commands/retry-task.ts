@@ -1,43 +1,76 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
+import { dbFlags, queueFlag } from '../lib/base-command.js';
+import { readIds } from '../lib/bulk/choose.js';
+import { BulkCommand, type BulkResult } from '../lib/bulk/command.js';
+import { bulkFlags, readChoice, statusFlag } from '../lib/bulk/flags.js';
 import type { Rendering } from '../lib/output.js';
 import { locateTask } from '../lib/task-id.js';
+import { retryTasks } from '../sql/bulk.js';
 import { retryTask, type SpawnedTask } from '../sql/tasks.js';
 
-export default class RetryTask extends BaseCommand<SpawnedTask> {
-  static override summary = 'Give a failed task another attempt';
-  static override description =
-    'Finished steps are kept: the new attempt goes on after the last one. With --spawn-new a fresh task starts from the same inputs.';
+const states = ['failed'] as const;
+
+export default class RetryTask extends BulkCommand<SpawnedTask> {
+  static override summary = 'Give failed tasks another attempt';
+  static override description = [
+    'Finished steps are kept: the new attempt goes on after the last one. With --spawn-new a fresh task starts from the same inputs.',
+    'Many at once: several ids, - for ids from standard input, or a filter. They are shown and asked about first (--yes off a terminal), then retried in batches; tasks that are not failed are skipped, so the same command may be typed again after a break.',
+  ].join('\n');
   static override examples = [
     '<%= config.bin %> retry-task 019a32d3-8425-7ae2-a5af-2f17a6707666',
     '<%= config.bin %> retry-task 019a32d3-8425-7ae2-a5af-2f17a6707666 --max-attempts 8',
+    "<%= config.bin %> retry-task -q mail --task-name send-mail --since 2h --error 'connect ECONNREFUSED' --dry-run",
+    '<%= config.bin %> list-tasks -s failed -o name | <%= config.bin %> retry-task - --yes --rate 50',
   ];
-  static override args = { id: Args.string({ required: true, description: 'id of a failed task, or of its run' }) };
+  static override args = {
+    id: Args.string({ multiple: true, description: 'ids of failed tasks, or of their runs; - reads them' }),
+  };
   static override flags = {
     ...dbFlags,
     queue: queueFlag,
     'max-attempts': Flags.integer({ min: 1, description: 'new limit of attempts, the past ones included' }),
     'spawn-new': Flags.boolean({ description: 'start a new task instead' }),
+    status: statusFlag(states),
+    ...bulkFlags,
   };
 
-  async execute(): Promise<SpawnedTask> {
+  async execute(): Promise<SpawnedTask | BulkResult> {
     const { args, flags } = await this.parse(RetryTask);
-    const task = await this.read((db) => locateTask(db, args.id, flags.queue));
-    return retryTask(await this.db(), {
-      queueName: task.queue_name,
-      taskId: task.task_id,
-      maxAttempts: flags['max-attempts'],
-      spawnNew: flags['spawn-new'],
+    const typed = args.id ?? [];
+    const options = { maxAttempts: flags['max-attempts'], spawnNew: flags['spawn-new'] };
+    const choice = readChoice('retry-task', await readIds(this.io, typed), flags, states);
+    const [only] = typed;
+    if (only !== undefined && only !== '-' && typed.length === 1 && !flags['dry-run']) {
+      const task = await this.read((db) => locateTask(db, only, flags.queue));
+      return retryTask(await this.db(), { queueName: task.queue_name, taskId: task.task_id, ...options });
+    }
+    return this.many({
+      choice,
+      verb: flags['spawn-new'] ? 'Start again' : 'Retry',
+      outcome: 'retried',
+      states,
+      rate: flags.rate,
+      dryRun: flags['dry-run'],
+      yes: flags.yes,
+      work: {
+        batch: async (queue, ids) => retryTasks(await this.db(), queue, ids, options),
+        outcome: () => ({ outcome: 'retried', reason: null }),
+        refused: (_code, message) => (message.includes('not currently failed') ? 'skipped' : 'failed'),
+      },
+      resume: flags['spawn-new']
+        ? 'those that are left have "outcome": "left" with --json; their ids go on: absurdctl retry-task - --spawn-new'
+        : 'the same command goes on: tasks that are not failed any more are passed over',
     });
   }
 
-  render(task: SpawnedTask): Rendering {
+  render(result: SpawnedTask | BulkResult): Rendering {
+    if (this.isBulk(result)) return this.renderMany(result);
     return {
-      note: task.created
+      note: result.created
         ? 'Started a new task from the same inputs'
-        : `Attempt ${task.attempt} is waiting for a worker of queue "${task.queue_name}"`,
-      record: { 'Task ID': task.task_id, 'Run ID': task.run_id, Attempt: task.attempt },
+        : `Attempt ${result.attempt} is waiting for a worker of queue "${result.queue_name}"`,
+      record: { 'Task ID': result.task_id, 'Run ID': result.run_id, Attempt: result.attempt },
     };
   }
 }

@@ -1,4 +1,5 @@
 /** Points in time and spans as people type them. */
+import type { Moment } from '../sql/list-tasks.js';
 import { usageError } from './errors.js';
 
 const unitSeconds: Record<string, number> = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
@@ -58,4 +59,11 @@ export function parseWhen(text: string, flag: string): When {
     if (exists && !Number.isNaN(Date.parse(at))) return { at, secondsAgo: null };
   }
   throw usageError(`${flag} "${text}" is not a time`, 'such as 2h, "30m ago", 2026-01-02 or 2026-01-02T03:04:05Z');
+}
+
+/** As `parseWhen`, for queries that take a Moment; absent stays absent. */
+export function parseMoment(text: string | undefined, flag: string): Moment | undefined {
+  if (text === undefined) return undefined;
+  const { at, secondsAgo } = parseWhen(text, flag);
+  return at === null ? { secondsAgo: secondsAgo ?? 0 } : { at };
 }

@@ -1,4 +1,4 @@
-import { checkpoints } from './identifiers.js';
+import { checkpoints, runs } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 import type { RawJson, Timestamp } from './values.js';
 
@@ -28,4 +28,71 @@ export async function listCheckpoints(
     [taskId, limit],
   );
   return rows;
+}
+
+/** A checkpoint in a list: how large its state is, and the state's beginning. */
+export interface CheckpointRow {
+  checkpoint_name: string;
+  queue_name: string;
+  task_id: string;
+  status: string;
+  /** The attempt that wrote it; null where its run is gone. */
+  attempt: number | null;
+  owner_run_id: string | null;
+  updated_at: Timestamp;
+  /** Bytes of the state as text. */
+  bytes: number;
+  state: RawJson | null;
+}
+
+/** The first `limit` checkpoints of a task, oldest first, with the attempts that wrote them. */
+export async function listCheckpointRows(
+  db: Queryable,
+  queueName: string,
+  taskId: string,
+  limit: number,
+): Promise<CheckpointRow[]> {
+  const { rows } = await db.query<CheckpointRow>(
+    `select c.checkpoint_name, $2::text as queue_name, c.task_id, c.status, r.attempt, c.owner_run_id, c.updated_at,
+            coalesce(octet_length(c.state::text), 0) as bytes, c.state
+       from (
+         select * from ${checkpoints(queueName)} one
+          where one.task_id = $1
+          order by one.updated_at, one.checkpoint_name
+          limit $3
+       ) c
+       left join ${runs(queueName)} r on r.run_id = c.owner_run_id
+      order by c.updated_at, c.checkpoint_name`,
+    [taskId, queueName, limit],
+  );
+  return rows;
+}
+
+/** One checkpoint, or undefined where the task has none of that name. */
+export async function getCheckpoint(
+  db: Queryable,
+  queueName: string,
+  taskId: string,
+  name: string,
+): Promise<CheckpointDetail | undefined> {
+  const { rows } = await db.query<CheckpointDetail>(
+    `select c.checkpoint_name, c.state, c.status, c.owner_run_id, c.updated_at
+       from ${checkpoints(queueName)} c
+      where c.task_id = $1 and c.checkpoint_name = $2`,
+    [taskId, name],
+  );
+  return rows[0];
+}
+
+/** The names of a task's checkpoints, oldest first, at most 1,000. */
+export async function checkpointNames(db: Queryable, queueName: string, taskId: string): Promise<string[]> {
+  const { rows } = await db.query<{ name: string }>(
+    `select c.checkpoint_name as name
+       from ${checkpoints(queueName)} c
+      where c.task_id = $1
+      order by c.updated_at, c.checkpoint_name
+      limit 1000`,
+    [taskId],
+  );
+  return rows.map(({ name }) => name);
 }

@@ -110,6 +110,17 @@ export async function listEventsOf(
   return rows;
 }
 
+/** The names of a queue's events that are near: those that begin as `name` does, then the latest; at most 1,000. */
+export async function eventNames(db: Queryable, queueName: string, name: string): Promise<string[]> {
+  const { rows } = await db.query<{ event_name: string }>(
+    `(select e.event_name from ${events(queueName)} e where e.event_name >= left($1, 2) order by e.event_name limit 500)
+     union
+     (select e.event_name from ${events(queueName)} e order by e.emitted_at desc limit 500)`,
+    [name],
+  );
+  return rows.map((row) => row.event_name);
+}
+
 export interface WorkerRow {
   worker: string;
   queue_name: string;

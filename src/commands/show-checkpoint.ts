@@ -1,0 +1,44 @@
+import * as Args from '@oclif/core/args';
+import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
+import { notFound } from '../lib/errors.js';
+import { nearest } from '../lib/nearest.js';
+import type { Rendering } from '../lib/output.js';
+import { locateTask } from '../lib/task-id.js';
+import { checkpointNames, getCheckpoint, type CheckpointDetail } from '../sql/checkpoints.js';
+
+type Shown = { queue_name: string; task_id: string } & CheckpointDetail;
+
+export default class ShowCheckpoint extends BaseCommand<Shown> {
+  static override summary = "Print one step's saved result, whole, as JSON";
+  static override description =
+    'Standard output gets the JSON alone, every digit as it is stored; --json adds which run saved it, and when.';
+  static override examples = [
+    '<%= config.bin %> show-checkpoint 019a32d3-8425-7ae2-a5af-2f17a6707666 charge-card',
+    '<%= config.bin %> show-checkpoint 019a32d3-8425-7ae2-a5af-2f17a6707666 fetch-rows | jq length',
+  ];
+  static override args = {
+    id: Args.string({ required: true, description: 'id of a task, or of a run' }),
+    step: Args.string({ required: true, description: "the step's name; the second of a name is name#2" }),
+  };
+  static override flags = { ...dbFlags, queue: queueFlag };
+
+  async execute(): Promise<Shown> {
+    const { args, flags } = await this.parse(ShowCheckpoint);
+    return this.read(async (db) => {
+      const { queue_name, task_id } = await locateTask(db, args.id, flags.queue);
+      const checkpoint = await getCheckpoint(db, queue_name, task_id, args.step);
+      if (checkpoint !== undefined) return { queue_name, task_id, ...checkpoint };
+      const meant = nearest(args.step, await checkpointNames(db, queue_name, task_id));
+      const list = `absurdctl list-checkpoints ${task_id} shows what has finished`;
+      throw notFound(
+        `Task ${task_id} has no checkpoint "${args.step}"`,
+        meant === undefined ? list : `did you mean "${meant}"?`,
+        'checkpoint_not_found',
+      );
+    });
+  }
+
+  render(shown: Shown): Rendering {
+    return { json: shown.state, name: shown.checkpoint_name };
+  }
+}

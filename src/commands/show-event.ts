@@ -1,0 +1,63 @@
+import * as Args from '@oclif/core/args';
+import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
+import { notFound, usageError } from '../lib/errors.js';
+import { nearest } from '../lib/nearest.js';
+import type { Rendering } from '../lib/output.js';
+import { queuesToLookIn } from '../lib/task-id.js';
+import { eventNames, listEventsOf, type EventRow } from '../sql/lists.js';
+import type { Queryable } from '../sql/queryable.js';
+
+export default class ShowEvent extends BaseCommand<EventRow> {
+  static override summary = "Print an event's payload, whole, as JSON";
+  static override description =
+    'Without -q every queue is looked through. Standard output gets the JSON alone; --json adds the queue, the time and how many wait. An event that is only awaited has no payload yet: exit code 3.';
+  static override examples = ['<%= config.bin %> show-event paid:42 -q mail'];
+  static override args = { name: Args.string({ required: true, description: "the event's name" }) };
+  static override flags = { ...dbFlags, queue: queueFlag };
+
+  async execute(): Promise<EventRow> {
+    const { args, flags } = await this.parse(ShowEvent);
+    return this.read(async (db) => {
+      const queues = await queuesToLookIn(db, flags.queue);
+      const found: EventRow[] = [];
+      for (const queue of queues) found.push(...(await listEventsOf(db, queue, args.name, 1)));
+      const emitted = found.filter((event) => event.emitted_at !== null);
+      if (emitted.length > 1) {
+        const names = emitted.map((event) => `"${event.queue_name}"`).join(', ');
+        throw usageError(`Event "${args.name}" was emitted in the queues ${names}`, 'name one with -q');
+      }
+      const [event] = emitted;
+      if (event !== undefined) return event;
+      throw await missing(db, args.name, found[0], queues);
+    });
+  }
+
+  render(event: EventRow): Rendering {
+    return { json: event.payload, name: event.event_name };
+  }
+}
+
+async function missing(
+  db: Queryable,
+  name: string,
+  awaited: EventRow | undefined,
+  queues: readonly string[],
+): Promise<Error> {
+  if (awaited !== undefined) {
+    const { queue_name: queue, waiting } = awaited;
+    return notFound(
+      `Event "${name}" was never emitted; waiting for it in queue "${queue}": ${waiting}`,
+      `absurdctl emit-event emits it; absurdctl list-waits --event shows who waits`,
+      'event_not_emitted',
+    );
+  }
+  const known: string[] = [];
+  for (const queue of queues) known.push(...(await eventNames(db, queue, name)));
+  const meant = nearest(name, known);
+  const where = queues.length === 1 ? `queue "${queues[0] ?? ''}"` : `any of ${queues.length} queues`;
+  return notFound(
+    `There is no event "${name}" in ${where}`,
+    meant === undefined ? 'absurdctl list-events shows those that are there' : `did you mean "${meant}"?`,
+    'event_not_found',
+  );
+}

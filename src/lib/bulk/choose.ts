@@ -1,0 +1,61 @@
+/** From a choice to the tasks that it takes, in the order in which they will be done. */
+import { text } from 'node:stream/consumers';
+import { chooseTasks, findTasks, type ChosenTask } from '../../sql/bulk.js';
+import type { Queryable } from '../../sql/queryable.js';
+import { usageError } from '../errors.js';
+import type { Io } from '../io.js';
+import { queuesToLookIn, requireId } from '../task-id.js';
+import type { Choice } from './flags.js';
+
+const idsAtOnce = 1000;
+
+export interface Chosen {
+  tasks: ChosenTask[];
+  /** Ids that no queue has. */
+  unknown: string[];
+}
+
+/** Runs inside a read-only transaction. Every id is looked up once, however often it was given. */
+export async function choose(db: Queryable, choice: Choice): Promise<Chosen> {
+  const queues = await queuesToLookIn(db, choice.queue);
+  return 'ids' in choice ? byIds(db, queues, choice.ids) : { tasks: await byFilter(db, queues, choice), unknown: [] };
+}
+
+async function byFilter(
+  db: Queryable,
+  queues: readonly string[],
+  { filter, limit = Number.MAX_SAFE_INTEGER }: Extract<Choice, { filter: unknown }>,
+): Promise<ChosenTask[]> {
+  const tasks: ChosenTask[] = [];
+  for (const queue of queues) {
+    for (const task of await chooseTasks(db, queue, filter, limit - tasks.length)) tasks.push(task);
+    if (tasks.length >= limit) break;
+  }
+  return tasks;
+}
+
+async function byIds(db: Queryable, queues: readonly string[], ids: readonly string[]): Promise<Chosen> {
+  const found = new Map<string, ChosenTask>();
+  for (const queue of queues) {
+    for (let first = 0; first < ids.length; first += idsAtOnce) {
+      const rows = await findTasks(db, queue, ids.slice(first, first + idsAtOnce));
+      for (const { id, ...task } of rows) found.set(id, task);
+    }
+  }
+  const tasks = new Map<string, ChosenTask>();
+  for (const id of ids) {
+    const task = found.get(id);
+    if (task !== undefined) tasks.set(task.task_id, task);
+  }
+  return { tasks: [...tasks.values()], unknown: ids.filter((id) => !found.has(id)) };
+}
+
+/** The ids of a command line, with those of standard input where one is `-`; each once. Raises a usage error for a bad one. */
+export async function readIds(io: Io, typed: readonly string[]): Promise<string[]> {
+  if (!typed.includes('-')) return [...new Set(typed.map((id) => requireId(id)))];
+  if (typed.length > 1) throw usageError('- reads all ids from standard input', 'leave out the others');
+  if (io.inTty) throw usageError('- reads ids from a pipe, and standard input is a terminal');
+  const ids = (await text(io.stdin)).split(/\s+/).filter((id) => id !== '');
+  if (ids.length === 0) throw usageError('No ids came on standard input', 'one id a line');
+  return [...new Set(ids.map((id) => requireId(id)))];
+}

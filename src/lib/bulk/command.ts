@@ -1,0 +1,171 @@
+/** What retry-task and cancel-task share when they touch many: choose, preview, ask, go through them, account for each. */
+import type { ChosenTask } from '../../sql/bulk.js';
+import type { TaskState } from '../../sql/list-tasks.js';
+import { BaseCommand } from '../base-command.js';
+import { confirmMany } from '../confirm.js';
+import { CliError, exit } from '../errors.js';
+import type { Rendering } from '../output.js';
+import { ProgressBar } from '../progress.js';
+import { account, applyToAll, type BulkTask, type BulkWork, type Outcome } from './apply.js';
+import { choose } from './choose.js';
+import type { Choice } from './flags.js';
+
+export interface BulkResult {
+  dry_run: boolean;
+  total: number;
+  counts: Record<Outcome, number>;
+  /** With --dry-run, the tasks that would be taken. */
+  would_take: ChosenTask[];
+  tasks: BulkTask[];
+}
+
+export interface BulkPlan {
+  choice: Choice;
+  /** `Retry`, for questions; the outcome's word for the account. */
+  verb: string;
+  outcome: Outcome;
+  /** Tasks in another state are skipped. */
+  states: readonly TaskState[];
+  rate: number | undefined;
+  dryRun: boolean | undefined;
+  yes: boolean | undefined;
+  work: BulkWork;
+  /** How to go on after an end before the last task. */
+  resume: string;
+}
+
+const plural = (n: number): string => (n === 1 ? '1 task' : `${n} tasks`);
+
+export abstract class BulkCommand<Single extends object> extends BaseCommand<Single | BulkResult> {
+  protected async many(plan: BulkPlan): Promise<BulkResult> {
+    const { tasks, unknown } = await this.read((db) => choose(db, plan.choice));
+    const fit = tasks.filter((task) => plan.states.includes(task.state));
+    const result: BulkResult = {
+      dry_run: plan.dryRun === true,
+      total: tasks.length + unknown.length,
+      counts: { retried: 0, cancelled: 0, skipped: 0, failed: 0, left: 0 },
+      would_take: plan.dryRun ? fit : [],
+      tasks: [],
+    };
+    const take = (done: BulkTask[]): void => {
+      for (const task of done) result.counts[task.outcome]++;
+      result.tasks.push(...done);
+    };
+    take(unknown.map((id) => account({ task_id: id }, 'failed', 'no queue has this id')));
+    take(
+      tasks
+        .filter((task) => !plan.states.includes(task.state))
+        .map((task) => account(task, 'skipped', `it is ${task.state}`)),
+    );
+    if (plan.dryRun || fit.length === 0) return result;
+    await confirmMany(this.io, `${plan.verb} ${describe(fit)}?`, sample(fit), plan.yes);
+    if (plan.yes) this.note(`${plan.verb}: ${describe(fit)}`);
+    const bar = new ProgressBar(this.io, fit.length, 'tasks');
+    let done = 0;
+    const ended = await applyToAll(fit, plan.work, {
+      rate: plan.rate,
+      nowMs: () => this.io.now().getTime(),
+      pause: (ms) => this.pause(ms),
+      tell: async (batch) => {
+        take(batch);
+        bar.show((done += batch.length));
+        if (this.mode() === 'ndjson') await this.show({ ...result, tasks: result.tasks.splice(0) });
+      },
+    });
+    bar.end();
+    if (ended === undefined) return result;
+    await this.show(result);
+    throw endedEarly(ended, result, plan);
+  }
+
+  protected isBulk(result: Single | BulkResult): result is BulkResult {
+    return 'would_take' in result;
+  }
+
+  protected override exitCode(result: Single | BulkResult): number {
+    return this.isBulk(result) && !result.dry_run && result.counts.failed > 0 ? exit.failed : exit.done;
+  }
+
+  protected renderMany(result: BulkResult): Rendering {
+    if (result.dry_run) return renderChoice(result);
+    const { counts } = result;
+    const failed = result.tasks.filter((task) => task.outcome === 'failed');
+    return {
+      note: result.total === 0 ? 'No task fits' : undefined,
+      record: {
+        Tasks: result.total,
+        Retried: counts.retried || undefined,
+        Cancelled: counts.cancelled || undefined,
+        Skipped: counts.skipped || undefined,
+        Failed: counts.failed || undefined,
+        Left: counts.left || undefined,
+      },
+      sections: failed.length === 0 ? [] : [failures(failed)],
+      name: result.tasks.flatMap((task) => (doneOutcomes.has(task.outcome) ? [task.new_task_id ?? task.task_id] : [])),
+      jsonResult: this.mode() === 'json' ? { ...result, would_take: undefined } : result.tasks,
+    };
+  }
+}
+
+const shown = 20;
+const doneOutcomes = new Set<Outcome>(['retried', 'cancelled']);
+
+const failures = (failed: readonly BulkTask[]) => ({
+  title: 'Failed',
+  table: {
+    columns: [{ key: 'task_id', type: 'id' as const }, { key: 'task_name', label: 'NAME', drop: 1 }, { key: 'reason' }],
+    rows: failed.slice(0, shown),
+    truncated: failed.length > shown ? `${failed.length - shown} more failed; --json names all` : undefined,
+  },
+});
+
+function renderChoice({ would_take: rows, total, counts }: BulkResult): Rendering {
+  const others = total - rows.length;
+  return {
+    note: [
+      `${plural(rows.length)} would be taken; nothing was changed`,
+      ...(others > 0 ? [`${others} would not: ${counts.skipped} in another state, ${counts.failed} unknown`] : []),
+    ],
+    table: {
+      columns: [
+        { key: 'task_id', type: 'id' },
+        { key: 'queue_name', label: 'QUEUE', drop: 2 },
+        { key: 'task_name', label: 'NAME' },
+        { key: 'state', type: 'state' },
+        { key: 'attempts', type: 'number', drop: 1 },
+      ],
+      rows,
+      empty: 'No task fits',
+    },
+  };
+}
+
+/** `1200 tasks (1000 send-mail, 200 charge)`, the five most frequent names. */
+function describe(tasks: readonly ChosenTask[]): string {
+  const counts = new Map<string, number>();
+  for (const { task_name: name } of tasks) counts.set(name, (counts.get(name) ?? 0) + 1);
+  const names = [...counts].sort((a, b) => b[1] - a[1]);
+  const said = names.slice(0, 5).map(([name, n]) => `${n} ${name}`);
+  const more = names.length > 5 ? [`${names.length - 5} other names`] : [];
+  const queues = new Set(tasks.map((task) => task.queue_name));
+  const where = queues.size === 1 ? `in queue "${tasks[0]?.queue_name ?? ''}"` : `in ${queues.size} queues`;
+  return `${plural(tasks.length)} ${where} (${[...said, ...more].join(', ')})`;
+}
+
+const sample = (tasks: readonly ChosenTask[]): string[] => [
+  ...tasks.slice(0, 5).map((task) => `${task.task_id}  ${task.task_name}  ${task.state}, attempt ${task.attempts}`),
+  ...(tasks.length > 5 ? [`… and ${tasks.length - 5} more; --dry-run lists all`] : []),
+];
+
+function endedEarly(cause: CliError, { counts, total }: BulkResult, plan: BulkPlan): CliError {
+  const what = cause.exitCode === exit.interrupted ? 'Interrupted' : cause.message;
+  return new CliError(
+    `${what}; ${counts[plan.outcome]} of ${total} tasks are ${plan.outcome}, ${counts.left} are left`,
+    {
+      exitCode: cause.exitCode,
+      code: cause.code,
+      hint: plan.resume,
+      cause,
+    },
+  );
+}

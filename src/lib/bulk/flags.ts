@@ -1,0 +1,104 @@
+/** The flags of commands that touch many tasks, and what they come to. */
+import * as Flags from '@oclif/core/flags';
+import type { ChoiceFilter } from '../../sql/bulk.js';
+import type { TaskState } from '../../sql/list-tasks.js';
+import { usageError } from '../errors.js';
+import { parseMoment } from '../when.js';
+
+export const bulkFlags = {
+  'task-name': Flags.string({ char: 'n', helpGroup: 'MANY', helpValue: 'NAME', description: 'tasks of this name' }),
+  since: Flags.string({ helpGroup: 'MANY', helpValue: 'TIME', description: 'active at or after: 2h, 2026-01-02' }),
+  until: Flags.string({ helpGroup: 'MANY', helpValue: 'TIME', description: 'active at or before' }),
+  error: Flags.string({
+    helpGroup: 'MANY',
+    helpValue: 'TEXT|/REGEX/',
+    description: 'whose last error contains the text, or matches the expression (/…/i: any case)',
+  }),
+  limit: Flags.integer({ char: 'l', helpGroup: 'MANY', min: 1, helpValue: 'N', description: 'tasks at most' }),
+  all: Flags.boolean({ helpGroup: 'MANY', description: 'every task that fits, with no filter but -q' }),
+  rate: Flags.integer({ helpGroup: 'MANY', min: 1, helpValue: 'N', description: 'tasks a second at most' }),
+  'dry-run': Flags.boolean({ helpGroup: 'MANY', description: 'list what would be taken, change nothing' }),
+  yes: Flags.boolean({ char: 'y', helpGroup: 'MANY', description: 'do not ask' }),
+};
+
+/** --status of those states that the command can do something with. */
+export const statusFlag = <State extends TaskState>(states: readonly State[]) =>
+  Flags.option({
+    char: 's',
+    options: states,
+    multiple: true,
+    multipleNonGreedy: true,
+    delimiter: ',',
+    helpGroup: 'MANY',
+    description: 'tasks in this state; may be repeated',
+  })();
+
+interface Given {
+  queue?: string;
+  'task-name'?: string;
+  status?: readonly TaskState[];
+  since?: string;
+  until?: string;
+  error?: string;
+  limit?: number;
+  all?: boolean;
+  rate?: number;
+  'dry-run'?: boolean;
+  yes?: boolean;
+}
+
+/** What to take: tasks by their ids, or those that a filter finds. */
+export type Choice =
+  | { ids: readonly string[]; queue: string | undefined }
+  | { filter: ChoiceFilter; queue: string | undefined; limit: number | undefined };
+
+/**
+ * Reads ids and flags together. Raises a usage error where both are given, or neither says anything: `-q` alone names no
+ * tasks, so that a forgotten id does not touch a whole queue.
+ */
+export function readChoice(
+  command: string,
+  ids: readonly string[],
+  flags: Given,
+  states: readonly TaskState[],
+): Choice {
+  const filters = (['task-name', 'status', 'since', 'until', 'error'] as const).filter(
+    (name) => flags[name] !== undefined,
+  );
+  const chosen = flags.all ? ['all', ...filters] : filters;
+  if (ids.length > 0) {
+    const [extra] = flags.limit === undefined ? chosen : [...chosen, 'limit'];
+    if (extra !== undefined) throw usageError(`Ids and --${extra} exclude each other`, `absurdctl ${command} --help`);
+    return { ids, queue: flags.queue };
+  }
+  if (flags.all && filters[0] !== undefined) {
+    throw usageError(
+      `--all and --${filters[0]} exclude each other`,
+      'leave --all out to take only what the filter finds',
+    );
+  }
+  if (chosen.length === 0) {
+    throw usageError(
+      'Nothing says which tasks',
+      `absurdctl ${command} ID…, - for ids from standard input, a filter such as --task-name NAME --since 2h, or --all`,
+    );
+  }
+  return {
+    queue: flags.queue,
+    limit: flags.limit,
+    filter: {
+      states: flags.status ?? states,
+      taskName: flags['task-name'],
+      since: parseMoment(flags.since, '--since'),
+      until: parseMoment(flags.until, '--until'),
+      error: flags.error === undefined ? undefined : readError(flags.error),
+    },
+  };
+}
+
+function readError(typed: string): ChoiceFilter['error'] {
+  if (typed === '') throw usageError('--error is empty', 'give a part of the message, or /an expression/');
+  const expression = /^\/(.+)\/(i?)$/s.exec(typed);
+  if (expression === null) return { text: typed, how: 'contains' };
+  return { text: expression[1] ?? '', how: expression[2] === 'i' ? 'matches-any-case' : 'matches' };
+}

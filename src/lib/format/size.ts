@@ -1,0 +1,12 @@
+const units = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB'];
+
+/** A number of bytes for a person, in steps of 1,024 as PostgreSQL's pg_size_pretty counts: `12 kB`, `3.4 GB`. */
+export function byteSize(value: unknown): string {
+  if (typeof value !== 'number' || !Number.isFinite(value)) return '-';
+  let [size, unit] = [value, 0];
+  while (size >= 1024 && unit < units.length - 1) {
+    size /= 1024;
+    unit++;
+  }
+  return `${size < 10 && unit > 0 ? size.toFixed(1) : Math.round(size)} ${units[unit]}`;
+}

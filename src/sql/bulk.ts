@@ -1,0 +1,168 @@
+/**
+ * Many tasks at once: which ones a filter takes, and the contract's functions over a batch of them. Choosing reads
+ * `r_<queue>_sai` one state at a time through a cursor, so that a queue of millions is read in bounded statements.
+ */
+import { runs, tasks } from './identifiers.js';
+import type { Moment, TaskState } from './list-tasks.js';
+import type { Queryable } from './queryable.js';
+
+/** A task that was chosen. */
+export interface ChosenTask {
+  task_id: string;
+  queue_name: string;
+  task_name: string;
+  state: TaskState;
+  attempts: number;
+}
+
+export interface ChoiceFilter {
+  states: readonly TaskState[];
+  taskName?: string;
+  since?: Moment;
+  until?: Moment;
+  /** What the last failed attempt's error contains, or a regular expression that it matches. */
+  error?: { text: string; how: 'contains' | 'matches' | 'matches-any-case' };
+}
+
+const comparison = {
+  contains: (error: string, value: string): string => `position(${value} in ${error}) > 0`,
+  matches: (error: string, value: string): string => `${error} ~ ${value}`,
+  'matches-any-case': (error: string, value: string): string => `${error} ~* ${value}`,
+};
+
+/** An error as people read it, `name: message`; what is written otherwise stays the JSON that it is. */
+const errorText = (reason: string): string =>
+  `case when ${reason} ? 'message' then concat_ws(': ', ${reason} ->> 'name', ${reason} ->> 'message')
+        when jsonb_typeof(${reason}) = 'string' then ${reason} #>> '{}'
+        else ${reason}::text
+    end`;
+
+const page = 10_000;
+
+/**
+ * The tasks of one queue that a filter takes, those whose latest activity is longest ago first within each state; at most
+ * `limit`. Must run inside a transaction: it declares a cursor there. Activity is what list-tasks shows.
+ */
+export async function chooseTasks(
+  db: Queryable,
+  queueName: string,
+  filter: ChoiceFilter,
+  limit: number,
+): Promise<ChosenTask[]> {
+  const moment = (one: Moment | undefined): [string | null, number | null] =>
+    one === undefined ? [null, null] : 'at' in one ? [one.at, null] : [null, one.secondsAgo];
+  const { error } = filter;
+  // A parameter's place is fixed, its value may be none: $7 is the error's text.
+  const failure = `(select ${errorText('f.failure_reason')}
+                      from ${runs(queueName)} f
+                     where f.task_id = t.task_id and f.state = 'failed'
+                     order by f.attempt desc
+                     limit 1)`;
+  const activity = `case when u.state in ('failed', 'sleeping') then coalesce(u.started_at, u.created_at) else u.available_at end`;
+  await db.query(
+    `declare chosen no scroll cursor for
+     select t.task_id, $8::text as queue_name, t.task_name, t.state, t.attempts
+       from (
+         select coalesce($3::timestamptz, c.at - make_interval(secs => $4::float8), '-infinity') as since,
+                coalesce($5::timestamptz, c.at - make_interval(secs => $6::float8), 'infinity') as until
+           from (select absurd.current_time() as at) c
+       ) clock
+      cross join unnest($1::text[]) s (state)
+      cross join lateral (
+        select u.run_id, u.task_id, ${activity} as activity_at
+          from ${runs(queueName)} u
+         where u.state = s.state
+         order by u.available_at
+        offset 0
+      ) u
+       join ${tasks(queueName)} t on t.task_id = u.task_id and t.last_attempt_run = u.run_id and t.state = s.state
+      where u.activity_at between clock.since and clock.until
+        and ($2::text is null or t.task_name = $2)
+        and ($7::text is null or ${error === undefined ? 'true' : comparison[error.how](failure, '$7::text')})`,
+    [
+      filter.states,
+      filter.taskName ?? null,
+      ...moment(filter.since),
+      ...moment(filter.until),
+      error?.text ?? null,
+      queueName,
+    ],
+  );
+  const chosen: ChosenTask[] = [];
+  while (chosen.length < limit) {
+    const { rows } = await db.query<ChosenTask>(`fetch ${Math.min(page, limit - chosen.length)} from chosen`);
+    chosen.push(...rows);
+    if (rows.length < Math.min(page, limit)) break;
+  }
+  await db.query('close chosen');
+  return chosen;
+}
+
+/** The tasks in this queue that ids name, which may be those of tasks or of runs. */
+export async function findTasks(
+  db: Queryable,
+  queueName: string,
+  ids: readonly string[],
+): Promise<(ChosenTask & { id: string })[]> {
+  const { rows } = await db.query<ChosenTask & { id: string }>(
+    `select i.id, t.task_id, $2::text as queue_name, t.task_name, t.state, t.attempts
+       from (
+         select given.id, given.id as task_id from unnest($1::uuid[]) given (id)
+         union all
+         select r.run_id, r.task_id from ${runs(queueName)} r where r.run_id = any ($1::uuid[])
+       ) i
+       join ${tasks(queueName)} t on t.task_id = i.task_id`,
+    [ids, queueName],
+  );
+  return rows;
+}
+
+/** What became of a task of a batch. */
+export interface BatchOutcome {
+  task_id: string;
+  state: string;
+  /** The task and run that a retry made or goes on with. */
+  new_task_id: string | null;
+  run_id: string | null;
+  attempt: number | null;
+}
+
+/** Retries every one of these failed tasks, or raises what the first that cannot be retried says. */
+export async function retryTasks(
+  db: Queryable,
+  queueName: string,
+  taskIds: readonly string[],
+  options: { maxAttempts?: number; spawnNew?: boolean },
+): Promise<BatchOutcome[]> {
+  const { rows } = await db.query<BatchOutcome>(
+    `select i.task_id, 'retried' as state, s.task_id as new_task_id, s.run_id, s.attempt
+       from unnest($2::uuid[]) with ordinality i (task_id, place)
+      cross join lateral absurd.retry_task($1, i.task_id, $3::jsonb) s
+      order by i.place`,
+    [
+      queueName,
+      taskIds,
+      JSON.stringify({ max_attempts: options.maxAttempts, spawn_new: options.spawnNew ? true : undefined }),
+    ],
+  );
+  return rows;
+}
+
+/** Cancels every one of these tasks and says in which state each is then. Must run inside a transaction. */
+export async function cancelTasks(
+  db: Queryable,
+  queueName: string,
+  taskIds: readonly string[],
+): Promise<BatchOutcome[]> {
+  await db.query(`select count(absurd.cancel_task($1, i.task_id)) from unnest($2::uuid[]) i (task_id)`, [
+    queueName,
+    taskIds,
+  ]);
+  const { rows } = await db.query<BatchOutcome>(
+    `select t.task_id, t.state, null::uuid as new_task_id, null::uuid as run_id, null::int as attempt
+       from ${tasks(queueName)} t
+      where t.task_id = any ($1::uuid[])`,
+    [taskIds],
+  );
+  return rows;
+}
