@@ -46,6 +46,9 @@ const topics: Record<string, Record<string, Load>> = {
     'cancel-task': () => import('./commands/cancel-task.js'),
     'emit-event': () => import('./commands/emit-event.js'),
     'await-task': () => import('./commands/await-task.js'),
+    'fork-task': () => import('./commands/fork-task.js'),
+    'export-task': () => import('./commands/export-task.js'),
+    'import-task': () => import('./commands/import-task.js'),
   },
   'WHEN SOMETHING IS STUCK': {
     why: () => import('./commands/why.js'),

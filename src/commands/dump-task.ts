@@ -2,7 +2,9 @@ import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
 import { usageError } from '../lib/errors.js';
+import { redactFlag } from '../lib/flags.js';
 import type { RenderContext, Rendering } from '../lib/output.js';
+import { redacted } from '../lib/redact.js';
 import { readTask, renderTask, type TaskDump } from '../lib/task-dump.js';
 import { locateTask } from '../lib/task-id.js';
 
@@ -11,6 +13,7 @@ export default class DumpTask extends BaseCommand<TaskDump> {
   static override description = 'The id may be that of a task or of one of its runs; every queue is searched.';
   static override examples = [
     '<%= config.bin %> dump-task 019a32d3-8425-7ae2-a5af-2f17a6707666',
+    "<%= config.bin %> dump-task 019a32d3-8425-7ae2-a5af-2f17a6707666 --redact params.card --redact '**.token'",
     '<%= config.bin %> dump-task --run-id 019a32d3-8431-7cc2-9f0a-d2dd4f6be9e0 --json',
   ];
   static override args = { id: Args.string({ description: "a task's id or a run's" }) };
@@ -18,6 +21,7 @@ export default class DumpTask extends BaseCommand<TaskDump> {
     ...dbFlags,
     queue: queueFlag,
     'task-id': Flags.string({ helpValue: 'ID', description: 'id of the task' }),
+    redact: redactFlag,
     'run-id': Flags.string({ helpValue: 'ID', description: 'id of one of its runs' }),
   };
 
@@ -28,7 +32,8 @@ export default class DumpTask extends BaseCommand<TaskDump> {
     if (id === undefined || ids.length > 1) {
       throw usageError('Give exactly one id', 'absurdctl dump-task ID, with --task-id ID, or with --run-id ID');
     }
-    return this.read(async (db) => readTask(db, await locateTask(db, id, flags.queue)));
+    const dump = await this.read(async (db) => readTask(db, await locateTask(db, id, flags.queue)));
+    return redacted(this.io, dump, flags.redact);
   }
 
   render(dump: TaskDump, context: RenderContext): Rendering {

@@ -12,3 +12,10 @@ export const secondsFlag = Flags.custom<number, { min?: number }>({
     return seconds;
   },
 });
+
+export const redactFlag = Flags.string({
+  multiple: true,
+  multipleNonGreedy: true,
+  helpValue: 'PATH',
+  description: 'mask this member: params.card.number, checkpoints.state.*, **.token; may be repeated',
+});

@@ -10,8 +10,8 @@ import { ago } from './format/time.js';
 import type { RenderContext, Rendering, Section } from './output.js';
 
 /** More than this is cut, which the dump then says. */
-const runLimit = 200;
-const checkpointLimit = 1000;
+const limits = { runs: 200, checkpoints: 1000 };
+const noLimits = { runs: 2 ** 31, checkpoints: 2 ** 31 };
 
 export interface TaskDump extends TaskDetail {
   queue_name: string;
@@ -22,11 +22,12 @@ export interface TaskDump extends TaskDetail {
   cut: ('runs' | 'checkpoints')[];
 }
 
-/** Reads a task that was found. Raises exit 3 when it has gone meanwhile. */
-export async function readTask(db: Queryable, found: FoundTask): Promise<TaskDump> {
+/** Reads a task that was found, `whole` or cut where it is long. Raises exit 3 when it has gone meanwhile. */
+export async function readTask(db: Queryable, found: FoundTask, whole = false): Promise<TaskDump> {
   const { queue_name: queue, task_id: taskId } = found;
   const task = await getTask(db, queue, taskId);
   if (!task) throw notFound(`Task ${taskId} is gone from queue "${queue}"`, 'it was cleaned up a moment ago');
+  const { runs: runLimit, checkpoints: checkpointLimit } = whole ? noLimits : limits;
   const runs = await listRuns(db, queue, taskId, { limit: runLimit + 1, wanted: found.run_id });
   const checkpoints = await listCheckpoints(db, queue, taskId, checkpointLimit + 1);
   const cut: TaskDump['cut'] = [];

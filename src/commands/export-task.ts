@@ -1,0 +1,70 @@
+import { open } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
+import { CliError, errorCode, refused } from '../lib/errors.js';
+import { redactFlag } from '../lib/flags.js';
+import { toJson } from '../lib/format/json.js';
+import type { Rendering } from '../lib/output.js';
+import { redacted } from '../lib/redact.js';
+import { exportTask, type TaskExport } from '../lib/task-export.js';
+import { locateTask } from '../lib/task-id.js';
+
+export default class ExportTask extends BaseCommand<TaskExport> {
+  static override summary = 'Write all there is of a task as one JSON document';
+  static override description =
+    'Inputs, runs, waits and checkpoints, every digit as it is stored. import-task loads it elsewhere under new ids, so that a failure in production can be looked at, and tried again, on a desk. Without FILE it goes to standard output. --redact takes paths below the task: params.card, checkpoints.state.token.';
+  static override examples = [
+    '<%= config.bin %> export-task 019a32d3-8425-7ae2-a5af-2f17a6707666 task.json --redact params.card',
+    '<%= config.bin %> export-task 019a32d3-8425-7ae2-a5af-2f17a6707666 | <%= config.bin %> import-task - -d embedded:',
+  ];
+  static override args = {
+    id: Args.string({ required: true, description: 'id of a task, or of a run' }),
+    file: Args.string({ description: 'file to write; one that is there is kept unless --force is given' }),
+  };
+  static override flags = {
+    ...dbFlags,
+    queue: queueFlag,
+    redact: redactFlag,
+    force: Flags.boolean({ description: 'write over a file that is there' }),
+  };
+
+  private written: string | undefined;
+
+  async execute(): Promise<TaskExport> {
+    const { args, flags } = await this.parse(ExportTask);
+    const whole = await this.read(async (db) =>
+      exportTask(db, await locateTask(db, args.id, flags.queue), this.io.now()),
+    );
+    const exported = { ...whole, task: redacted(this.io, whole.task, flags.redact) };
+    if (args.file !== undefined && args.file !== '-') await this.write(args.file, exported, flags.force === true);
+    return exported;
+  }
+
+  /** What a task holds may be confidential: the file is its owner's alone. */
+  private async write(name: string, exported: TaskExport, force: boolean): Promise<void> {
+    const path = resolve(this.io.cwd, name);
+    try {
+      const file = await open(path, force ? 'w' : 'wx', 0o600);
+      await file.writeFile(`${toJson(exported, 2)}\n`).finally(() => file.close());
+    } catch (error) {
+      if (errorCode(error) === 'EEXIST') throw refused(`${name} is there already`, '--force writes over it');
+      throw new CliError(`${name} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    this.written = name;
+  }
+
+  render(exported: TaskExport): Rendering {
+    const { task } = exported;
+    if (this.written === undefined) return { text: toJson(exported, 2), name: task.task_id };
+    return {
+      record: {
+        'Task ID': task.task_id,
+        Runs: task.runs.length,
+        Checkpoints: task.checkpoints.length,
+        File: this.written,
+      },
+    };
+  }
+}

@@ -1,0 +1,110 @@
+import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
+import { notFound } from '../lib/errors.js';
+import { readJsonFlags } from '../lib/json-params.js';
+import { nearest } from '../lib/nearest.js';
+import type { Rendering } from '../lib/output.js';
+import { locateTask } from '../lib/task-id.js';
+import { checkpointNames, getCheckpoint } from '../sql/checkpoints.js';
+import type { FoundTask } from '../sql/find-task.js';
+import { forkTask, stepsBefore } from '../sql/fork.js';
+import { getTask } from '../sql/tasks.js';
+
+interface Forked {
+  queue_name: string;
+  forked_from: string;
+  from_step: string | null;
+  /** The steps whose results were taken over. */
+  steps: string[];
+  /** Null with --dry-run. */
+  task_id: string | null;
+  run_id: string | null;
+  attempt: number | null;
+}
+
+export default class ForkTask extends BaseCommand<Forked> {
+  static override summary = 'Start a new task that goes on from a step of another';
+  static override description = [
+    'The new task has the old one’s inputs and the results of the steps that finished before --from-step, so it goes on there; without --from-step all finished steps are taken over. The old task stays as it is. The header forked_from says where the new one came from.',
+    '-P changes single parameters of the old task’s, --params replaces them all. Steps that are taken over keep what they made of the old ones.',
+  ].join('\n');
+  static override examples = [
+    '<%= config.bin %> fork-task 019a32d3-8425-7ae2-a5af-2f17a6707666 --from-step charge-card',
+    '<%= config.bin %> fork-task 019a32d3-8425-7ae2-a5af-2f17a6707666 --from-step render -P size:=2 --dry-run',
+  ];
+  static override args = { id: Args.string({ required: true, description: 'id of a task, or of a run' }) };
+  static override flags = {
+    ...dbFlags,
+    queue: queueFlag,
+    'from-step': Flags.string({
+      helpValue: 'STEP',
+      description: 'first step to do again, as list-checkpoints names it',
+    }),
+    param: Flags.string({
+      char: 'P',
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'KEY=VALUE',
+      description: 'a parameter that differs: k=text, k:=json, a.b=text',
+    }),
+    params: Flags.string({ helpValue: 'JSON', description: 'other parameters: JSON, @file, or - for standard input' }),
+    'dry-run': Flags.boolean({ description: 'name the steps that would be taken over, start nothing' }),
+  };
+
+  async execute(): Promise<Forked> {
+    const { args, flags } = await this.parse(ForkTask);
+    const fromStep = flags['from-step'] ?? null;
+    const { task, old } = await this.read(async (db) => {
+      const found = await locateTask(db, args.id, flags.queue);
+      const { queue_name: queue, task_id: id } = found;
+      if (fromStep !== null && (await getCheckpoint(db, queue, id, fromStep)) === undefined) {
+        throw unknownStep(found, fromStep, await checkpointNames(db, queue, id));
+      }
+      return { task: found, old: await getTask(db, queue, id) };
+    });
+    const params = await readJsonFlags(this.io, {
+      base: flags.params ?? old?.params.text,
+      assignments: flags.param,
+      baseFlag: flags.params === undefined ? "the task's parameters" : '--params',
+      assignmentFlag: '-P',
+    });
+    const { queue_name, task_id: forked_from } = task;
+    const about = { queue_name, forked_from, from_step: fromStep };
+    return (await this.db()).transaction(async (db) => {
+      const steps = await stepsBefore(db, queue_name, forked_from, fromStep);
+      if (flags['dry-run']) return { ...about, steps, task_id: null, run_id: null, attempt: null };
+      const made = await forkTask(db, { queueName: queue_name, taskId: forked_from, fromStep, params, steps });
+      if (made === undefined) throw notFound(`Task ${forked_from} is gone`, 'it was cleaned up a moment ago');
+      return { ...about, steps, task_id: made.task_id, run_id: made.run_id, attempt: made.attempt };
+    });
+  }
+
+  render({ task_id, run_id, attempt, steps, from_step: step }: Forked): Rendering {
+    const next = step === null ? 'goes on after the last of them' : `goes on with ${step}`;
+    const taken = steps.length === 0 ? 'No step' : `${steps.length === 1 ? '1 step' : `${steps.length} steps`}`;
+    if (task_id === null) {
+      return {
+        note: `${taken} would be taken over; nothing was started`,
+        table: { columns: [{ key: 'step' }], rows: steps.map((name) => ({ step: name })) },
+      };
+    }
+    return {
+      note: steps.length === 0 ? 'No step was taken over: it starts anew' : `${taken} taken over; it ${next}`,
+      record: { 'Task ID': task_id, 'Run ID': run_id, Attempt: attempt, Steps: steps.length },
+    };
+  }
+}
+
+function unknownStep(task: FoundTask, step: string, names: readonly string[]): Error {
+  const meant = nearest(step, names);
+  const hint =
+    names.length === 0
+      ? 'none of its steps has finished; without --from-step only its inputs are taken over'
+      : `absurdctl list-checkpoints ${task.task_id}; without --from-step all finished steps are taken over`;
+  return notFound(
+    `Task ${task.task_id} has no finished step "${step}"`,
+    meant === undefined ? hint : `did you mean "${meant}"?`,
+    'checkpoint_not_found',
+  );
+}

@@ -1,0 +1,73 @@
+import { createReadStream } from 'node:fs';
+import { resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { usageError } from '../lib/errors.js';
+import type { Rendering } from '../lib/output.js';
+import { checkExport } from '../lib/task-export.js';
+import { findImported, importTask, type ImportedTask } from '../sql/import-task.js';
+import { createQueue, listRegisteredQueues } from '../sql/queues.js';
+
+export default class ImportTask extends BaseCommand<ImportedTask> {
+  static override summary = 'Load a task that export-task wrote, under new ids';
+  static override description = [
+    'It comes as it was: state, attempts, failures, finished steps. A run that was claimed becomes a pending one, for nobody works on it here; cancellation limits and the idempotency key stay behind. The header imported_from says where it came from.',
+    'The queue is made where there is none. The same export again finds the task that it made before; --again makes another.',
+  ].join('\n');
+  static override examples = [
+    '<%= config.bin %> import-task task.json -d embedded:',
+    '<%= config.bin %> export-task 019a32d3-8425-7ae2-a5af-2f17a6707666 | <%= config.bin %> import-task - -d embedded:',
+  ];
+  static override args = {
+    file: Args.string({ required: true, description: 'file that export-task wrote; - for standard input' }),
+  };
+  static override flags = {
+    ...dbFlags,
+    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to load it into; its own when absent' }),
+    again: Flags.boolean({ description: 'load it again though it is here' }),
+  };
+
+  private madeQueue = false;
+
+  async execute(): Promise<ImportedTask> {
+    const { args, flags } = await this.parse(ImportTask);
+    const json = await this.readFile(args.file);
+    const { queueName, key } = checkExport(json, args.file);
+    const name = flags.queue ?? queueName;
+    return (await this.db()).transaction(async (db) => {
+      let queue = (await listRegisteredQueues(db)).find((one) => one.queue_name === name);
+      this.madeQueue = queue === undefined;
+      if (queue === undefined) {
+        await createQueue(db, name);
+        queue = { queue_name: name, storage_mode: 'unpartitioned', complete: true };
+      }
+      const partitioned = queue.storage_mode === 'partitioned';
+      const before = flags.again ? undefined : await findImported(db, name, { key, partitioned });
+      return before ?? importTask(db, name, { json, key: flags.again ? null : key, partitioned });
+    });
+  }
+
+  private async readFile(file: string): Promise<string> {
+    if (file === '-' && this.io.inTty) throw usageError('- reads a pipe, and standard input is a terminal');
+    try {
+      const content = await text(file === '-' ? this.io.stdin : createReadStream(resolve(this.io.cwd, file)));
+      return content.replace(/^\ufeff/, '');
+    } catch (error) {
+      throw usageError(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  render({ queue_name: queue, task_id, run_id, state, created }: ImportedTask): Rendering {
+    const next =
+      state === 'failed' ? `absurdctl retry-task ${task_id} gives it another attempt` : `absurdctl why ${task_id}`;
+    return {
+      note: [
+        ...(this.madeQueue ? [`Created queue "${queue}"`] : []),
+        created ? next : 'This export was loaded before: this is the task that it made; --again makes another',
+      ],
+      record: { 'Task ID': task_id, 'Run ID': run_id, Queue: queue, State: state },
+    };
+  }
+}

@@ -1,0 +1,141 @@
+/** Loads the export of a task as rows of a queue, under new ids. */
+import { checkpoints, events, keys, runs, tasks, waits } from './identifiers.js';
+import type { Queryable } from './queryable.js';
+
+export interface ImportedTask {
+  queue_name: string;
+  task_id: string;
+  /** Its latest run. */
+  run_id: string | null;
+  state: string;
+  /** False when this export had been loaded before. */
+  created: boolean;
+}
+
+/** The task that was made of an export before, by the key that imports give. */
+export async function findImported(
+  db: Queryable,
+  queueName: string,
+  { key, partitioned }: { key: string; partitioned: boolean },
+): Promise<ImportedTask | undefined> {
+  const { rows } = await db.query<ImportedTask>(
+    `select $1::text as queue_name, t.task_id, t.last_attempt_run as run_id, t.state, false as created
+       from ${tasks(queueName)} t
+      where ${
+        partitioned
+          ? `t.task_id = (select k.task_id from ${keys(queueName)} k where k.idempotency_key = $2)`
+          : 't.idempotency_key = $2'
+      }`,
+    [queueName, key],
+  );
+  return rows[0];
+}
+
+/**
+ * One statement, so all or nothing. The document goes in as JSON and is taken apart by the server, so that every digit is
+ * kept. A run that was claimed becomes a pending one, since nobody works on it here; so does one that waited for an event
+ * that has been emitted here. Cancellation limits count from times that have passed: they go into the header
+ * `imported_from` instead.
+ */
+export async function importTask(
+  db: Queryable,
+  queueName: string,
+  { json, key, partitioned }: { json: string; key: string | null; partitioned: boolean },
+): Promise<ImportedTask> {
+  const { rows } = await db.query<ImportedTask>(
+    `with source as materialized (
+       select $2::jsonb as document, ($2::jsonb) -> 'task' as task, absurd.portable_uuidv7() as task_id,
+              absurd.current_time() as now
+     ),
+     old_run as materialized (
+       select r.*, absurd.portable_uuidv7() as new_id
+         from source s
+        cross join lateral jsonb_to_recordset(s.task -> 'runs') r (
+                run_id uuid, attempt integer, state text, claimed_by text, claim_expires_at timestamptz, available_at timestamptz, wake_event text,
+                event_payload jsonb, created_at timestamptz, started_at timestamptz, completed_at timestamptz,
+                failed_at timestamptz, result jsonb, failure_reason jsonb)
+     ),
+     new_run as materialized (
+       select o.*, f.freed
+         from old_run o
+        cross join lateral (
+          select o.state = 'running'
+                 or (o.state = 'sleeping' and exists (
+                       select from ${events(queueName)} e where e.event_name = o.wake_event and e.payload is not null
+                     )) as freed
+        ) f
+     ),
+     old_wait as materialized (
+       select w.*, r.new_id
+         from source s
+        cross join lateral jsonb_to_recordset(s.task -> 'waits') w (
+                run_id uuid, step_name text, event_name text, timeout_at timestamptz, created_at timestamptz)
+         join new_run r on r.run_id = w.run_id and r.state = 'sleeping' and not r.freed
+     ),
+     new_task as (
+       insert into ${tasks(queueName)} (
+                task_id, task_name, params, headers, retry_strategy, max_attempts, enqueue_at, first_started_at, state,
+                attempts, last_attempt_run, completed_payload, cancelled_at, idempotency_key)
+       select s.task_id, t.task_name, coalesce(t.params, 'null'),
+              case jsonb_typeof(t.headers) when 'object' then t.headers else '{}' end
+                || jsonb_build_object('imported_from', jsonb_strip_nulls(jsonb_build_object(
+                     'task_id', t.task_id, 'queue_name', t.queue_name, 'exported_at', s.document ->> 'exported_at',
+                     'cancellation', t.cancellation))),
+              nullif(t.retry_strategy, 'null'), t.max_attempts, t.enqueue_at, t.first_started_at,
+              case when last.freed then 'pending' else t.state end, t.attempts, last.new_id,
+              nullif(s.task -> 'completed_payload', 'null'), t.cancelled_at, $3::text
+         from source s
+        cross join lateral jsonb_to_record(s.task) t (
+                task_id uuid, task_name text, queue_name text, params jsonb, headers jsonb, retry_strategy jsonb,
+                cancellation jsonb, max_attempts integer, enqueue_at timestamptz, first_started_at timestamptz,
+                state text, attempts integer, last_attempt_run uuid, cancelled_at timestamptz)
+         left join new_run last on last.run_id = t.last_attempt_run
+       returning task_id, last_attempt_run, state
+     ),
+     new_runs as (
+       insert into ${runs(queueName)} (
+                run_id, task_id, attempt, state, claimed_by, claim_expires_at, available_at, wake_event, event_payload, created_at,
+                started_at, completed_at, failed_at, result, failure_reason)
+       select r.new_id, s.task_id, r.attempt, case when r.freed then 'pending' else r.state end,
+              case when not r.freed then r.claimed_by end, case when not r.freed then r.claim_expires_at end,
+              case when r.freed then s.now else r.available_at end,
+              case when not r.freed then r.wake_event end, r.event_payload, r.created_at, r.started_at, r.completed_at,
+              r.failed_at, r.result, r.failure_reason
+         from new_run r
+        cross join source s
+     ),
+     new_checkpoints as (
+       insert into ${checkpoints(queueName)} (task_id, checkpoint_name, state, status, owner_run_id, updated_at)
+       select s.task_id, c.checkpoint_name, c.state, c.status, r.new_id, c.updated_at
+         from source s
+        cross join lateral jsonb_to_recordset(s.task -> 'checkpoints') c (
+                checkpoint_name text, state jsonb, status text, owner_run_id uuid, updated_at timestamptz)
+         left join new_run r on r.run_id = c.owner_run_id
+     ),
+     new_waits as (
+       insert into ${waits(queueName)} (task_id, run_id, step_name, event_name, timeout_at, created_at)
+       select s.task_id, w.new_id, w.step_name, w.event_name, w.timeout_at, w.created_at
+         from old_wait w
+        cross join source s
+     ),
+     awaited as (
+       insert into ${events(queueName)} (event_name, payload, emitted_at)
+       select distinct w.event_name, null::jsonb, timestamptz 'epoch'
+         from old_wait w
+       on conflict (event_name) do nothing
+     )${
+       partitioned && key !== null
+         ? `,
+     new_key as (
+       insert into ${keys(queueName)} (idempotency_key, task_id) select $3::text, s.task_id from source s
+     )`
+         : ''
+     }
+     select $1::text as queue_name, t.task_id, t.last_attempt_run as run_id, t.state, true as created
+       from new_task t`,
+    [queueName, json, key],
+  );
+  const [imported] = rows;
+  if (imported === undefined) throw new Error('the import made no task');
+  return imported;
+}
