@@ -1,12 +1,13 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { dbFlags } from '../lib/base-command.js';
 import { severities } from '../lib/doctor/check.js';
 import { checkIds, examine, type DoctorResult } from '../lib/doctor/index.js';
 import { openMetrics } from '../lib/doctor/openmetrics.js';
 import { thresholdNames, thresholds, type Thresholds } from '../lib/doctor/thresholds.js';
 import { exit, usageError } from '../lib/errors.js';
+import { MetricsCommand } from '../lib/metrics-command.js';
 import { nearest } from '../lib/nearest.js';
-import { modes, type Mode, type Rendering } from '../lib/output.js';
+import type { Rendering } from '../lib/output.js';
 
 const thresholdFlags = Object.fromEntries(
   thresholdNames.map((name) => {
@@ -18,7 +19,7 @@ const thresholdFlags = Object.fromEntries(
   }),
 );
 
-export default class Doctor extends BaseCommand<DoctorResult> {
+export default class Doctor extends MetricsCommand<DoctorResult> {
   static override summary = 'Examine a whole database and say what is wrong with it';
   static override description =
     'Read-only and bounded: each statement has a time limit, and none reads a whole queue. Exit code 1 on critical findings (--fail-on). docs/doctor.md explains every check.';
@@ -27,16 +28,6 @@ export default class Doctor extends BaseCommand<DoctorResult> {
     '<%= config.bin %> doctor --fail-on warning --skip top-errors --json',
     '<%= config.bin %> doctor -o openmetrics',
   ];
-  static override baseFlags = {
-    ...BaseCommand.baseFlags,
-    output: Flags.string({
-      char: 'o',
-      options: [...modes, 'openmetrics'],
-      helpValue: 'FORMAT',
-      helpGroup: 'OUTPUT',
-      description: 'how to print the answer',
-    }),
-  };
   static override flags = {
     ...dbFlags,
     only: Flags.string({
@@ -56,7 +47,6 @@ export default class Doctor extends BaseCommand<DoctorResult> {
   };
 
   private failOn: (typeof severities)[number] | 'never' = 'critical';
-  private metrics: string | null = null;
 
   async execute(): Promise<DoctorResult> {
     const { flags } = await this.parse(Doctor);
@@ -106,10 +96,5 @@ export default class Doctor extends BaseCommand<DoctorResult> {
     if (this.failOn === 'never') return exit.done;
     const least = severities.indexOf(this.failOn);
     return findings.some(({ severity }) => severities.indexOf(severity) >= least) ? exit.failed : exit.done;
-  }
-
-  /** Metrics are a text of their own, drawn as it is. */
-  protected override mode(): Mode {
-    return this.metrics === null ? super.mode() : 'table';
   }
 }

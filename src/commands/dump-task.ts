@@ -32,7 +32,7 @@ export default class DumpTask extends BaseCommand<TaskDump> {
     if (id === undefined || ids.length > 1) {
       throw usageError('Give exactly one id', 'absurdctl dump-task ID, with --task-id ID, or with --run-id ID');
     }
-    const dump = await this.read(async (db) => readTask(db, await locateTask(db, id, flags.queue)));
+    const dump = await this.readRanges(async (db) => readTask(db, await locateTask(db, id, flags.queue)));
     return redacted(this.io, dump, flags.redact);
   }
 

@@ -34,7 +34,7 @@ export default class ExportTask extends BaseCommand<TaskExport> {
 
   async execute(): Promise<TaskExport> {
     const { args, flags } = await this.parse(ExportTask);
-    const whole = await this.read(async (db) =>
+    const whole = await this.readRanges(async (db) =>
       exportTask(db, await locateTask(db, args.id, flags.queue), this.io.now()),
     );
     const exported = { ...whole, task: redacted(this.io, whole.task, flags.redact) };

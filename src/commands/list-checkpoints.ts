@@ -17,7 +17,7 @@ export default class ListCheckpoints extends BaseCommand<Listed<CheckpointRow>> 
   async execute(): Promise<Listed<CheckpointRow>> {
     const { args, flags } = await this.parse(ListCheckpoints);
     const { limit } = flags;
-    return this.read(async (db) => {
+    return this.readRanges(async (db) => {
       const task = await locateTask(db, args.id, flags.queue);
       const rows = await listCheckpointRows(db, task.queue_name, task.task_id, limit + 1);
       return { rows: rows.slice(0, limit), more: rows.length > limit, limit };

@@ -16,7 +16,7 @@ export default class ListEvents extends BaseCommand<Listed<EventRow>> {
 
   async execute(): Promise<Listed<EventRow>> {
     const { flags } = await this.parse(ListEvents);
-    return this.read((db) =>
+    return this.readRanges((db) =>
       acrossQueues(
         db,
         flags,

@@ -25,7 +25,7 @@ export default class ListRuns extends BaseCommand<Listed<RunRow>> {
   async execute(): Promise<Listed<RunRow>> {
     const { flags } = await this.parse(ListRuns);
     const states = flags.status ?? taskStates;
-    return this.read((db) =>
+    return this.readRanges((db) =>
       acrossQueues(
         db,
         flags,

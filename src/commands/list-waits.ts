@@ -15,7 +15,7 @@ export default class ListWaits extends BaseCommand<Listed<WaitRow>> {
 
   async execute(): Promise<Listed<WaitRow>> {
     const { flags } = await this.parse(ListWaits);
-    return this.read((db) =>
+    return this.readRanges((db) =>
       acrossQueues(
         db,
         flags,

@@ -12,7 +12,7 @@ export default class ListWorkers extends BaseCommand<Listed<WorkerRow>> {
 
   async execute(): Promise<Listed<WorkerRow>> {
     const { flags } = await this.parse(ListWorkers);
-    return this.read((db) =>
+    return this.readRanges((db) =>
       acrossQueues(
         db,
         flags,

@@ -1,51 +1,60 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
+import { dbFlags, queueFlag } from '../lib/base-command.js';
 import { byteSize } from '../lib/format/size.js';
+import { MetricsCommand } from '../lib/metrics-command.js';
 import type { Column, Rendering } from '../lib/output.js';
+import { queueMetrics } from '../lib/queue-metrics.js';
+import { readStats, type Stats } from '../lib/queue-stats.js';
 import { queuesToLookIn } from '../lib/task-id.js';
 import { parseWhen } from '../lib/when.js';
-import { readQueueFlow, type QueueFlow } from '../sql/queue-stats.js';
-import { countTasks, listRegisteredQueues, type QueueOverview } from '../sql/queues.js';
+import { sampleSize } from '../sql/name-stats.js';
 
-/** A queue's tasks as list-queues counts them, and how it has been doing. */
-type QueueStats = QueueOverview & QueueFlow & { failure_rate: number | null };
-
-export default class QueueStatsCommand extends BaseCommand<QueueStats[]> {
+export default class QueueStatsCommand extends MetricsCommand<Stats[]> {
   static override summary = 'Show how queues are doing: what waits, what comes in and goes out, and how long it takes';
-  static override description =
-    'IN is tasks made since --since, OUT and FAILED are runs claimed since then that completed or failed; all end at 10,000. WAIT and RUN are the median and the 95th percentile, in seconds, of the latest 1,000 runs that completed; WAIT goes from the making of a run to its last claim, so it holds its sleeps.';
+  static override description = [
+    'IN is tasks made since --since, OUT and FAILED are runs claimed since then that completed or failed; all end at 10,000. WAIT and RUN are the median and the 95th percentile, in seconds, of the latest 1,000 runs that completed; WAIT goes from the making of a run to its last claim, so it holds its sleeps.',
+    `With --by task-name everything is taken from a sample, up to ${sampleSize} runs of each state; a row says in JSON whether it was cut.`,
+  ].join('\n');
   static override examples = [
     '<%= config.bin %> queue-stats',
-    '<%= config.bin %> queue-stats -q mail --since 24h --json',
+    '<%= config.bin %> queue-stats -q mail --by task-name --since 24h --json',
+    '<%= config.bin %> queue-stats -o openmetrics',
   ];
   static override flags = {
     ...dbFlags,
     queue: queueFlag,
+    by: Flags.option({ options: ['queue', 'task-name'] as const, default: 'queue', description: 'what a row is of' })(),
+    'task-name': Flags.string({ char: 'n', helpValue: 'NAME', description: 'only tasks of this name, by name' }),
     since: Flags.string({ default: '1h', helpValue: 'TIME', description: 'since when IN, OUT and FAILED are counted' }),
   };
 
-  async execute(): Promise<QueueStats[]> {
+  private named = false;
+
+  async execute(): Promise<Stats[]> {
     const { flags } = await this.parse(QueueStatsCommand);
     const { at, secondsAgo } = parseWhen(flags.since, '--since');
     const sinceMs = at === null ? this.io.now().getTime() - (secondsAgo ?? 0) * 1000 : Date.parse(at);
-    const names = await this.read((db) => queuesToLookIn(db, flags.queue));
-    const registered = (await this.read(listRegisteredQueues)).filter((queue) => names.includes(queue.queue_name));
-    const stats: QueueStats[] = [];
-    for (const queue of registered) {
-      const [overview] = await this.read((db) => countTasks(db, [queue]));
-      const flow = await this.read((db) => readQueueFlow(db, queue.queue_name, sinceMs));
-      if (overview === undefined || flow === undefined) continue;
-      const ended = flow.completed_runs + flow.failed_runs;
-      stats.push({ ...overview, ...flow, failure_rate: ended === 0 ? null : flow.failed_runs / ended });
-    }
+    const names = await this.readRanges((db) => queuesToLookIn(db, flags.queue));
+    const taskName = flags['task-name'] ?? null;
+    const by = taskName === null ? flags.by : 'task-name';
+    this.named = by === 'task-name';
+    const stats = await readStats((work) => this.readRanges(work), names, { by, sinceMs, taskName });
+    if (flags.output === 'openmetrics') this.metrics = queueMetrics(stats, this.io.now());
     return stats;
   }
 
-  render(rows: QueueStats[]): Rendering {
+  render(rows: Stats[]): Rendering {
+    if (this.metrics !== null) return { text: this.metrics };
+    const { named } = this;
+    const sizes: Column[] = [
+      { key: 'bytes', label: 'SIZE', type: 'number', drop: 5, draw: byteSize },
+      { key: 'dead_rows', label: 'DEAD ROWS', type: 'number', drop: 6 },
+    ];
     return {
       table: {
         columns: [
           { key: 'queue_name', label: 'QUEUE', type: 'id' },
+          ...(named ? [{ key: 'task_name', label: 'NAME' }] : []),
           { key: 'pending', type: 'number' },
           { key: 'running', type: 'number' },
           { key: 'sleeping', type: 'number', drop: 4 },
@@ -58,11 +67,13 @@ export default class QueueStatsCommand extends BaseCommand<QueueStats[]> {
           seconds('wait_p95', 'P95', 3),
           seconds('run_p50', 'RUN', 1),
           seconds('run_p95', 'P95', 2),
-          { key: 'bytes', label: 'SIZE', type: 'number', drop: 5, draw: byteSize },
-          { key: 'dead_rows', label: 'DEAD ROWS', type: 'number', drop: 6 },
+          ...(named ? [] : sizes),
         ],
         rows,
-        empty: 'No queues yet: absurdctl create-queue default',
+        empty: this.named ? 'No task here' : 'No queues yet: absurdctl create-queue default',
+        truncated: rows.some((row) => row.sampled)
+          ? `Some numbers end at the sample: ${sampleSize} runs of each state`
+          : undefined,
       },
     };
   }

@@ -24,7 +24,7 @@ export default class ShowCheckpoint extends BaseCommand<Shown> {
 
   async execute(): Promise<Shown> {
     const { args, flags } = await this.parse(ShowCheckpoint);
-    return this.read(async (db) => {
+    return this.readRanges(async (db) => {
       const { queue_name, task_id } = await locateTask(db, args.id, flags.queue);
       const checkpoint = await getCheckpoint(db, queue_name, task_id, args.step);
       if (checkpoint !== undefined) return { queue_name, task_id, ...checkpoint };

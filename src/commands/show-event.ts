@@ -17,7 +17,7 @@ export default class ShowEvent extends BaseCommand<EventRow> {
 
   async execute(): Promise<EventRow> {
     const { args, flags } = await this.parse(ShowEvent);
-    return this.read(async (db) => {
+    return this.readRanges(async (db) => {
       const queues = await queuesToLookIn(db, flags.queue);
       const found: EventRow[] = [];
       for (const queue of queues) found.push(...(await listEventsOf(db, queue, args.name, 1)));

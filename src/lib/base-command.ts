@@ -158,6 +158,11 @@ export abstract class BaseCommand<T> extends Command {
     return (await this.db()).read(work, timeoutMs);
   }
 
+  /** As `read`, for what must stay cheap on a queue of any size: ranges of indexes are read, never whole tables. */
+  protected async readRanges<R>(work: (db: Queryable) => Promise<R>, timeoutMs?: number): Promise<R> {
+    return (await this.db()).readRanges(work, timeoutMs);
+  }
+
   /** Draws a result now. The base does it with what `execute` returns; a command that watches calls it for each look. */
   protected async show(result: T): Promise<void> {
     const { outTty: tty, width } = this.io;

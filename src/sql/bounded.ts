@@ -40,7 +40,7 @@ const bearable = new Set([
  * licence to read the table from its start, where the wanted rows can be at its end, or build a bitmap or a hash of
  * everything first: what is cheap on average and endless at worst is no way to look at a database in trouble.
  */
-const planning = ['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
+export const rangesOnly = ['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
   .map((setting) => `set local ${setting} = off`)
   .join('; ');
 
@@ -93,7 +93,7 @@ export class BoundedReader {
     await this.db.query(
       `begin isolation level repeatable read read only;
        set local statement_timeout = ${Math.ceil(timeoutMs)}; set local lock_timeout = ${Math.ceil(lockTimeoutMs)};
-       set local datestyle = 'ISO, MDY'; ${planning}`,
+       set local datestyle = 'ISO, MDY'; ${rangesOnly}`,
     );
     this.open = true;
   }

@@ -19,7 +19,7 @@ export interface QueueFlow {
 }
 
 /** The lowest UUIDv7 of a millisecond: what a task made since then has at least. */
-const floorId = (ms: number): string => {
+export const floorId = (ms: number): string => {
   const hex = Math.max(0, Math.floor(ms)).toString(16).padStart(12, '0');
   return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`;
 };
@@ -28,10 +28,11 @@ const floorId = (ms: number): string => {
 export async function readQueueFlow(db: Queryable, queueName: string, sinceMs: number): Promise<QueueFlow | undefined> {
   const claimed = (state: string): string =>
     `(select count(*)::int from (select from ${runs(queueName)} r
-        where r.state = '${state}' and r.available_at >= to_timestamp($2::float8) limit 10001) r)`;
+        where r.state = '${state}' and r.available_at >= to_timestamp($2::float8)
+        order by r.available_at limit 10001) r)`;
   const { rows } = await db.query<QueueFlow>(
     `select (select count(*)::int
-               from (select from ${tasks(queueName)} t where t.task_id >= $1::uuid limit 10001) t) as spawned,
+               from (select from ${tasks(queueName)} t where t.task_id >= $1::uuid order by t.task_id limit 10001) t) as spawned,
             ${claimed('completed')} as completed_runs,
             ${claimed('failed')} as failed_runs,
             sample.waits[1] as wait_p50, sample.waits[2] as wait_p95, sample.times[1] as run_p50, sample.times[2] as run_p95,

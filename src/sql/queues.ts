@@ -61,7 +61,7 @@ interface CountRow extends Record<TaskState, number> {
 /**
  * One queue's part of the counting statement; `at` is the number of its name among the parameters, its table comes next.
  * Up to 10,000 tasks are simply counted. Beyond, an unfinished state is the number of runs in it, at most 10,001 entries of
- * `r_<queue>_sai`: a task has one unfinished run. A finished state is then what the planner's statistics say of
+ * `r_<queue>_sai`: a task has one unfinished run, and the order keeps the planner to that index. A finished state is then what the planner's statistics say of
  * `t_<queue>`, in a partitioned queue of all its partitions.
  */
 function countPart(queue: string, at: number): string {
@@ -70,7 +70,8 @@ function countPart(queue: string, at: number): string {
   const many = (state: TaskState): string =>
     `case when looked.looked_at <= ${countLimit} then looked.${state} else (
        select count(*)::integer
-         from (select 1 from ${runs(queue)} r where r.state = '${state}' limit ${countLimit + 1}) counted
+         from (select 1 from ${runs(queue)} r where r.state = '${state}'
+                order by r.available_at limit ${countLimit + 1}) counted
      ) end as ${state}`;
   const oldest = (state: TaskState): string =>
     `(select r.available_at from ${runs(queue)} r

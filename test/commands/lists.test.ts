@@ -113,36 +113,36 @@ test('an unknown queue gets the nearest name, an empty database an empty list', 
   }
 });
 
-test('a queue of 200,000 tasks answers from its indexes', async ({ db }) => {
-  await db.queue('big');
-  await db.query(
-    `with task as (
-       insert into absurd.t_big (task_id, task_name, params, state, attempts, last_attempt_run)
-       select absurd.portable_uuidv7(), 'bulk', '{}', case when i % 2 = 0 then 'completed' else 'pending' end, 1, absurd.portable_uuidv7()
-         from generate_series(1, 200000) i returning task_id, state, last_attempt_run)
-     insert into absurd.r_big (run_id, task_id, attempt, state, available_at, claimed_by, started_at, completed_at)
-     select last_attempt_run, task_id, 1, state, now(), 'w', now(), case state when 'completed' then now() end from task`,
-  );
-  await db.query('analyze absurd.t_big, absurd.r_big');
-  // A tenth of a second would be long for what reads a few index pages; a scan of all takes more blocks than this allows.
-  await db.query(`alter database "${db.name}" set enable_seqscan = on`);
-  const blocks = async (): Promise<number> => {
-    await db.query('select pg_stat_force_next_flush()').catch(() => undefined);
-    await db.query('select pg_stat_clear_snapshot()');
-    const { rows } = await db.query<{ n: number }>(
-      `select coalesce(sum(heap_blks_hit + heap_blks_read), 0)::int as n from pg_statio_all_tables where relname in ('t_big', 'r_big')`,
-    );
-    return rows[0]?.n ?? 0;
-  };
-  const total =
-    (
-      await db.query<{ n: number }>(
-        `select (pg_relation_size('absurd.t_big') + pg_relation_size('absurd.r_big')) / 8192 as n`,
-      )
-    ).rows[0]?.n ?? 0;
-  for (const command of ['list-runs', 'list-waits', 'list-events', 'list-workers', 'list-tasks']) {
-    const before = await blocks();
-    expect((await run([command, '-q', 'big'], db)).code).toBe(0);
-    expect((await blocks()) - before).toBeLessThan(Number(total));
-  }
+test('queue-stats by task name, and as metrics', async ({ db }) => {
+  await busy(db);
+  const since = ['--since', '2000-01-01'];
+  const rows = (await run(['queue-stats', '--by', 'task-name', ...since, '--json'], db)).json<
+    { task_name: string }[]
+  >();
+  expect(rows.map((row) => row.task_name)).toEqual(['broken', 'done', 'pending', 'busy', 'waiter']);
+  expect(rows).toMatchObject([
+    { queue_name: 'a', failed_runs: 1, failure_rate: 1, spawned: 1, run_p50: null, sampled: false },
+    { completed_runs: 1, failure_rate: 0, run_p50: 10, wait_p95: 10 },
+    { pending: 1, failure_rate: null },
+    { queue_name: 'b', running: 1 },
+    { sleeping: 1, oldest_waiting_at: null },
+  ]);
+  const one = await run(['queue-stats', '-n', 'done', '-q', 'a', ...since], { ...db, width: 120, now });
+  expect(one.stdout).toMatch(/^QUEUE +NAME +PENDING .*\na +done +0 /);
+  expect(one.stdout).not.toContain('SIZE');
+  expect(await run(['queue-stats', '-n', 'nobody'], db)).toMatchObject({
+    code: 0,
+    stdout: '',
+    stderr: 'No task here\n',
+  });
+
+  const metrics = await run(['queue-stats', '-o', 'openmetrics', ...since], db);
+  expect(metrics.code).toBe(0);
+  expect(metrics.stdout).toContain('# TYPE absurd_queue_tasks gauge\n');
+  expect(metrics.stdout).toContain('absurd_queue_tasks{queue="a",state="pending"} 1\n');
+  expect(metrics.stdout).toContain('absurd_queue_run_seconds{queue="a",quantile="0.5"} 10\n');
+  expect(metrics.stdout).toMatch(/absurd_queue_bytes\{queue="b"\} \d+\n/);
+  expect(metrics.stdout.endsWith('# EOF\n')).toBe(true);
+  const named = await run(['queue-stats', '--by', 'task-name', '-o', 'openmetrics', ...since], db);
+  expect(named.stdout).toContain('absurd_queue_window_failed{queue="a",task_name="broken"} 1\n');
 });

@@ -389,7 +389,20 @@ test('every check is explained in docs/doctor.md', async () => {
   expect(checkIds.filter((id) => !page.includes(`### ${id}\n`))).toEqual([]);
 });
 
-test('prepared-transactions and replication-slots, as rules over facts: the test server has neither', async ({
+test('a prepared transaction that was forgotten', async ({ db, second }) => {
+  await db.queue();
+  const name = `absurd-${db.name}`;
+  await second.query('begin; lock table absurd.t_q in share mode');
+  await second.query(`prepare transaction '${name}'`);
+
+  const found = await findings(db, 'prepared-transactions', { 'idle-age': 0 });
+  await db.query(`rollback prepared '${name}'`);
+
+  expect(found.map(({ mend }) => mend)).toEqual([[`psql: rollback prepared '${name}'`]]);
+  expect(await findings(db, 'prepared-transactions', { 'idle-age': 0 })).toEqual([]);
+});
+
+test('prepared-transactions and replication-slots, as rules over facts: no slot here is a million behind', async ({
   db,
 }) => {
   const { facts } = await examine(queryable(db), { timeoutMs: 5000 });

@@ -38,7 +38,7 @@ const plural = (n: number): string => (n === 1 ? '1 task' : `${n} tasks`);
 
 export abstract class BulkCommand<Single extends object> extends BaseCommand<Single | BulkResult> {
   protected async many(plan: BulkPlan): Promise<BulkResult> {
-    const { tasks, unknown } = await this.read((db) => choose(db, plan.choice));
+    const { tasks, unknown } = await this.readRanges((db) => choose(db, plan.choice));
     const fit = tasks.filter((task) => plan.states.includes(task.state));
     const result: BulkResult = {
       dry_run: plan.dryRun === true,

@@ -1,15 +1,7 @@
 import type { QueueFlow } from '../../sql/diagnosis-queues.js';
+import { openMetricsText, type Family, type Labels } from '../format/openmetrics.js';
 import { severities } from './check.js';
 import type { Examination } from './index.js';
-
-const label = (value: string): string => value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
-
-type Labels = Record<string, string>;
-interface Family {
-  name: string;
-  help: string;
-  samples: [Labels, number][];
-}
 
 const perQueue: [string, string, (flow: QueueFlow, now: number) => number | null][] = [
   [
@@ -57,13 +49,5 @@ export function openMetrics({ result, facts }: Examination): string {
       }),
     })),
   ];
-  return `${families.map(lines).join('')}# EOF\n`;
-}
-
-function lines({ name, help, samples }: Family): string {
-  const body = samples.map(([labels, value]) => {
-    const pairs = Object.entries(labels).map(([key, text]) => `${key}="${label(text)}"`);
-    return `${name}${pairs.length > 0 ? `{${pairs.join(',')}}` : ''} ${value}\n`;
-  });
-  return `# TYPE ${name} gauge\n# HELP ${name} ${help}\n${body.join('')}`;
+  return openMetricsText(families);
 }

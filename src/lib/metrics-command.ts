@@ -1,0 +1,25 @@
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand } from './base-command.js';
+import { modes, type Mode } from './output.js';
+
+/** A command that can also answer as metrics: `-o openmetrics`. */
+export abstract class MetricsCommand<T> extends BaseCommand<T> {
+  static override baseFlags = {
+    ...BaseCommand.baseFlags,
+    output: Flags.string({
+      char: 'o',
+      options: [...modes, 'openmetrics'],
+      helpValue: 'FORMAT',
+      helpGroup: 'OUTPUT',
+      description: 'how to print the answer',
+    }),
+  };
+
+  /** The answer as metrics, where they were asked for: `render` gives them back as its text. */
+  protected metrics: string | null = null;
+
+  /** Metrics are a text of their own, drawn as it is. */
+  protected override mode(): Mode {
+    return this.metrics === null ? super.mode() : 'table';
+  }
+}
