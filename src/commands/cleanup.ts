@@ -1,84 +1,166 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { usageError } from '../lib/errors.js';
-import { queuesToLookIn } from '../lib/task-id.js';
+import { drainQueue, type Deleted, type Scope } from '../lib/cleanup.js';
+import { CliError, exit, usageError } from '../lib/errors.js';
+import { byteSize } from '../lib/format/size.js';
 import type { Rendering } from '../lib/output.js';
-import { cleanupEvents, cleanupTasks, countCleanup, type CleanupCount } from '../sql/cleanup.js';
+import { ProgressBar } from '../lib/progress.js';
+import { queuesToLookIn } from '../lib/task-id.js';
+import { countCleanup, readCleanupPolicy, readInterval, type CleanupCount } from '../sql/cleanup.js';
 
-interface Cleaned {
-  queue_name: string;
-  tasks: number;
-  events: number;
-  /** With --dry-run: what would go, by state. */
+interface Cleaned extends Deleted {
+  /** With --dry-run: what would go. */
   would_delete: CleanupCount | null;
 }
 
-export default class Cleanup extends BaseCommand<Cleaned> {
-  static override summary = 'Delete tasks that ended, and events that were emitted, longer ago than so many days';
-  static override description =
-    'Goes on batch by batch, each a transaction of its own, until nothing is left: it may be interrupted and run again at any time. Tasks that are not over, and events that are only awaited, are never deleted.';
-  static override examples = ['<%= config.bin %> cleanup mail 30 --dry-run', '<%= config.bin %> cleanup mail 30'];
+interface Asked {
+  all: boolean;
+  'older-than'?: string;
+  limit?: number;
+  'tasks-only': boolean;
+  'events-only': boolean;
+}
+
+/** Counting all that would go may take longer than another look at a queue. */
+const countTimeoutMs = 300_000;
+
+const defaultLimit = 1000;
+
+export default class Cleanup extends BaseCommand<Cleaned[]> {
+  static override summary = 'Delete tasks that ended, and events that were emitted, longer ago than a span';
+  static override description = [
+    'Goes on batch by batch, each a transaction of its own, until nothing is left: it may be interrupted and run again at any time. Tasks that are not over, and events that are only awaited, are never deleted.',
+    'With --all every queue is cleaned up, each by its own policy (queue-policy) unless --older-than is given. What another session has locked is left for the next time.',
+  ].join('\n');
+  static override examples = [
+    '<%= config.bin %> cleanup mail 30 --dry-run',
+    '<%= config.bin %> cleanup mail 30',
+    "<%= config.bin %> cleanup mail --older-than '1 month' --events-only",
+    '<%= config.bin %> cleanup --all',
+  ];
   static override args = {
-    queue: Args.string({ required: true, description: 'the queue' }),
-    days: Args.string({ required: true, description: 'keep what ended within so many days; fractions too' }),
+    queue: Args.string({ description: 'the queue' }),
+    days: Args.string({ description: 'keep what ended within so many days; fractions too' }),
   };
   static override flags = {
     ...dbFlags,
-    limit: Flags.integer({ char: 'l', min: 1, default: 1000, helpValue: 'N', description: 'rows a batch' }),
+    all: Flags.boolean({ description: 'every queue, each by its policy' }),
+    'older-than': Flags.string({ helpValue: 'INTERVAL', description: 'instead of days: 12h, 14 days, 1 month' }),
+    limit: Flags.integer({
+      char: 'l',
+      min: 1,
+      helpValue: 'N',
+      description: `rows a batch; default ${defaultLimit}, or what the policy says`,
+    }),
     'tasks-only': Flags.boolean({ description: 'leave events alone', exclusive: ['events-only'] }),
     'events-only': Flags.boolean({ description: 'leave tasks alone' }),
     'dry-run': Flags.boolean({ char: 'n', description: 'count what would go, delete nothing' }),
   };
 
-  async execute(): Promise<Cleaned> {
+  /** Whether it was asked about one queue: then the answer is one record, and one object in JSON. */
+  private single = true;
+
+  async execute(): Promise<Cleaned[]> {
     const { args, flags } = await this.parse(Cleanup);
-    const ttl = ttlSeconds(args.days);
-    const { queue } = args;
-    await this.read((db) => queuesToLookIn(db, queue));
-    const wanted = { tasks: !flags['events-only'], events: !flags['tasks-only'] };
-    if (flags['dry-run']) {
-      const count = await this.read((db) => countCleanup(db, queue, ttl));
-      const would = {
-        ...(wanted.tasks ? count : { ...count, completed: 0, failed: 0, cancelled: 0 }),
-        events: wanted.events ? count.events : 0,
-      };
-      return { queue_name: queue, tasks: 0, events: 0, would_delete: would };
+    this.single = !flags.all;
+    const scopes = await this.scopes(args, flags);
+    const cleaned: Cleaned[] = [];
+    for (const scope of scopes) {
+      if (flags['dry-run']) {
+        const count = await this.read(
+          (db) => countCleanup(db, scope.queue_name, scope.ttl_seconds, scope),
+          countTimeoutMs,
+        );
+        cleaned.push({ queue_name: scope.queue_name, tasks: 0, events: 0, would_delete: count });
+      } else cleaned.push({ ...(await this.drain(scope)), would_delete: null });
     }
-    const db = await this.db();
-    const drain = async (what: string, batch: () => Promise<number>): Promise<number> => {
-      for (let total = 0; ;) {
-        const deleted = await batch();
-        total += deleted;
-        if (deleted < flags.limit) return total;
-        if (this.io.errTty) this.note(`deleted ${total} ${what} so far`);
-      }
-    };
-    return {
-      queue_name: queue,
-      tasks: wanted.tasks ? await drain('tasks', () => cleanupTasks(db, queue, ttl, flags.limit)) : 0,
-      events: wanted.events ? await drain('events', () => cleanupEvents(db, queue, ttl, flags.limit)) : 0,
-      would_delete: null,
-    };
+    return cleaned;
   }
 
-  render({ queue_name: queue, tasks, events, would_delete: would }: Cleaned): Rendering {
-    if (would !== null) {
-      const all = would.completed + would.failed + would.cancelled;
-      return {
-        note: 'Nothing was deleted',
-        record: {
-          Queue: queue,
-          Tasks: all,
-          Completed: would.completed,
-          Failed: would.failed,
-          Cancelled: would.cancelled,
-          Events: would.events,
-        },
-      };
+  /** Says of each queue what is to go, before anything does. */
+  private async scopes(args: { queue?: string; days?: string }, flags: Asked): Promise<Scope[]> {
+    const { all, 'older-than': olderThan } = flags;
+    const usage = 'absurdctl cleanup QUEUE TTL_DAYS, or QUEUE --older-than INTERVAL, or --all';
+    if (all && args.queue !== undefined) throw usageError('--all means every queue: name none', usage);
+    if (!all && args.queue === undefined) throw usageError('Name a queue', usage);
+    if (args.days !== undefined && olderThan !== undefined)
+      throw usageError('Give days or --older-than, not both', usage);
+    if (!all && args.days === undefined && olderThan === undefined) {
+      throw usageError('Say how long to keep what ended', usage);
     }
-    return { record: { Queue: queue, 'Tasks deleted': tasks, 'Events deleted': events } };
+    const days = args.days === undefined ? undefined : ttlSeconds(args.days);
+    return this.read(async (db) => {
+      const given = olderThan === undefined ? days : await readInterval(db, olderThan);
+      if (given !== undefined && given < 0) throw usageError(`--older-than "${olderThan}" lies ahead, not back`);
+      const scopes: Scope[] = [];
+      for (const queue of await queuesToLookIn(db, args.queue)) {
+        const policy = given === undefined ? await readCleanupPolicy(db, queue) : undefined;
+        scopes.push({
+          queue_name: queue,
+          ttl_seconds: given ?? policy?.ttl_seconds ?? noPolicy(queue),
+          limit: flags.limit ?? policy?.cleanup_limit ?? defaultLimit,
+          tasks: !flags['events-only'],
+          events: !flags['tasks-only'],
+        });
+      }
+      return scopes;
+    });
   }
+
+  private async drain(scope: Scope): Promise<Deleted> {
+    const bar = new ProgressBar(this.io, undefined, `deleted of queue "${scope.queue_name}"`);
+    try {
+      return await drainQueue(await this.db(), scope, ({ tasks, events }) => bar.show(tasks + events));
+    } finally {
+      bar.end();
+    }
+  }
+
+  render(cleaned: Cleaned[]): Rendering {
+    const dry = cleaned.some((queue) => queue.would_delete !== null);
+    const [first] = cleaned;
+    const note = dry ? 'Nothing was deleted' : undefined;
+    if (!this.single) return { note, ...allQueues(cleaned, dry), jsonResult: cleaned };
+    if (first === undefined) return {};
+    const { queue_name: queue, tasks, events, would_delete: would } = first;
+    if (would === null) {
+      return { record: { Queue: queue, 'Tasks deleted': tasks, 'Events deleted': events }, jsonResult: first };
+    }
+    return {
+      note,
+      record: {
+        Queue: queue,
+        Tasks: would.completed + would.failed + would.cancelled,
+        Completed: would.completed,
+        Failed: would.failed,
+        Cancelled: would.cancelled,
+        Events: would.events,
+        Size: `about ${byteSize(would.bytes)}`,
+      },
+      jsonResult: first,
+    };
+  }
+}
+
+function allQueues(cleaned: Cleaned[], dry: boolean): Rendering {
+  const counts = dry ? ['completed', 'failed', 'cancelled', 'events'] : ['tasks', 'events'];
+  const size = { key: 'bytes', label: 'SIZE (ABOUT)', type: 'number' as const, draw: byteSize, drop: 1 };
+  return {
+    table: {
+      columns: [
+        { key: 'queue_name', label: 'QUEUE', type: 'id' },
+        ...counts.map((key) => ({ key, type: 'number' as const })),
+        ...(dry ? [size] : []),
+      ],
+      rows: cleaned.map(({ would_delete: would, ...deleted }) => ({ ...deleted, ...would })),
+      empty: 'No queues yet: absurdctl create-queue default',
+    },
+  };
+}
+
+function noPolicy(queue: string): never {
+  throw new CliError(`Queue "${queue}" has gone`, { exitCode: exit.notFound, code: 'queue_not_found' });
 }
 
 function ttlSeconds(text: string): number {

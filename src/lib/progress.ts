@@ -1,21 +1,26 @@
+import { harmless } from './format/text.js';
 import type { Io } from './io.js';
 
 const width = 24;
 
-/** A bar on standard error that grows in place; nothing at all off a terminal. */
+/** A bar on standard error that grows in place, or a mere count where the total is unknown; nothing at all off a terminal. */
 export class ProgressBar {
   private drawnAtMs = 0;
 
   constructor(
     private readonly io: Io,
-    private readonly total: number,
+    private readonly total: number | undefined,
     private readonly unit: string,
   ) {}
 
   show(done: number): void {
     const nowMs = this.io.now().getTime();
-    if (!this.io.errTty || (done < this.total && nowMs - this.drawnAtMs < 100)) return;
+    if (!this.io.errTty || (done !== this.total && nowMs - this.drawnAtMs < 100)) return;
     this.drawnAtMs = nowMs;
+    if (this.total === undefined) {
+      this.io.err(`\r${done} ${harmless(this.unit)}`);
+      return;
+    }
     const filled = this.total === 0 ? width : Math.round((done / this.total) * width);
     this.io.err(`\r[${'#'.repeat(filled)}${' '.repeat(width - filled)}] ${done} of ${this.total} ${this.unit}`);
   }

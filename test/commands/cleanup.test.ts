@@ -1,3 +1,4 @@
+import { startCli } from '../support/cli.js';
 import { run } from '../support/command.js';
 import { expect, test, type TestDatabase } from '../support/database.js';
 
@@ -18,7 +19,9 @@ test('a dry run counts what the deletion then takes, and deletes nothing', async
   const dry = await run(['cleanup', 'q', '1', '--dry-run'], db);
   expect(dry).toMatchObject({
     code: 0,
-    stdout: 'Queue: q\nTasks: 5\nCompleted: 3\nFailed: 1\nCancelled: 1\nEvents: 1\n',
+    stdout: expect.stringMatching(
+      /^Queue: q\nTasks: 5\nCompleted: 3\nFailed: 1\nCancelled: 1\nEvents: 1\nSize: about [\d.]+ (bytes|kB)\n$/,
+    ) as string,
     stderr: 'Nothing was deleted\n',
   });
   expect((await run(['cleanup', 'q', '2', '-n', '--json'], db)).json()).toMatchObject({
@@ -42,11 +45,82 @@ test('tasks or events alone', async ({ db }) => {
   });
 });
 
+test('--older-than takes what PostgreSQL takes for a span', async ({ db }) => {
+  await ended(db);
+  expect((await run(['cleanup', 'q', '--older-than', '1 month', '-n', '--json'], db)).json()).toMatchObject({
+    would_delete: { completed: 0, bytes: 0 },
+  });
+  expect((await run(['cleanup', 'q', '--older-than', '36h', '--json'], db)).json()).toMatchObject({
+    tasks: 5,
+    events: 1,
+  });
+});
+
+test('--all takes of every queue what its own policy gives away, and a dry run says the same before', async ({
+  db,
+}) => {
+  await ended(db);
+  await db.queue('long');
+  const id = (await db.spawn('long', 'job')).task_id;
+  await db.query(`select absurd.cancel_task('long', $1)`, [id]);
+  await db.query(`select absurd.set_queue_policy('q', '{"cleanup_ttl": "1 day", "cleanup_limit": 2}')`);
+  await db.advance('3 days');
+
+  const dry = await run(['cleanup', '--all', '--dry-run', '-o', 'json'], db);
+  expect(dry.json()).toMatchObject([
+    { queue_name: 'long', would_delete: { cancelled: 0, bytes: 0 } },
+    { queue_name: 'q', would_delete: { completed: 3, failed: 1, cancelled: 1, events: 1 } },
+  ]);
+  expect(await run(['cleanup', '--all'], db)).toMatchObject({ code: 0, stdout: 'long\t0\t0\nq\t5\t1\n' });
+  expect(await run(['cleanup', '--all', '--older-than', '1 day'], db)).toMatchObject({
+    stdout: 'long\t1\t0\nq\t0\t0\n',
+  });
+});
+
+test('what is locked stays, and does not end the deletion of the rest', async ({ db, second }) => {
+  await ended(db);
+  await second.query('begin');
+  await second.query(`select 1 from absurd.t_q t where t.state in ('failed', 'cancelled') for update`);
+  expect((await run(['cleanup', 'q', '1', '-l', '3', '--json'], db)).json()).toMatchObject({ tasks: 3 });
+  await second.query('rollback');
+  expect((await run(['cleanup', 'q', '1', '--json'], db)).json()).toMatchObject({ tasks: 2 });
+});
+
+test('interrupted, it says what is gone, and the same command goes on', async ({ db }) => {
+  await db.queue('q');
+  await db.query(`select absurd.spawn_task('q', 'job', '{}') from generate_series(1, 3000)`);
+  await db.query(`select absurd.cancel_task('q', t.task_id) from absurd.t_q t`);
+  const left = async (): Promise<number> =>
+    Number((await db.query('select count(*)::int as n from absurd.t_q')).rows[0]?.n);
+
+  const deleting = await startCli(['cleanup', 'q', '0', '-l', '1', '-d', db.url]);
+  while ((await left()) === 3000) continue;
+  deleting.kill('SIGINT');
+  const stopped = await deleting.done;
+
+  const remaining = await left();
+  expect(stopped.code).toBe(130);
+  expect(stopped.stderr).toContain('Interrupted: ');
+  expect(stopped.stderr).toContain('the same command goes on');
+  expect(remaining).toBeGreaterThan(0);
+  expect((await run(['cleanup', 'q', '0', '--json'], db)).json()).toMatchObject({ tasks: remaining });
+});
+
 test('what makes no sense is refused before anything goes', async ({ db }) => {
   await ended(db);
   for (const days of ['soon', '', 'NaN', '99999']) expect((await run(['cleanup', 'q', days], db)).code).toBe(2);
   expect((await run(['cleanup', 'q', '--', '-1'], db)).code).toBe(2);
-  expect((await run(['cleanup', 'q'], db)).code).toBe(2);
+  for (const argv of [
+    [],
+    ['q'],
+    ['q', '1', '--older-than', '1 day'],
+    ['q', '--older-than', 'a while'],
+    ['q', '--older-than', '-1 day'],
+    ['--all', 'q'],
+    ['--all', 'q', '3'],
+  ]) {
+    expect((await run(['cleanup', ...argv], db)).code, argv.join(' ')).toBe(2);
+  }
   expect((await run(['cleanup', 'nowhere', '1'], db)).code).toBe(3);
   expect((await run(['cleanup', 'q', '1', '--tasks-only', '--events-only'], db)).code).toBe(2);
   expect((await db.query('select count(*)::int as n from absurd.t_q')).rows).toEqual([{ n: 7 }]);
