@@ -25,6 +25,7 @@ const topics: Record<string, Record<string, Load>> = {
     init: () => import('./commands/init.js'),
     migrate: () => import('./commands/migrate.js'),
     'schema-version': () => import('./commands/schema-version.js'),
+    uninstall: () => import('./commands/uninstall.js'),
   },
   QUEUES: {
     'create-queue': () => import('./commands/create-queue.js'),
@@ -32,9 +33,11 @@ const topics: Record<string, Record<string, Load>> = {
     'drop-queue': () => import('./commands/drop-queue.js'),
     'queue-policy': () => import('./commands/queue-policy.js'),
     'ensure-partitions': () => import('./commands/ensure-partitions.js'),
+    'list-partitions': () => import('./commands/list-partitions.js'),
     'list-detach-candidates': () => import('./commands/list-detach-candidates.js'),
     'detach-candidate': () => import('./commands/detach-candidate.js'),
     cleanup: () => import('./commands/cleanup.js'),
+    maintain: () => import('./commands/maintain.js'),
     cron: () => import('./commands/cron.js'),
   },
   TASKS: {

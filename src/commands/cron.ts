@@ -65,8 +65,8 @@ function missing(home: string | null, here: string): CliError {
       exitCode: exit.failed,
       code: 'cron_missing',
       hint: elsewhere
-        ? `schedule there by hand with cron.schedule_in_database(…, '${here}'), or run absurdctl cleanup from a system's cron`
-        : 'create extension pg_cron, after adding it to shared_preload_libraries; or run absurdctl cleanup from a system’s cron',
+        ? `schedule there by hand with cron.schedule_in_database(…, '${here}'), or run absurdctl maintain from a system's cron`
+        : 'create extension pg_cron, after adding it to shared_preload_libraries; or run absurdctl maintain from a system’s cron',
     },
   );
 }

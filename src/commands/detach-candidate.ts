@@ -1,23 +1,11 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { detach, dropFormer, type Detached } from '../lib/detach.js';
 import { refused } from '../lib/errors.js';
 import type { Rendering } from '../lib/output.js';
-import {
-  detachPartition,
-  dropDetachedPartition,
-  hasDefaultPartition,
-  listDetachCandidates,
-  type DetachCandidate,
-} from '../sql/partitions.js';
-
-interface Detached extends DetachCandidate {
-  concurrently: boolean;
-  dropped: boolean;
-}
-
-/** A partition that is in use is not waited for longer than this. */
-const lockTimeoutMs = 10_000;
+import { queuesToLookIn } from '../lib/task-id.js';
+import { listDetachCandidates, listPartitions } from '../sql/partitions.js';
 
 /** `t_q_401` of `t_q_401`, `absurd.t_q_401`, `"t_q_401"`, `absurd."t_q_401"` and `"absurd"."t_q_401"`. */
 function bareName(typed: string): string {
@@ -28,7 +16,7 @@ function bareName(typed: string): string {
 export default class DetachCandidateCommand extends BaseCommand<Detached> {
   static override summary = 'Detach one old, empty partition';
   static override description =
-    'Only one that list-detach-candidates names. It is detached concurrently where its table has no default partition; PostgreSQL allows it nowhere else.';
+    'Only one that list-detach-candidates names. It is detached concurrently where its table has no default partition; PostgreSQL allows it nowhere else. With --drop also one that was detached before and is empty still, so it can be run again.';
   static override examples = ['<%= config.bin %> detach-candidate t_mail_401 --drop'];
   static override args = { partition: Args.string({ required: true, description: 'the partition' }) };
   static override flags = {
@@ -40,21 +28,26 @@ export default class DetachCandidateCommand extends BaseCommand<Detached> {
   async execute(): Promise<Detached> {
     const { args, flags } = await this.parse(DetachCandidateCommand);
     const db = await this.db();
+    const queues = await this.read((read) => queuesToLookIn(read, flags.queue));
     const candidates = await db.read((read) => listDetachCandidates(read, flags.queue ?? null));
-    const names = new Set([args.partition, bareName(args.partition)]);
-    const candidate = candidates.find(({ partition }) => names.has(partition));
-    if (candidate === undefined) {
-      throw refused(
-        `"${args.partition}" is no partition that may be detached`,
-        `absurdctl list-detach-candidates shows the ${candidates.length} that may`,
-        'no_candidate',
-      );
+    const names = [args.partition, bareName(args.partition)];
+    const candidate = candidates.find(({ partition }) => names.includes(partition));
+    if (candidate !== undefined) return detach(db, candidate, flags.drop === true);
+
+    const former = (await this.read((read) => listPartitions(read, queues))).find(
+      ({ partition, attached }) => !attached && names.includes(partition),
+    );
+    if (former !== undefined && flags.drop) {
+      const { partition, queue_name: queue, parent } = former;
+      return { partition, queue, parent, concurrently: false, dropped: await dropFormer(db, partition) };
     }
-    const concurrently = !(await db.read((read) => hasDefaultPartition(read, candidate.parent)));
-    if (concurrently) await detachPartition(db, candidate, true);
-    else await db.transaction((transaction) => detachPartition(transaction, candidate, false), { lockTimeoutMs });
-    const dropped = flags.drop === true && (await dropDetachedPartition(db, candidate.partition));
-    return { ...candidate, concurrently, dropped };
+    throw former === undefined
+      ? refused(
+          `"${args.partition}" is no partition that may be detached`,
+          `absurdctl list-detach-candidates shows the ${candidates.length} that may`,
+          'no_candidate',
+        )
+      : refused(`"${former.partition}" is detached already`, '--drop drops it', 'already_detached');
   }
 
   render({ partition, parent, concurrently, dropped }: Detached): Rendering {

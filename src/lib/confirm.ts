@@ -63,6 +63,23 @@ export async function confirmTyped(io: Io, question: string): Promise<boolean> {
   return answer.trim().toLowerCase() === 'yes';
 }
 
+/**
+ * Asks for a name to be typed, before what cannot be undone. Raises exit code 4 for anything else, and off a terminal, where
+ * only `yes` (the command's --yes) goes ahead.
+ */
+export async function confirmByName(io: Io, question: string, name: string, yes: boolean | undefined): Promise<void> {
+  if (yes) return;
+  if (!io.inTty || !io.errTty) {
+    throw refused(
+      `Not confirmed: ${question}`,
+      'there is no terminal to ask on; add --yes to go ahead',
+      'not_confirmed',
+    );
+  }
+  io.err(`${harmless(`${question} (${name})`)}: `);
+  if ((await readLine(io))?.trim() !== name.trim()) throw refused('Nothing was changed', undefined, 'not_confirmed');
+}
+
 /** One line of standard input, or undefined when it ends without one. Ctrl-C ends the wait with exit code 130. */
 export function readLine(io: Io): Promise<string | undefined> {
   const { stdin } = io;

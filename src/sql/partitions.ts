@@ -1,5 +1,6 @@
 import { quoteIdent } from './identifiers.js';
 import type { Queryable } from './queryable.js';
+import type { Timestamp } from './values.js';
 
 export interface DetachCandidate {
   partition: string;
@@ -7,12 +8,12 @@ export interface DetachCandidate {
   parent: string;
 }
 
-/** Old, empty partitions that the queues' policies allow to be detached. */
+/** Old, empty partitions that the queues' policies allow to be detached, by queue and parent, the oldest first. */
 export async function listDetachCandidates(db: Queryable, queueName: string | null): Promise<DetachCandidate[]> {
   const { rows } = await db.query<DetachCandidate>(
     `select c.partition_table as partition, c.queue_name as queue, c.parent_table as parent
-       from absurd.list_detach_candidates($1) c
-      order by c.queue_name, c.parent_table, c.partition_table`,
+       from absurd.list_detach_candidates($1) with ordinality c (queue_name, parent_table, partition_table, place)
+      order by c.place`,
     [queueName],
   );
   return rows;
@@ -62,4 +63,71 @@ export async function countPartitions(db: Queryable, queueName: string | null): 
     [queueName],
   );
   return rows[0]?.n ?? 0;
+}
+
+/** A partition of a queue's tables, or a former one that is still there. */
+export interface PartitionRow {
+  partition: string;
+  queue_name: string;
+  /** The table that it is, or was, a part of. */
+  parent: string;
+  /** The moments that its ids are from; null for a default partition and for one that is detached. */
+  from_at: Timestamp | null;
+  to_at: Timestamp | null;
+  is_default: boolean;
+  attached: boolean;
+  /** The planner's estimate; null where it was never analysed. Exact for a default partition. */
+  rows: number | null;
+  rows_exact: boolean;
+  /** With indexes and out-of-line values. */
+  bytes: number;
+}
+
+/**
+ * Partitions in the order of queue, parent and week. From the catalogs alone, but for the rows of default partitions, which
+ * are counted: rows there wait for their week, or have missed it. A table counts as a former partition when it bears the name
+ * of one and no registered queue owns it. Needs schema 0.4.0.
+ */
+export async function listPartitions(db: Queryable, queueNames: readonly string[]): Promise<PartitionRow[]> {
+  const { rows } = await db.query<PartitionRow>(
+    `select c.relname as partition, part.queue_name, part.parent,
+            absurd.uuidv7_timestamp(substring(bounds.text from 'FROM \\(''([0-9a-f-]{36})''\\)')::uuid) as from_at,
+            absurd.uuidv7_timestamp(substring(bounds.text from 'TO \\(''([0-9a-f-]{36})''\\)')::uuid) as to_at,
+            coalesce(bounds.text = 'DEFAULT', false) as is_default,
+            i.inhrelid is not null as attached,
+            nullif(c.reltuples, -1)::float8 as rows,
+            false as rows_exact,
+            pg_total_relation_size(c.oid)::float8 as bytes
+       from (
+         select q.queue_name, letter || '_' || q.queue_name as parent, position(letter in 'trcw') as place
+           from absurd.queues q
+          cross join unnest(array['t', 'r', 'c', 'w']) letter
+          where q.queue_name = any ($1::text[])
+       ) part
+       join pg_class p on p.oid = to_regclass(format('absurd.%I', part.parent)) and p.relkind = 'p'
+       join pg_class c on c.relnamespace = p.relnamespace and c.relkind = 'r'
+                      and left(c.relname, length(part.parent) + 1) = part.parent || '_'
+       left join pg_inherits i on i.inhrelid = c.oid and i.inhparent = p.oid
+      cross join lateral (select pg_get_expr(c.relpartbound, c.oid) as text) bounds
+      where i.inhrelid is not null
+         or (substr(c.relname, length(part.parent) + 2) ~ '^([0-9]{3}|d)$'
+             and not c.relispartition
+             and not exists (select from absurd.queues other where other.queue_name = substr(c.relname, 3)))
+      order by part.queue_name, part.place, attached desc, is_default, from_at, c.relname`,
+    [queueNames],
+  );
+  for (const row of rows.filter((one) => one.is_default)) {
+    const counted = await db.query<{ n: number }>(`select count(*) as n from absurd.${quoteIdent(row.partition)}`);
+    row.rows = counted.rows[0]?.n ?? null;
+    row.rows_exact = true;
+  }
+  return rows;
+}
+
+/** Whether a table or partition of the schema holds a row. */
+export async function holdsRows(db: Queryable, table: string): Promise<boolean> {
+  const { rows } = await db.query<{ found: boolean }>(
+    `select exists (select from absurd.${quoteIdent(table)}) as found`,
+  );
+  return rows[0]?.found === true;
 }

@@ -1,0 +1,55 @@
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { byteSize } from '../lib/format/size.js';
+import { queuesToLookIn } from '../lib/task-id.js';
+import type { Rendering } from '../lib/output.js';
+import { listPartitions, type PartitionRow } from '../sql/partitions.js';
+
+export default class ListPartitions extends BaseCommand<PartitionRow[]> {
+  static override summary = 'List the weekly partitions of queues';
+  static override description =
+    'Their weeks, rows and sizes, and whether they are attached. Rows are the estimate of the planner (~), but counted in default partitions: rows there came outside of all weeks, and ensure-partitions moves them once it makes their week. A detached partition is a table of its own until it is dropped.';
+  static override examples = ['<%= config.bin %> list-partitions', '<%= config.bin %> list-partitions -q audit --json'];
+  static override flags = {
+    ...dbFlags,
+    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only of this queue' }),
+  };
+
+  async execute(): Promise<PartitionRow[]> {
+    const { flags } = await this.parse(ListPartitions);
+    return this.read(async (db) => listPartitions(db, await queuesToLookIn(db, flags.queue)));
+  }
+
+  render(rows: PartitionRow[]): Rendering {
+    const detached = rows.filter((row) => !row.attached).length;
+    const astray = rows.filter((row) => row.is_default && (row.rows ?? 0) > 0).length;
+    return {
+      note: [
+        ...(astray > 0 ? [`Rows lie in ${astray} default partitions: absurdctl ensure-partitions`] : []),
+        ...(detached > 0
+          ? [`Detached: ${detached}; absurdctl detach-candidate PARTITION --drop drops one that is empty`]
+          : []),
+      ],
+      table: {
+        columns: [
+          { key: 'partition', type: 'id' },
+          { key: 'queue_name', label: 'QUEUE', drop: 4 },
+          { key: 'parent', drop: 5 },
+          { key: 'from_at', label: 'FROM', draw: day, drop: 2 },
+          { key: 'to_at', label: 'TO', draw: day, drop: 3 },
+          {
+            key: 'rows',
+            type: 'number',
+            draw: (rows, row) => `${(row as PartitionRow).rows_exact ? '' : '~'}${String(rows)}`,
+          },
+          { key: 'bytes', label: 'SIZE', type: 'number', draw: byteSize, drop: 1 },
+          { key: 'attached', draw: (attached) => (attached === true ? 'yes' : 'no') },
+        ],
+        rows,
+        empty: 'No queue here is partitioned (create-queue --storage-mode partitioned)',
+      },
+    };
+  }
+}
+
+const day = (at: unknown): string => String(at).slice(0, 10);

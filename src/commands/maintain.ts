@@ -1,0 +1,48 @@
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { exit } from '../lib/errors.js';
+import { maintain, type Chore } from '../lib/maintain.js';
+import type { Rendering } from '../lib/output.js';
+import { queuesToLookIn } from '../lib/task-id.js';
+
+export default class Maintain extends BaseCommand<Chore[]> {
+  static override summary = 'Do once what the jobs of pg_cron do: partitions, cleanup, old partitions';
+  static override description =
+    "For those without pg_cron: run it every hour from a system's cron or a CI schedule. For each queue it makes the weeks that the policy asks for, deletes one batch of what ended longer ago than cleanup_ttl (cleanup --all goes on until nothing is left), and detaches and drops one old, empty partition a table. A queue that is in trouble keeps no other from it; the exit code is then 1.";
+  static override examples = ['<%= config.bin %> maintain', '<%= config.bin %> maintain -q audit --json'];
+  static override flags = {
+    ...dbFlags,
+    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only this queue' }),
+  };
+
+  async execute(): Promise<Chore[]> {
+    const { flags } = await this.parse(Maintain);
+    const queues = await this.read((db) => queuesToLookIn(db, flags.queue));
+    return maintain(await this.db(), queues);
+  }
+
+  protected override exitCode(chores: Chore[]): number {
+    return chores.some(({ error }) => error !== null) ? exit.failed : exit.done;
+  }
+
+  render(chores: Chore[]): Rendering {
+    return {
+      note: chores.flatMap(({ chore, queue_name: queue, error }) =>
+        error === null ? [] : [`${chore} of queue "${queue}" failed: ${error}`],
+      ),
+      table: {
+        columns: [
+          { key: 'queue_name', label: 'QUEUE', type: 'id' },
+          { key: 'chore' },
+          { key: 'partitions_created', label: 'MADE', type: 'number' },
+          { key: 'tasks_deleted', label: 'TASKS', type: 'number' },
+          { key: 'events_deleted', label: 'EVENTS', type: 'number' },
+          { key: 'partition', label: 'DROPPED', drop: 1 },
+          { key: 'error', drop: 2 },
+        ],
+        rows: chores,
+        empty: 'No queues yet: absurdctl create-queue default',
+      },
+    };
+  }
+}

@@ -1,0 +1,122 @@
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { confirmByName } from '../lib/confirm.js';
+import { CliError, errorCode, refused } from '../lib/errors.js';
+import { byteSize } from '../lib/format/size.js';
+import type { Rendering } from '../lib/output.js';
+import { countTasks, listRegisteredQueues, unfinishedStates } from '../sql/queues.js';
+import { inspectSchema } from '../sql/schema.js';
+import { dropSchema, readHoldings, type SchemaHoldings } from '../sql/uninstall.js';
+
+interface Loss extends SchemaHoldings {
+  database: string;
+  version: string | null;
+  /** Names of all queues. */
+  queues: string[];
+  /** Tasks that are not over; each queue's states are counted up to 10,000. */
+  unfinished: number;
+  /** True where a count stopped: there are more. */
+  at_least: boolean;
+  /** Runs that a worker is at work on. */
+  running: number;
+}
+
+interface Uninstalled {
+  /** What would be, or was, lost; null where there was no schema. */
+  loss: Loss | null;
+  database: string;
+  dropped: boolean;
+}
+
+/** A schema in use is not waited for longer than this: its workers would stand still behind the waiting drop. */
+const lockTimeoutMs = 10_000;
+/** Counting takes a lock on every table and index of these at a time. */
+const queuesAtATime = 50;
+
+export default class Uninstall extends BaseCommand<Uninstalled> {
+  static override summary = 'Remove the schema from a database, with every queue and task in it';
+  static override description = [
+    "Says first what would be lost, and asks for the database's name on a terminal; elsewhere it needs --yes. One transaction: all of it goes, or nothing. Jobs of pg_cron go with it; extensions, roles and the database stay.",
+    'Where tables or views of the schema are not ours, or something in another schema hangs on it (a view, a foreign key), it refuses unless --cascade is given.',
+  ].join('\n');
+  static override examples = ['<%= config.bin %> uninstall --dry-run', '<%= config.bin %> uninstall -d staging --yes'];
+  static override flags = {
+    ...dbFlags,
+    yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
+    cascade: Flags.boolean({ description: 'also drop what is not ours and what hangs on the schema' }),
+    'dry-run': Flags.boolean({ description: 'say what would be lost, drop nothing' }),
+  };
+
+  async execute(): Promise<Uninstalled> {
+    const { flags } = await this.parse(Uninstall);
+    const { installed, database, version } = await this.read(inspectSchema);
+    if (!installed) return { loss: null, database, dropped: false };
+    const loss = { database, version, ...(await this.survey()), ...(await this.read(readHoldings)) };
+    if (flags['dry-run']) return { loss, database, dropped: false };
+    const foreign = [...loss.strangers, ...loss.dependents];
+    if (foreign.length > 0 && !flags.cascade) {
+      throw refused(
+        `This would also drop ${foreign.slice(0, 5).join(', ')}${foreign.length > 5 ? ` and ${foreign.length - 5} more` : ''}`,
+        'move them away first, or add --cascade; --dry-run names all',
+        'not_ours',
+      );
+    }
+    if (!flags.yes) for (const line of lines(loss)) this.note(line);
+    await confirmByName(this.io, `Drop all of it, for good? Type the database's name`, database, flags.yes);
+    const db = await this.db();
+    try {
+      await db.transaction((transaction) => dropSchema(transaction, loss.cron_jobs.length > 0), { lockTimeoutMs });
+    } catch (error) {
+      if (errorCode(error) !== '53200') throw error;
+      throw new CliError(`${loss.queues.length} queues are more than one transaction can lock`, {
+        code: 'too_many_locks',
+        hint: 'drop queues first (absurdctl drop-queue NAME --yes), or raise max_locks_per_transaction; nothing was dropped',
+        cause: error,
+      });
+    }
+    return { loss, database, dropped: true };
+  }
+
+  private async survey(): Promise<Pick<Loss, 'queues' | 'unfinished' | 'at_least' | 'running'>> {
+    const registered = await this.read(listRegisteredQueues);
+    const counted = { queues: registered.map((queue) => queue.queue_name), unfinished: 0, at_least: false, running: 0 };
+    for (let first = 0; first < registered.length; first += queuesAtATime) {
+      const some = registered.slice(first, first + queuesAtATime);
+      for (const queue of await this.read((db) => countTasks(db, some))) {
+        for (const state of unfinishedStates) counted.unfinished += queue[state] ?? 0;
+        counted.running += queue.running ?? 0;
+        counted.at_least ||= queue.at_least.length > 0;
+      }
+    }
+    return counted;
+  }
+
+  render({ loss, database, dropped }: Uninstalled): Rendering {
+    if (loss === null) return { note: `Database "${database}" has no Absurd schema; nothing to do`, name: [] };
+    if (dropped) return { note: `Dropped the schema absurd of database "${database}"`, name: database };
+    return {
+      note: 'Nothing was dropped',
+      record: {
+        Database: database,
+        Schema: loss.version ?? 'older than 0.2.0',
+        Queues: loss.queues.length,
+        'Unfinished tasks': `${loss.unfinished}${loss.at_least ? '+' : ''}`,
+        Running: loss.running,
+        Size: byteSize(loss.bytes),
+        'Cron jobs': loss.cron_jobs.join(', ') || 'none',
+        'Not ours': loss.strangers.join(', ') || 'none',
+        'Hangs on it': loss.dependents.join(', ') || 'none',
+      },
+    };
+  }
+}
+
+const lines = ({ database, queues, unfinished, at_least, running, bytes, ...others }: Loss): string[] => [
+  `Database "${database}": ${queues.length} queues with ${unfinished}${at_least ? '+' : ''} unfinished tasks, ${running} of them running now, ${byteSize(bytes)}`,
+  ...(queues.length > 0
+    ? [`Queues: ${queues.slice(0, 20).join(', ')}${queues.length > 20 ? ` and ${queues.length - 20} more` : ''}`]
+    : []),
+  ...(others.cron_jobs.length > 0 ? [`Jobs of pg_cron: ${others.cron_jobs.join(', ')}`] : []),
+  ...(others.strangers.length > 0 ? [`Not ours, in the schema: ${others.strangers.join(', ')}`] : []),
+  ...(others.dependents.length > 0 ? [`Elsewhere, hanging on it: ${others.dependents.join(', ')}`] : []),
+];
