@@ -18,16 +18,37 @@ const queuesAtOnce = 40;
 
 /**
  * Finds the task of an id, which may be that of a task or of one of its runs, in the given queues. Ids are unique, so more
- * than one row means that rows were copied between queues.
+ * than one row means that rows were copied between queues. Planning a look into many tables is what it costs: so tasks are
+ * looked for first and runs only where there is none, and only the key is read until the queue is known.
  */
 export async function findTask(db: Queryable, id: string, queues: readonly string[]): Promise<FoundTask[]> {
-  const found: FoundTask[] = [];
+  const holders =
+    queues.length === 1
+      ? queues
+      : ((await holding(db, id, queues, tasks, 'task_id')) ?? (await holding(db, id, queues, runs, 'run_id')) ?? []);
+  if (holders.length === 0) return [];
+  const { rows } = await db.query<FoundTask>(holders.map(findIn).join('\n union all\n'), [id, holders]);
+  return rows;
+}
+
+/** The queues whose table has the id as its key; undefined when none has. */
+async function holding(
+  db: Queryable,
+  id: string,
+  queues: readonly string[],
+  table: (queue: string) => string,
+  key: string,
+): Promise<string[] | undefined> {
+  const found: string[] = [];
   for (let first = 0; first < queues.length; first += queuesAtOnce) {
     const some = queues.slice(first, first + queuesAtOnce);
-    const { rows } = await db.query<FoundTask>(some.map(findIn).join('\n union all\n'), [id, some]);
-    found.push(...rows);
+    const { rows } = await db.query<{ at: number }>(
+      some.map((queue, at) => `select ${at} as at from ${table(queue)} where ${key} = $1::uuid`).join(' union all '),
+      [id],
+    );
+    found.push(...rows.flatMap(({ at }) => some[at] ?? []));
   }
-  return found;
+  return found.length > 0 ? found : undefined;
 }
 
 const findIn = (queue: string, index: number): string => `

@@ -45,10 +45,13 @@ export interface TaskList {
 }
 
 /** Runs read of each state of a queue: first few, then more where filters or older attempts left too little. */
-const scans = [400, 10_000, 200_000];
+const scans = [60, 400, 10_000, 200_000];
 /** Runs of a state whose time is still to come that are read: those that wake up first. */
 const aheadLimit = 10_000;
-const queuesAtOnce = 8;
+/** Queues read in one statement: the latest alone, then ever more of them. */
+const queuesAtOnce = [1, 3, 8];
+/** From so many queues on it pays to ask first which of them can have anything to show. */
+const manyQueues = 4;
 
 interface Found extends TaskRow {
   /** Null in the row that a queue without a match answers with. */
@@ -65,22 +68,65 @@ interface Found extends TaskRow {
  */
 export async function listTasks(db: Queryable, queues: readonly string[], filter: TaskFilter): Promise<TaskList> {
   const list: TaskList = { rows: [], more: false, stopped: false };
-  for (let first = 0; first < queues.length; first += queuesAtOnce) {
-    const some = await listSome(db, queues.slice(first, first + queuesAtOnce), filter);
-    list.rows.push(...some.rows);
-    list.more ||= some.more;
-    list.stopped ||= some.stopped;
+  const left = queues.length < manyQueues ? queues.map(always) : await latestActivity(db, queues, filter);
+  for (let step = 0; left.length > 0; step++) {
+    const some = left.splice(0, queuesAtOnce[Math.min(step, queuesAtOnce.length - 1)]);
+    const read = await listSome(
+      db,
+      some.map(({ queue_name }) => queue_name),
+      filter,
+    );
+    list.rows = [...list.rows, ...read.rows].sort(latestFirst).slice(0, filter.limit + 1);
+    list.stopped ||= read.stopped;
+    // One task more than is shown says that there are more; no queue whose latest is older can change the rest.
+    const bottom = list.rows[filter.limit]?.activity_at;
+    const next = left[0]?.at;
+    if (bottom !== undefined && next !== undefined && next !== null && next < bottom) break;
   }
-  list.rows.sort(latestFirst);
-  list.more ||= list.rows.length > filter.limit;
+  list.more = list.rows.length > filter.limit;
   list.rows = list.rows.slice(0, filter.limit);
   return list;
 }
+
+interface Latest {
+  queue_name: string;
+  /** No task of the queue has been active after this; null where that cannot be told. */
+  at: Timestamp | null;
+}
+
+const always = (queue_name: string): Latest => ({ queue_name, at: null });
+
+/**
+ * How late the latest activity of each queue can be, the latest first; queues without runs in these states are left out. A run
+ * whose time is still to come may have been active just now.
+ */
+async function latestActivity(db: Queryable, queues: readonly string[], filter: TaskFilter): Promise<Latest[]> {
+  const states = filter.states.length === 0 ? taskStates : filter.states;
+  const part = (queue: string, index: number): string => `
+    select ($1::text[])[${index + 1}] as queue_name, max(r.available_at) as at
+      from unnest($2::text[]) s (state)
+     cross join lateral (
+             select u.available_at from ${runs(queue)} u where u.state = s.state order by u.available_at desc limit 1
+           ) r`;
+  const { rows } = await db.query<Latest & { ahead: boolean }>(
+    `select l.queue_name, l.at, l.at > absurd.current_time() as ahead
+       from (${queues.map(part).join(' union all ')}) l
+      where l.at is not null
+      order by l.at desc`,
+    [queues, runStates(states)],
+  );
+  return rows.map(({ queue_name, at, ahead }) => ({ queue_name, at: ahead ? null : at }));
+}
+
+/** A task that was cancelled because its next attempt would come too late ends with a failed run. */
+const runStates = (states: readonly TaskState[]): TaskState[] =>
+  states.includes('cancelled') ? [...new Set<TaskState>([...states, 'failed'])] : [...states];
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 const latestFirst = (a: TaskRow, b: TaskRow): number =>
   compare(b.activity_at, a.activity_at) || compare(b.run_id, a.run_id);
 
+/** Up to one task a queue more than asked for. */
 async function listSome(db: Queryable, queues: string[], filter: TaskFilter): Promise<TaskList> {
   const list: TaskList = { rows: [], more: false, stopped: false };
   let left = queues;
@@ -97,8 +143,7 @@ async function listSome(db: Queryable, queues: string[], filter: TaskFilter): Pr
         again.push(queue);
         continue;
       }
-      list.rows.push(...rows.slice(0, filter.limit).map(toRow));
-      list.more ||= rows.length > filter.limit;
+      list.rows.push(...rows.map(toRow));
       list.stopped ||= !exact || (found[0]?.ahead_cut ?? false);
     }
     left = again;
@@ -122,8 +167,7 @@ async function readQueues(
   const states = filter.states.length === 0 ? taskStates : filter.states;
   const { rows } = await db.query<Found>(queues.map(selectTasks).join('\nunion all\n'), [
     queues,
-    // A task that was cancelled because its next attempt would come too late ends with a failed run.
-    states.includes('cancelled') ? [...new Set([...states, 'failed'])] : states,
+    runStates(states),
     states,
     filter.taskName ?? null,
     ...moment(filter.since),
