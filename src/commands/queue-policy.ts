@@ -3,7 +3,7 @@ import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import { unknownQueue } from '../lib/explain.js';
 import type { Rendering } from '../lib/output.js';
-import { getQueuePolicy, setQueuePolicy, type QueuePolicyRow } from '../sql/policy.js';
+import { getQueuePolicy, setQueuePolicy, setQueueWakeup, type QueuePolicyRow } from '../sql/policy.js';
 import { listQueueNames } from '../sql/schema.js';
 
 const span = (description: string) => Flags.string({ helpValue: 'INTERVAL', description });
@@ -35,6 +35,10 @@ export default class QueuePolicy extends BaseCommand<QueuePolicyRow> {
       description: 'which partitions may be detached',
     })(),
     'detach-min-age': span('how old a week must be to be detached'),
+    wakeup: Flags.option({
+      options: ['on', 'off'] as const,
+      description: 'tell workers of new work at once, by NOTIFY; costs every spawn a little',
+    })(),
   };
 
   async execute(): Promise<QueuePolicyRow> {
@@ -54,9 +58,14 @@ export default class QueuePolicy extends BaseCommand<QueuePolicyRow> {
     if ((await db.read((read) => getQueuePolicy(read, args.name))) === undefined) {
       throw unknownQueue(args.name, await this.read(listQueueNames));
     }
-    if (Object.keys(policy).length > 0) {
-      await db.transaction((transaction) => setQueuePolicy(transaction, args.name, policy), { lockTimeoutMs });
-    }
+    const { wakeup } = flags;
+    await db.transaction(
+      async (transaction) => {
+        if (Object.keys(policy).length > 0) await setQueuePolicy(transaction, args.name, policy);
+        if (wakeup !== undefined) await setQueueWakeup(transaction, args.name, wakeup === 'on');
+      },
+      { lockTimeoutMs },
+    );
     const after = await db.read((read) => getQueuePolicy(read, args.name));
     if (after === undefined) throw unknownQueue(args.name, await this.read(listQueueNames));
     return after;

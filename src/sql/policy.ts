@@ -11,23 +11,38 @@ export interface QueuePolicyRow {
   cleanup_limit: number;
   detach_mode: string;
   detach_min_age: string;
+  /** Whether workers are told of new work by NOTIFY; absent where the schema cannot. */
+  wakeup?: 'on' | 'off';
 }
 
 export async function getQueuePolicy(db: Queryable, queueName: string): Promise<QueuePolicyRow | undefined> {
-  const { rows } = await db.query<QueuePolicyRow>(
+  const { rows } = await db.query<QueuePolicyRow & { wakes: boolean }>(
     `select p.queue_name, p.storage_mode, p.default_partition, p.partition_lookahead::text, p.partition_lookback::text,
-            p.cleanup_ttl::text, p.cleanup_limit, p.detach_mode, p.detach_min_age::text
+            p.cleanup_ttl::text, p.cleanup_limit, p.detach_mode, p.detach_min_age::text,
+            to_regprocedure('absurd.get_queue_wakeup(text)') is not null as wakes
        from absurd.get_queue_policy($1) p`,
     [queueName],
   );
-  return rows[0];
+  if (rows[0] === undefined) return undefined;
+  const { wakes, ...policy } = rows[0];
+  if (!wakes) return policy;
+  const wakeup = await db.query<{ wakeup: 'on' | 'off' }>(
+    `select case when absurd.get_queue_wakeup($1) then 'on' else 'off' end as wakeup`,
+    [queueName],
+  );
+  return { ...policy, ...wakeup.rows[0] };
+}
+
+/** Has workers told of new work, or not. Raises 42883 where the schema cannot, 55P03 while the table of runs stays busy. */
+export async function setQueueWakeup(db: Queryable, queueName: string, enabled: boolean): Promise<void> {
+  await db.query('select absurd.set_queue_wakeup($1, $2)', [queueName, enabled]);
 }
 
 /** Sets the keys that are given and leaves the others. Raises 22023 for a bad value, 55000 where rows are in the way. */
 export async function setQueuePolicy(
   db: Queryable,
   queueName: string,
-  policy: Partial<Omit<QueuePolicyRow, 'queue_name' | 'storage_mode'>>,
+  policy: Partial<Omit<QueuePolicyRow, 'queue_name' | 'storage_mode' | 'wakeup'>>,
 ): Promise<void> {
   await db.query('select absurd.set_queue_policy($1, $2::jsonb)', [queueName, JSON.stringify(policy)]);
 }

@@ -20,6 +20,7 @@ describe('queue-policy', () => {
         'cleanup_limit: 1000',
         'detach_mode: none',
         'detach_min_age: 30 days',
+        'wakeup: off',
         '',
       ].join('\n'),
     );
@@ -42,6 +43,14 @@ describe('queue-policy', () => {
       partition_lookahead: '00:00:00',
       partition_lookback: '1 day',
     });
+  });
+
+  test('workers are told of new work where it says so, and all that is set is set at once', async ({ db }) => {
+    await db.queue('q');
+    expect((await run(['queue-policy', 'q', '--wakeup', 'on', '--json'], db)).json()).toMatchObject({ wakeup: 'on' });
+    expect((await db.query(`select absurd.get_queue_wakeup('q') as on`)).rows).toEqual([{ on: true }]);
+    expect((await run(['queue-policy', 'q', '--wakeup', 'off', '--cleanup-ttl', 'soon'], db)).code).toBe(2);
+    expect((await run(['queue-policy', 'q'], db)).stdout).toContain('wakeup: on');
   });
 
   test('the default partition goes and comes', async ({ db }) => {
