@@ -957,6 +957,9 @@ declare
   v_part record;
 begin
   perform absurd.validate_queue_name(p_queue_name);
+  -- A program that makes sure of its queue while the schema is upgraded would collide with the
+  -- upgrade on the catalog rows of the queue's functions. Before the tables, as create_queue does.
+  perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
 
   select array_agg(distinct format('absurd.%I', missing.table_name))
   into v_old_tables
