@@ -1,4 +1,6 @@
-/** `npm run chaos -- --minutes N --seed S`: rounds until the time is up; exit code 1 where an invariant was violated. */
+/** `npm run chaos -- --minutes N --seed S`: rounds until the time is up; exit code 1 where an invariant was
+ * violated. `--dump PREFIX` writes the history of a round with violations to a file. */
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { pgbouncer } from '../../support/pgbouncer.js';
 import { invariants } from '../checker/invariants.js';
@@ -7,12 +9,12 @@ import { playRound, type RoundResult } from './round.js';
 import { startChaosServer } from './server.js';
 
 export function describe(result: RoundResult): string {
-  const { seed, round, mode, tasks, entries, seconds, violations } = result;
+  const { seed, round, mode, tasks, history, seconds, violations } = result;
   const verdict = violations.length === 0 ? 'all kept' : `${violations.length} violations`;
   const words = violations.map(
     ({ invariant, words, seq }) => `  ${invariant}: ${words}${seq === undefined ? '' : ` (at ${seq})`}`,
   );
-  const head = `seed ${seed} round ${round}, ${mode}: ${tasks} spawns, ${entries} changes, ${seconds.toFixed(1)} s: ${verdict}`;
+  const head = `seed ${seed} round ${round}, ${mode}: ${tasks} spawns, ${history.length} changes, ${seconds.toFixed(1)} s: ${verdict}`;
   return [head, `  faults: ${result.faults.join(', ')}`, ...words].join('\n');
 }
 
@@ -23,6 +25,7 @@ export async function main(args: string[]): Promise<number> {
       minutes: { type: 'string', default: '5' },
       seed: { type: 'string', default: String(Date.now() % 100_000) },
       round: { type: 'string' },
+      dump: { type: 'string' },
       postgres: { type: 'string', default: '18' },
     },
   });
@@ -41,6 +44,11 @@ export async function main(args: string[]): Promise<number> {
     for (const fault of result.faults) counts.set(fault, (counts.get(fault) ?? 0) + 1);
     for (const { invariant } of result.violations) broken.set(invariant, (broken.get(invariant) ?? 0) + 1);
     console.log(describe(result));
+    if (values.dump !== undefined && result.violations.length > 0) {
+      const file = `${values.dump}-${seed}-${round}.ndjson`;
+      writeFileSync(file, result.history.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
+      console.log(`  its history: ${file}`);
+    }
     if (values.round !== undefined) break;
   }
   await server.stop();

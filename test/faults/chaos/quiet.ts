@@ -101,11 +101,13 @@ export const quiet: Quiet = {
 
   /** Weeks are made while their rows come and go; the default partitions go and return. */
   async 'maintain partitions'(scene) {
+    await scene.ask('select absurd.ensure_partitions()');
+    await scene.ask('select * from absurd.list_detach_candidates()');
+    if (scene.plan.mode !== 'partitioned') return;
     const policy = (value: string): string =>
-      `absurd.set_queue_policy('${scene.queue}', '{"default_partition": "${value}"}')`;
-    const calls = ['absurd.ensure_partitions()', 'absurd.list_detach_candidates()'];
-    if (scene.plan.mode === 'partitioned') calls.push(policy('disabled'), policy('enabled'));
-    for (const call of calls) await scene.attempt(call, () => scene.pool.query(`select * from ${call}`));
+      `select absurd.set_queue_policy('${scene.queue}', '{"default_partition": "${value}"}')`;
+    await scene.attempt('disable the default partition', () => scene.ask(policy('disabled')));
+    await scene.ask(policy('enabled'));
   },
 
   async 'cancel and retry'(scene) {

@@ -3,7 +3,7 @@ import { Absurd, type Log } from '../../../src/sdk/index.js';
 import { pgbouncer, startPooler } from '../../support/pgbouncer.js';
 import { check } from '../checker/check.js';
 import type { Violation } from '../checker/invariants.js';
-import { noFacts } from '../checker/types.js';
+import { noFacts, type Entry } from '../checker/types.js';
 import { installHistory, readHistory, readTables, recordQueue } from './history.js';
 import { loud, resetClock } from './loud.js';
 import { errorsOf } from './log.js';
@@ -19,9 +19,8 @@ export interface RoundResult {
   mode: string;
   faults: Fault[];
   tasks: number;
-  /** Entries of the history. */
-  entries: number;
   violations: Violation[];
+  history: Entry[];
   seconds: number;
 }
 
@@ -59,7 +58,7 @@ async function unleash(scene: Scene): Promise<void> {
 }
 
 /** Mends everything, waits for the last task, closes the workers, and judges the history. */
-async function judge(scene: Scene, logFrom: number): Promise<{ violations: Violation[]; entries: number }> {
+async function judge(scene: Scene, logFrom: number): Promise<{ violations: Violation[]; history: Entry[] }> {
   const { facts } = scene;
   await resetClock(scene);
   await settle(scene, settleMs);
@@ -71,7 +70,7 @@ async function judge(scene: Scene, logFrom: number): Promise<{ violations: Viola
   facts.settled = true;
   facts.tables = await scene.connected((client) => readTables(client, scene.queue));
   const history = await scene.connected((client) => readHistory(client));
-  return { violations: check(history, facts), entries: history.length };
+  return { violations: check(history, facts), history };
 }
 
 /** One round: a new database, workers and a workload, the faults that the seed deals, and the verdict. */
@@ -90,18 +89,17 @@ export async function playRound(server: ChaosServer, given: Omit<Deal, 'hasPoole
   try {
     if (planned.wakeup) await absurd.setQueueWakeup(true);
     for (const worker of planned.workers) scene.startWorker(worker);
-    const busy = workload(scene);
+    const busy = Promise.all([workload(scene), workload(scene)]);
     await unleash(scene);
     scene.over = true;
     await busy;
-    const { violations, entries } = await judge(scene, logFrom);
+    const verdict = await judge(scene, logFrom);
     return {
       ...given,
       mode: planned.mode,
       faults: [...planned.loud, ...planned.quiet],
       tasks: facts.spawned.length,
-      entries,
-      violations,
+      ...verdict,
       seconds: (Date.now() - began) / 1000,
     };
   } finally {

@@ -18,6 +18,8 @@ export class WorkerProcess {
   private stderr = '';
   private readonly child: ChildProcess;
   readonly exited: Promise<void>;
+  private readonly ready: Promise<void>;
+  private isReady: () => void = () => undefined;
   private killed = false;
 
   constructor(
@@ -37,6 +39,7 @@ export class WorkerProcess {
     const output = this.child.stdout;
     if (output) createInterface({ input: output }).on('line', (line) => this.heard(line));
     this.child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
+    this.ready = new Promise((resolve) => (this.isReady = resolve));
     this.exited = new Promise((resolve) => this.child.once('close', () => resolve()));
   }
 
@@ -58,6 +61,7 @@ export class WorkerProcess {
   private heard(line: string): void {
     if (line.startsWith('error ')) this.errors.push(JSON.parse(line.slice(6)) as WorkerError);
     else this.said.add(line);
+    if (line === 'ready') this.isReady();
   }
 
   async kill(): Promise<void> {
@@ -76,6 +80,7 @@ export class WorkerProcess {
 
   /** Asks it to close in good order; resolves when it has ended. */
   async drain(): Promise<void> {
+    await Promise.race([this.ready, this.exited]);
     this.child.kill('SIGTERM');
     await this.exited;
   }
