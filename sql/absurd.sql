@@ -957,6 +957,9 @@ declare
   v_part record;
 begin
   perform absurd.validate_queue_name(p_queue_name);
+  -- An install holds this lock alone: its loop over the queues would miss one that is being made,
+  -- or collide on the catalog rows of the functions of one that a program makes sure of.
+  perform pg_advisory_xact_lock_shared(hashtextextended('absurd.install', 0));
 
   select array_agg(distinct format('absurd.%I', missing.table_name))
   into v_old_tables
@@ -1037,7 +1040,9 @@ declare
   v_storage_mode text;
 begin
   perform absurd.validate_queue_name(p_queue_name);
-  -- Two sessions that make the same queue's functions at once would collide on a catalog row.
+  -- An install holds the first lock alone. Two sessions that make the same queue's functions at once
+  -- would collide on a catalog row.
+  perform pg_advisory_xact_lock_shared(hashtextextended('absurd.install', 0));
   perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
 
   if p_storage_mode is null or p_storage_mode not in ('unpartitioned', 'partitioned') then
@@ -1372,7 +1377,9 @@ begin
 
   v_queue := absurd._require_queue(p_queue_name);
   perform absurd.validate_queue_name(p_queue_name);
-  -- Two sessions that make the same function at once would collide on its catalog row.
+  -- Two sessions that make the same function at once would collide on its catalog row, and so would
+  -- one with an install.
+  perform pg_advisory_xact_lock_shared(hashtextextended('absurd.install', 0));
   perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
   perform absurd._make_queue_functions(v_queue.queue_name, v_queue.storage_mode);
   return v_name;

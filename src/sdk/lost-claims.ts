@@ -40,6 +40,11 @@ export class LostClaims {
     this.lookUntilMs = Infinity;
   }
 
+  /** Whether claims are still looked for. */
+  get pending(): boolean {
+    return this.sinceMs !== undefined;
+  }
+
   /** Returns what a lost claim had claimed; rejects while the server is away. Asks nothing unless a claim was lost. */
   async find(): Promise<ClaimedTask[]> {
     if (this.sinceMs === undefined) return [];

@@ -70,6 +70,9 @@ export class QueueWorker implements Worker {
   private readonly lostClaims: LostClaims;
   private readonly polling: Promise<void>;
   private readonly background: Promise<void>[];
+  private readonly handingBack: Promise<void>[] = [];
+  /** Set when the time is up that a closing worker gives to what runs. */
+  private timeIsUp = false;
   private closed: Promise<void> | undefined;
 
   constructor(
@@ -115,7 +118,11 @@ export class QueueWorker implements Worker {
       try {
         const claimed = await this.claim(Math.min(this.batchSize, free));
         errorPauseMs = this.pollMs;
-        for (const task of claimed) this.run(task);
+        for (const task of claimed) {
+          // A claim may return after its worker's time was up.
+          if (this.timeIsUp) this.handingBack.push(this.handBack(task));
+          else this.run(task);
+        }
         if (claimed.length === 0) await this.bell.wait(this.pollMs);
         await nextTurn();
       } catch (error) {
@@ -246,6 +253,8 @@ export class QueueWorker implements Worker {
     patience.unref?.();
     await this.polling;
     await this.drained();
+    await this.returnLostClaims();
+    await Promise.all(this.handingBack);
     clearTimeout(patience);
     this.givingUp.abort();
     await Promise.all(this.background);
@@ -259,12 +268,28 @@ export class QueueWorker implements Worker {
   /** After so many milliseconds, gives back what still runs: anybody may claim it at once. */
   private async handBackAfter(timeoutMs: number): Promise<void> {
     await pause(timeoutMs, this.givingUp.signal);
-    await Promise.all([...this.running].map((running) => this.handBack(running)));
+    this.timeIsUp = true;
+    for (const { task, guard } of this.running) {
+      if (guard.ended) continue;
+      guard.stop(new SuspendTask());
+      // A slot is free a moment after its run was taken away; whether the server has heard of it, the end of closing waits for.
+      this.handingBack.push(this.handBack(task));
+    }
   }
 
-  private async handBack({ task, guard }: Running): Promise<void> {
-    if (guard.ended) return;
-    guard.stop(new SuspendTask());
+  /** Hands back what a claim may have made whose answer was lost while we closed: nobody has it in hand. */
+  private async returnLostClaims(): Promise<void> {
+    while (this.lostClaims.pending && !this.givingUp.signal.aborted) {
+      try {
+        await Promise.all((await this.lostClaims.find()).map((task) => this.handBack(task)));
+      } catch (error) {
+        if (!isConnectionLoss(error)) return this.report(error);
+      }
+      await pause(Math.min(this.pollMs, 100), this.givingUp.signal);
+    }
+  }
+
+  private async handBack(task: ClaimedTask): Promise<void> {
     try {
       await this.store.scheduleAfter(task.run_id, 0);
     } catch (error) {

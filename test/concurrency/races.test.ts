@@ -273,6 +273,28 @@ for (const kind of ['current', 'older'] as const) {
     expect((await db.query('select count(*)::int as n from absurd.c_p')).rows).toEqual([{ n: 1 }]);
   });
 
+  race(
+    'an upgrade waits for a program that makes a queue or makes sure of it, and the other way round',
+    async ({ db, a, b }) => {
+      const script = readFileSync(new URL('../../sql/absurd.sql', import.meta.url), 'utf8');
+      const create = (queue: string): string => `select absurd.create_queue('${queue}')`;
+      for (const [first, second] of [
+        [create('q'), script],
+        [create('new'), script],
+        [script, create('q')],
+        // A migration that goes on to make its queue.
+        [`${script}; ${create('q')}`, create('q')],
+      ] as const) {
+        await a.query('begin');
+        await a.query(first);
+        const other = start(b, second);
+        await blocked(db, b);
+        await a.query('commit');
+        expect(await other).toBe('done');
+      }
+    },
+  );
+
   race('an upgrade under claims from other connections: nothing fails, nothing is claimed twice', async ({ db }) => {
     const script = readFileSync(new URL('../../sql/absurd.sql', import.meta.url), 'utf8');
     await db.query(`select absurd.spawn_task('q', 'job', '{}') from generate_series(1, 300)`);

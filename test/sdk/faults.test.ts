@@ -150,3 +150,20 @@ test('a claim whose answer was lost is found again, and nobody else’s run is',
   expect((await runsOf(db, lost.taskID)).map((run) => run.attempt)).toEqual([1]);
   expect(await stateOf(db, othersOld.taskID)).toBe('running');
 });
+
+test('a claim whose answer was lost while its worker closed is handed back', async ({ absurd, db }) => {
+  absurd.registerTask({ name: 'job' }, async () => 'done');
+  const { taskID } = await absurd.spawn('job', {});
+  const claimTasks = absurd.claimTasks.bind(absurd);
+  let closed: Promise<void> | undefined;
+  absurd.claimTasks = async (options) => {
+    const claimed = await claimTasks(options);
+    closed = worker.close();
+    throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET', claimed });
+  };
+  const worker = await absurd.startWorker({ claimTimeout: 600, onError: () => undefined });
+  await until(() => closed !== undefined);
+  await closed;
+  expect(await stateOf(db, taskID)).toBe('sleeping');
+  expect(await db.claim('default')).toHaveLength(1);
+});

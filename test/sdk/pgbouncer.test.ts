@@ -1,83 +1,20 @@
-import { execFileSync, spawn } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import pg from 'pg';
-import { serverAccount } from '../../src/lib/embedded/account.js';
+import { execFileSync } from 'node:child_process';
+import { pgbouncer, startPooler, withoutPgbouncer } from '../support/pgbouncer.js';
 import { expect, test as base, until } from './support.js';
-
-const binary = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer', '/usr/local/bin/pgbouncer'].find((path) =>
-  existsSync(path),
-);
-const whyNot =
-  binary === undefined ? ' (skipped: no pgbouncer on this machine; Debian has it in the package pgbouncer)' : '';
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
-}
 
 /** The address of this test's database behind a PgBouncer in transaction mode with two server connections. */
 const test = base.extend<{ pooled: string }>({
   pooled: async ({ db }, use) => {
-    const folder = mkdtempSync(join(tmpdir(), 'pgbouncer-'));
-    const address = new URL(db.url);
-    const port = await freePort();
-    const server = {
-      host: address.hostname,
-      port: address.port,
-      user: address.username,
-      ...(address.password ? { password: decodeURIComponent(address.password) } : {}),
-    };
-    const target = Object.entries(server).map(([key, value]) => `${key}=${value}`);
-    const settings = [
-      '[databases]',
-      `${db.name} = ${target.join(' ')}`,
-      '[pgbouncer]',
-      'listen_addr = 127.0.0.1',
-      `listen_port = ${port}`,
-      'unix_socket_dir =',
-      'auth_type = any',
-      'pool_mode = transaction',
-      'default_pool_size = 2',
-      'ignore_startup_parameters = extra_float_digits',
-    ];
-    const file = join(folder, 'pgbouncer.ini');
-    writeFileSync(file, settings.join('\n'));
-    const account = serverAccount();
-    if (account) {
-      chmodSync(folder, 0o755);
-      chownSync(file, account.uid, account.gid);
-    }
-    const identity = account ? { uid: account.uid, gid: account.gid } : {};
-    const child = spawn(binary ?? '', ['-q', file], { stdio: 'ignore', ...identity });
-    const url = `postgresql://any@127.0.0.1:${port}/${db.name}`;
-    await until(async () => {
-      const client = new pg.Client({ connectionString: url });
-      client.on('error', () => undefined);
-      try {
-        await client.connect();
-        await client.end();
-        return true;
-      } catch {
-        return false;
-      }
-    });
-    await use(url);
-    child.kill('SIGKILL');
-    rmSync(folder, { recursive: true, force: true });
+    const pooler = await startPooler(db.url);
+    await use(pooler.url);
+    pooler.stop();
   },
 });
 
-test.skipIf(binary === undefined)(
-  `a worker and its client behind PgBouncer in transaction mode${whyNot}`,
+test.skipIf(pgbouncer === undefined)(
+  `a worker and its client behind PgBouncer in transaction mode${withoutPgbouncer}`,
   async ({ make, pooled, db, log }) => {
-    expect(execFileSync(binary ?? '', ['--version'], { encoding: 'utf8' })).toMatch(/PgBouncer/i);
+    expect(execFileSync(pgbouncer ?? '', ['--version'], { encoding: 'utf8' })).toMatch(/PgBouncer/i);
     const absurd = make({ db: pooled });
     await absurd.createQueue();
     await absurd.setQueueWakeup(true);

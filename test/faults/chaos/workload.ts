@@ -1,0 +1,107 @@
+import pg from 'pg';
+import { eventName, planScript } from './plan.js';
+import { isExplained, pause, type Scene } from './scene.js';
+
+/** What programs do to a queue while the faults last. */
+export async function workload(scene: Scene): Promise<void> {
+  const { random } = scene;
+  const deeds: (() => Promise<unknown>)[] = [
+    () => spawn(scene),
+    () => spawn(scene),
+    () => spawnMany(scene),
+    () => spawnInTransaction(scene),
+    () => spawnRacing(scene),
+    () => emitRacing(scene),
+  ];
+  while (!scene.over) {
+    await scene.attempt('workload', random.pick(deeds));
+    await pause(random.between(5, 60));
+  }
+}
+
+function options(scene: Scene): { maxAttempts: number } {
+  const { random } = scene;
+  // Faults cost attempts: most tasks have plenty, some are to meet their limit.
+  return {
+    maxAttempts: random.chance(0.15) ? random.between(1, 3) : 100,
+    ...(random.chance(0.2) ? { retryStrategy: { kind: 'fixed', baseSeconds: random.pick([0, 0.2]) } } : {}),
+    ...(random.chance(0.1) ? { cancellation: { maxDuration: random.between(1, 4), maxDelay: 3 } } : {}),
+  };
+}
+
+async function spawn(scene: Scene): Promise<void> {
+  const script = planScript(scene.random);
+  const { taskID, created } = await scene.absurd.spawn(
+    'scripted',
+    { script },
+    { queue: scene.queue, ...options(scene) },
+  );
+  scene.facts.spawned.push({ taskId: taskID, created });
+}
+
+async function spawnMany(scene: Scene): Promise<void> {
+  const requests = Array.from({ length: scene.random.between(2, 15) }, () => ({
+    name: 'scripted',
+    params: { script: planScript(scene.random) },
+    options: { queue: scene.queue, ...options(scene) },
+  }));
+  for (const { taskID, created } of await scene.absurd.spawnMany(requests)) {
+    scene.facts.spawned.push({ taskId: taskID, created });
+  }
+}
+
+/** In the caller's transaction: a spawn that is rolled back has never been. */
+async function spawnInTransaction(scene: Scene): Promise<void> {
+  const script = planScript(scene.random);
+  const commits = scene.random.chance(0.6);
+  await scene.connected(async (client: pg.Client) => {
+    await client.query('begin');
+    const bound = scene.absurd.bindToConnection(client);
+    const { taskID } = await bound.spawn('scripted', { script }, { queue: scene.queue, ...options(scene) });
+    await client.query(commits ? 'commit' : 'rollback');
+    if (commits) scene.facts.spawned.push({ taskId: taskID, created: true });
+    else scene.facts.rolledBack.push(taskID);
+  });
+}
+
+async function spawnRacing(scene: Scene): Promise<void> {
+  const key = `key ${scene.random.between(1, 40)}`;
+  const script = planScript(scene.random);
+  const race = Array.from({ length: 4 }, async () => {
+    try {
+      const options = { queue: scene.queue, idempotencyKey: key, maxAttempts: 100 };
+      const { taskID, created } = await scene.absurd.spawn('scripted', { script }, options);
+      scene.facts.spawned.push({ taskId: taskID, created, key });
+    } catch (error) {
+      if (!isExplained(error)) throw error;
+    }
+  });
+  await Promise.all(race);
+}
+
+async function emitRacing(scene: Scene): Promise<void> {
+  const event = eventName(scene.random);
+  const payloads = [scene.random.next(), null, scene.random.next()];
+  const race = payloads.map((payload) =>
+    scene.absurd.emitEvent(event, payload, scene.queue).catch((error: unknown) => {
+      if (!isExplained(error)) throw error;
+    }),
+  );
+  await Promise.all(race);
+}
+
+/** Gives everybody time to finish: what waits gets its event. Returns whether all tasks ended. */
+export async function settle(scene: Scene, deadlineMs: number): Promise<boolean> {
+  const deadline = Date.now() + deadlineMs;
+  while (Date.now() < deadline) {
+    for (const worker of scene.workers) if (!worker.alive) scene.replace(worker);
+    const awaited = `select distinct w.event_name as event from absurd."w_${scene.queue}" w`;
+    for (const { event } of await scene.ask(awaited)) {
+      await scene.attempt('emit', () => scene.absurd.emitEvent(String(event), 'at last', scene.queue));
+    }
+    const open = `select 1 from ${scene.t} t where t.state in ('pending', 'running', 'sleeping') limit 1`;
+    if ((await scene.ask(open)).length === 0) return true;
+    await pause(100);
+  }
+  return false;
+}

@@ -1,0 +1,82 @@
+import { checkChange, type Report } from './changes.js';
+import { checkEvent, checkTask } from './commits.js';
+import { checkEnd } from './end.js';
+import { Executions } from './executions.js';
+import type { Invariant, Violation } from './invariants.js';
+import { QueueState } from './state.js';
+import type { Entry, Facts } from './types.js';
+
+/** What an entry is about, beyond its own row. */
+function subject(entry: Entry): string | undefined {
+  const row = entry.new ?? entry.old;
+  if (row === null || entry.kind === 'note') return undefined;
+  return entry.kind === 'e' ? 'event' : `task ${String(row['task_id'])}`;
+}
+
+/**
+ * Transactions that still write to a subject, by their last entries about it. A transaction holds its locks to its end, so two
+ * that write to one subject hardly ever interleave; where they do, the subject is judged when both are over.
+ */
+class Transactions {
+  private readonly last = new Map<string, number>();
+  private readonly open = new Map<string, Set<string>>();
+
+  constructor(entries: readonly Entry[]) {
+    for (const entry of entries) {
+      this.last.set(`${entry.xid} ${subject(entry)}`, entry.seq);
+      this.last.set(entry.xid, entry.seq);
+    }
+  }
+
+  /** Returns whether this entry is the last of its transaction. */
+  ends(entry: Entry): boolean {
+    return this.last.get(entry.xid) === entry.seq;
+  }
+
+  /** Returns whether with this entry all transactions are over that wrote to its subject. */
+  pass(entry: Entry, about: string): boolean {
+    const open = this.open.get(about) ?? new Set();
+    this.open.set(about, open);
+    open.add(entry.xid);
+    if (this.last.get(`${entry.xid} ${about}`) === entry.seq) open.delete(entry.xid);
+    return open.size === 0;
+  }
+}
+
+/**
+ * Judges a history: replays it, and returns every violation of an invariant with its facts. Pure.
+ * @param entries committed changes in the order of `seq`
+ */
+export function check(entries: readonly Entry[], facts: Facts): Violation[] {
+  const found: Violation[] = facts.seen.map((one) => ({ ...one }));
+  const told = new Set<string>();
+  const report =
+    (seq?: number): Report =>
+    (invariant: Invariant, words: string) => {
+      if (told.has(`${invariant} ${words}`)) return;
+      told.add(`${invariant} ${words}`);
+      found.push(seq === undefined ? { invariant, words } : { invariant, words, seq });
+    };
+  const state = new QueueState();
+  const transactions = new Transactions(entries);
+  /** By transaction, the event that it wrote to: whom that wakes comes after. */
+  const emissions = new Map<string, string>();
+  const executions = new Executions(state);
+  for (const entry of entries) {
+    const here = report(entry.seq);
+    const about = subject(entry);
+    if (about === undefined) {
+      executions.note(entry, here);
+      continue;
+    }
+    checkChange(entry, state, here);
+    state.apply(entry);
+    if (entry.kind === 'e') emissions.set(entry.xid, String(entry.new?.['event_name']));
+    else if (transactions.pass(entry, about)) checkTask(about.slice(5), state, here);
+    if (!transactions.ends(entry)) continue;
+    const event = emissions.get(entry.xid);
+    if (event !== undefined) checkEvent(event, entry.clock, state, here);
+  }
+  checkEnd(state, entries, facts, report());
+  return found;
+}
