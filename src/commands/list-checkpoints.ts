@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
 import { byteSize } from '../lib/format/size.js';
-import { cutNote, joinNotes, listFlags, tooWide, wideNote, type Listed } from '../lib/lists.js';
+import { cutNote, joinNotes, listFlags, wideNote, type Listed } from '../lib/lists.js';
 import { cellText, type Rendering } from '../lib/output.js';
 import { locateTask } from '../lib/task-id.js';
 import { listCheckpointRows, type CheckpointRow } from '../sql/checkpoints.js';
@@ -47,7 +47,7 @@ export default class ListCheckpoints extends BaseCommand<Listed<CheckpointRow>> 
 }
 
 /** Only so much that the other columns keep their place. */
-const beginning = (state: unknown, row: object): string => {
-  const text = tooWide(state, (row as CheckpointRow).bytes) ?? cellText(state);
+const beginning = (state: unknown): string => {
+  const text = cellText(state);
   return text.length > 40 ? `${text.slice(0, 39)}…` : text;
 };

@@ -1,17 +1,8 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import { byteSize } from '../lib/format/size.js';
-import {
-  acrossQueues,
-  cutNote,
-  joinNotes,
-  latestFirst,
-  listFlags,
-  tooWide,
-  wideNote,
-  type Listed,
-} from '../lib/lists.js';
-import { cellText, type Rendering } from '../lib/output.js';
+import { acrossQueues, cutNote, joinNotes, latestFirst, listFlags, wideNote, type Listed } from '../lib/lists.js';
+import type { Rendering } from '../lib/output.js';
 import { listEventsOf, type EventRow } from '../sql/lists.js';
 
 export default class ListEvents extends BaseCommand<Listed<EventRow>> {
@@ -46,12 +37,7 @@ export default class ListEvents extends BaseCommand<Listed<EventRow>> {
           { key: 'emitted_at', label: 'EMITTED', type: 'time' },
           { key: 'waiting', type: 'number', drop: 1 },
           { key: 'bytes', label: 'SIZE', type: 'number', drop: 4, draw: byteSize },
-          {
-            key: 'payload',
-            type: 'json',
-            drop: 3,
-            draw: (payload, row) => tooWide(payload, (row as EventRow).bytes) ?? cellText(payload),
-          },
+          { key: 'payload', type: 'json', drop: 3 },
         ],
         rows: list.rows,
         empty: 'No events here',

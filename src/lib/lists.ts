@@ -35,10 +35,6 @@ export async function acrossQueues<Row>(
 export const latestFirst = (a: string | null, b: string | null): number =>
   a === b ? 0 : (a ?? '') < (b ?? '') ? 1 : -1;
 
-/** What stands on a terminal for JSON that a list does not carry. */
-export const tooWide = (value: unknown, bytes: unknown): string | undefined =>
-  value === null && typeof bytes === 'number' && bytes > wideBytes ? '(too long for a list)' : undefined;
-
 /** Says how to see the JSON that was too large for a list, or nothing where all of it is there. */
 export function wideNote(rows: readonly { bytes: number | null }[], command: string): string | undefined {
   const wide = rows.filter(({ bytes }) => (bytes ?? 0) > wideBytes).length;
