@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args';
 import { dbFlags, queueFlag } from '../lib/base-command.js';
 import { readIds } from '../lib/bulk/choose.js';
-import { BulkCommand, type BulkResult } from '../lib/bulk/command.js';
+import { BulkCommand, bulkLockTimeoutMs, type BulkResult } from '../lib/bulk/command.js';
 import { bulkFlags, readChoice, statusFlag } from '../lib/bulk/flags.js';
 import type { Rendering } from '../lib/output.js';
 import { locateTask } from '../lib/task-id.js';
@@ -50,14 +50,16 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
       dryRun: flags['dry-run'],
       yes: flags.yes,
       work: {
-        batch: async (queue, ids) => (await this.db()).transaction((db) => cancelTasks(db, queue, ids)),
+        batch: async (queue, ids) =>
+          (await this.db()).transaction((db) => cancelTasks(db, queue, ids), { lockTimeoutMs: bulkLockTimeoutMs }),
         outcome: ({ state }) =>
           state === 'cancelled'
             ? { outcome: 'cancelled', reason: null }
             : { outcome: 'skipped', reason: `it is ${state}` },
         refused: () => 'failed',
       },
-      resume: 'the same command goes on: tasks that have ended are passed over',
+      timeoutMs: flags.timeout * 1000,
+      passedOver: 'tasks that have ended are passed over',
     });
   }
 

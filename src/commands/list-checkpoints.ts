@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
 import { byteSize } from '../lib/format/size.js';
-import { cutNote, listFlags, type Listed } from '../lib/lists.js';
+import { cutNote, joinNotes, listFlags, wideNote, type Listed } from '../lib/lists.js';
 import { cellText, type Rendering } from '../lib/output.js';
 import { locateTask } from '../lib/task-id.js';
 import { listCheckpointRows, type CheckpointRow } from '../sql/checkpoints.js';
@@ -9,7 +9,7 @@ import { listCheckpointRows, type CheckpointRow } from '../sql/checkpoints.js';
 export default class ListCheckpoints extends BaseCommand<Listed<CheckpointRow>> {
   static override summary = "List a task's checkpoints, the oldest first";
   static override description =
-    'A checkpoint is the saved result of a finished step. A terminal shows how each begins; show-checkpoint prints one whole.';
+    'A checkpoint is the saved result of a finished step. A terminal shows how each begins; one of more than 10,000 bytes is left to show-checkpoint.';
   static override examples = ['<%= config.bin %> list-checkpoints 019a32d3-8425-7ae2-a5af-2f17a6707666'];
   static override args = { id: Args.string({ required: true, description: 'id of a task, or of a run' }) };
   static override flags = { ...dbFlags, queue: queueFlag, limit: listFlags.limit };
@@ -40,7 +40,7 @@ export default class ListCheckpoints extends BaseCommand<Listed<CheckpointRow>> 
         ],
         rows: list.rows,
         empty: 'No step of this task has finished yet',
-        truncated: cutNote(list),
+        truncated: joinNotes(cutNote(list), wideNote(list.rows, 'show-checkpoint ID STEP')),
       },
     };
   }

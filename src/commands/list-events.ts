@@ -1,12 +1,14 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { acrossQueues, cutNote, latestFirst, listFlags, type Listed } from '../lib/lists.js';
+import { byteSize } from '../lib/format/size.js';
+import { acrossQueues, cutNote, joinNotes, latestFirst, listFlags, wideNote, type Listed } from '../lib/lists.js';
 import type { Rendering } from '../lib/output.js';
 import { listEventsOf, type EventRow } from '../sql/lists.js';
 
 export default class ListEvents extends BaseCommand<Listed<EventRow>> {
   static override summary = 'List events, the latest emission first';
-  static override description = 'An event that is awaited and was never emitted has no time and comes last.';
+  static override description =
+    'An event that is awaited and was never emitted has no time and comes last. A payload of more than 10,000 bytes is left to show-event.';
   static override examples = ['<%= config.bin %> list-events -q mail', '<%= config.bin %> list-events --event paid:42'];
   static override flags = {
     ...dbFlags,
@@ -20,7 +22,7 @@ export default class ListEvents extends BaseCommand<Listed<EventRow>> {
       acrossQueues(
         db,
         flags,
-        (queue, limit) => listEventsOf(db, queue, flags.event ?? null, limit),
+        (queue, limit) => listEventsOf(db, queue, flags.event ?? null, limit, { whole: false }),
         (a, b) => latestFirst(a.emitted_at, b.emitted_at),
       ),
     );
@@ -34,11 +36,12 @@ export default class ListEvents extends BaseCommand<Listed<EventRow>> {
           { key: 'queue_name', label: 'QUEUE', drop: 2 },
           { key: 'emitted_at', label: 'EMITTED', type: 'time' },
           { key: 'waiting', type: 'number', drop: 1 },
+          { key: 'bytes', label: 'SIZE', type: 'number', drop: 4, draw: byteSize },
           { key: 'payload', type: 'json', drop: 3 },
         ],
         rows: list.rows,
         empty: 'No events here',
-        truncated: cutNote(list),
+        truncated: joinNotes(cutNote(list), wideNote(list.rows, 'show-event NAME')),
       },
     };
   }

@@ -1,8 +1,8 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { acrossQueues, cutNote, latestFirst, listFlags, type Listed } from '../lib/lists.js';
+import { acrossQueues, cutNote, joinNotes, latestFirst, listFlags, type Listed } from '../lib/lists.js';
 import type { Rendering } from '../lib/output.js';
-import { listWaitsOf, type WaitRow } from '../sql/lists.js';
+import { listWaitsOf, scanned, type WaitRow } from '../sql/lists.js';
 
 export default class ListWaits extends BaseCommand<Listed<WaitRow>> {
   static override summary = 'List who waits for which event, the longest waiting first';
@@ -13,13 +13,19 @@ export default class ListWaits extends BaseCommand<Listed<WaitRow>> {
     event: Flags.string({ char: 'e', helpValue: 'NAME', description: 'only waits for this event' }),
   };
 
+  private cut = false;
+
   async execute(): Promise<Listed<WaitRow>> {
     const { flags } = await this.parse(ListWaits);
     return this.readRanges((db) =>
       acrossQueues(
         db,
         flags,
-        (queue, limit) => listWaitsOf(db, queue, flags.event ?? null, limit),
+        async (queue, limit) => {
+          const { rows, cut } = await listWaitsOf(db, queue, flags.event ?? null, limit);
+          this.cut ||= cut;
+          return rows;
+        },
         (a, b) => latestFirst(b.created_at, a.created_at),
       ),
     );
@@ -40,7 +46,10 @@ export default class ListWaits extends BaseCommand<Listed<WaitRow>> {
         ],
         rows: list.rows,
         empty: 'Nobody waits for an event here',
-        truncated: cutNote(list),
+        truncated: joinNotes(
+          cutNote(list),
+          this.cut ? `of more than ${scanned} waits in a queue so many were looked at` : undefined,
+        ),
       },
     };
   }

@@ -2,7 +2,7 @@ import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { dbFlags, queueFlag } from '../lib/base-command.js';
 import { readIds } from '../lib/bulk/choose.js';
-import { BulkCommand, type BulkResult } from '../lib/bulk/command.js';
+import { BulkCommand, bulkLockTimeoutMs, type BulkResult } from '../lib/bulk/command.js';
 import { bulkFlags, readChoice, statusFlag } from '../lib/bulk/flags.js';
 import type { Rendering } from '../lib/output.js';
 import { locateTask } from '../lib/task-id.js';
@@ -54,13 +54,15 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
       dryRun: flags['dry-run'],
       yes: flags.yes,
       work: {
-        batch: async (queue, ids) => retryTasks(await this.db(), queue, ids, options),
+        batch: async (queue, ids) =>
+          (await this.db()).transaction((db) => retryTasks(db, queue, ids, options), {
+            lockTimeoutMs: bulkLockTimeoutMs,
+          }),
         outcome: () => ({ outcome: 'retried', reason: null }),
         refused: (_code, message) => (message.includes('not currently failed') ? 'skipped' : 'failed'),
       },
-      resume: flags['spawn-new']
-        ? 'those that are left have "outcome": "left" with --json; their ids go on: absurdctl retry-task - --spawn-new'
-        : 'the same command goes on: tasks that are not failed any more are passed over',
+      timeoutMs: flags.timeout * 1000,
+      passedOver: flags['spawn-new'] ? null : 'tasks that are not failed any more are passed over',
     });
   }
 

@@ -20,7 +20,7 @@ export default class ShowEvent extends BaseCommand<EventRow> {
     return this.readRanges(async (db) => {
       const queues = await queuesToLookIn(db, flags.queue);
       const found: EventRow[] = [];
-      for (const queue of queues) found.push(...(await listEventsOf(db, queue, args.name, 1)));
+      for (const queue of queues) found.push(...(await listEventsOf(db, queue, args.name, 1, { whole: true })));
       const emitted = found.filter((event) => event.emitted_at !== null);
       if (emitted.length > 1) {
         const names = emitted.map((event) => `"${event.queue_name}"`).join(', ');

@@ -4,8 +4,7 @@ import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
 import { whyId, whyQueue, whyTaskName, type WhyResult } from '../lib/diagnosis/why.js';
 import { usageError } from '../lib/errors.js';
 import type { Rendering } from '../lib/output.js';
-
-const uuid = /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
+import { requireId } from '../lib/task-id.js';
 
 export default class Why extends BaseCommand<WhyResult> {
   static override summary = 'Say why a task, a run, a queue or a task name does not move';
@@ -37,9 +36,7 @@ export default class Why extends BaseCommand<WhyResult> {
     const options = { windowSeconds: flags.window, timeoutMs: flags.timeout * 1000 };
     if (args.id !== undefined && name !== undefined) throw usageError('An id and --task-name exclude each other');
     if (args.id !== undefined) {
-      if (!uuid.test(args.id))
-        throw usageError(`"${args.id}" is no id of a task or run`, 'absurdctl list-tasks shows ids');
-      return whyId(await this.db(), args.id, queue, options);
+      return whyId(await this.db(), requireId(args.id), queue, options);
     }
     if (name !== undefined) return whyTaskName(await this.db(), name, queue, options);
     if (queue !== undefined) return whyQueue(await this.db(), queue, options);

@@ -1,5 +1,6 @@
 /** What the lists of an investigation share: through which queues they look, and how much they show. */
 import * as Flags from '@oclif/core/flags';
+import { wideBytes } from '../sql/lists.js';
 import type { Queryable } from '../sql/queryable.js';
 import { queuesToLookIn } from './task-id.js';
 
@@ -33,6 +34,17 @@ export async function acrossQueues<Row>(
 /** Text order of times, the latest first; what has no time comes last. RFC 3339 in UTC sorts as text. */
 export const latestFirst = (a: string | null, b: string | null): number =>
   a === b ? 0 : (a ?? '') < (b ?? '') ? 1 : -1;
+
+/** Says how to see the JSON that was too large for a list, or nothing where all of it is there. */
+export function wideNote(rows: readonly { bytes: number | null }[], command: string): string | undefined {
+  const wide = rows.filter(({ bytes }) => (bytes ?? 0) > wideBytes).length;
+  if (wide === 0) return undefined;
+  return `${wide} of more than ${wideBytes} bytes ${wide === 1 ? 'is' : 'are'} not carried here; absurdctl ${command} prints one whole`;
+}
+
+/** Several notes about what is not shown, as one. */
+export const joinNotes = (...notes: (string | undefined)[]): string | undefined =>
+  notes.filter((note) => note !== undefined).join('; ') || undefined;
 
 export const cutNote = ({ more, rows, limit }: Listed<unknown>): string | undefined =>
   more ? `Showing ${rows.length}; --limit ${Math.min(limit * 2, 10_000)} shows more` : undefined;

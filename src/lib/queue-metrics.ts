@@ -6,18 +6,20 @@ type Value = (row: Stats, nowMs: number) => number | null | undefined;
 
 const states = ['pending', 'running', 'sleeping'] as const;
 
+/** Below `absurd_queue_` or `absurd_task_name_`; doctor has families of the first kind, and none of these names. */
 const gauges: [string, string, Value][] = [
   [
-    'absurd_queue_oldest_waiting_seconds',
+    'oldest_waiting_seconds',
     'How long the oldest task that could be claimed has been waiting; 0 when none is.',
     ({ oldest_waiting_at: at }, nowMs) => (at === null ? 0 : Math.max(0, (nowMs - Date.parse(at)) / 1000)),
   ],
-  ['absurd_queue_window_spawned', 'Tasks made within the window.', (row) => row.spawned],
-  ['absurd_queue_window_completed', 'Runs claimed within the window that completed.', (row) => row.completed_runs],
-  ['absurd_queue_window_failed', 'Runs claimed within the window that failed.', (row) => row.failed_runs],
-  ['absurd_queue_bytes', "Bytes of the queue's tables and indexes.", (row) => ('bytes' in row ? row.bytes : null)],
+  ['spawned', 'Tasks made within the window.', (row) => row.spawned],
+  ['completed', 'Runs claimed within the window that completed.', (row) => row.completed_runs],
+  ['failed', 'Runs claimed within the window that failed.', (row) => row.failed_runs],
+  ['failure_ratio', 'Share of failed runs among those of the window that ended.', (row) => row.failure_rate],
+  ['bytes', "Bytes of the queue's tables and indexes.", (row) => ('bytes' in row ? row.bytes : null)],
   [
-    'absurd_queue_dead_rows',
+    'dead_rows',
     'Rows that vacuum can remove, as the server estimates.',
     (row) => ('dead_rows' in row ? row.dead_rows : null),
   ],
@@ -30,9 +32,11 @@ const labelsOf = (row: Stats): Labels =>
 
 /** Counts end where queue-stats ends them. */
 export function queueMetrics(rows: readonly Stats[], now: Date): string {
+  // Rows are all of one kind. Sums over queues must not count the same task under its name as well.
+  const prefix = rows[0]?.task_name === undefined ? 'absurd_queue' : 'absurd_task_name';
   const families: Family[] = [
     {
-      name: 'absurd_queue_tasks',
+      name: `${prefix}_tasks`,
       help: 'Unfinished tasks by state.',
       samples: rows.flatMap((row) =>
         states.flatMap((state): [Labels, number][] => {
@@ -42,7 +46,7 @@ export function queueMetrics(rows: readonly Stats[], now: Date): string {
       ),
     },
     ...gauges.map(([name, help, value]) => ({
-      name,
+      name: `${prefix}_${name}`,
       help,
       samples: rows.flatMap((row): [Labels, number][] => {
         const number = value(row, now.getTime());
@@ -50,7 +54,7 @@ export function queueMetrics(rows: readonly Stats[], now: Date): string {
       }),
     })),
     ...times.map((what) => ({
-      name: `absurd_queue_${what}_seconds`,
+      name: `${prefix}_${what}_seconds`,
       help:
         what === 'wait' ? 'From the making of a run to its last claim.' : 'From the last claim of a run to its end.',
       samples: rows.flatMap((row) =>

@@ -7,10 +7,11 @@ import { unknownQueue } from './explain.js';
 
 const uuid = /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
 
-/** Checks that a text is a UUID; raises a usage error. */
+/** Checks that a text is a UUID and returns it as the server writes it; raises a usage error. */
 export function requireId(text: string, what = 'a task or run'): string {
   if (!uuid.test(text)) throw usageError(`"${text}" is not the id of ${what}`, 'absurdctl list-tasks shows the ids');
-  return text.toLowerCase();
+  const digits = text.toLowerCase().replaceAll('-', '');
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
 /** The queue that was named, or all that can be read. Raises exit 3 for an unknown one. */

@@ -5,6 +5,7 @@
 import { runs, tasks } from './identifiers.js';
 import type { Moment, TaskState } from './list-tasks.js';
 import type { Queryable } from './queryable.js';
+import type { Timestamp } from './values.js';
 
 /** A task that was chosen. */
 export interface ChosenTask {
@@ -39,6 +40,15 @@ const errorText = (reason: string): string =>
 
 const page = 10_000;
 
+/** The server's present, or so many seconds before it. */
+export async function readMoment(db: Queryable, secondsAgo = 0): Promise<Timestamp> {
+  const { rows } = await db.query<{ at: Timestamp }>(
+    'select absurd.current_time() - make_interval(secs => $1::float8) as at',
+    [secondsAgo],
+  );
+  return rows[0]?.at ?? '';
+}
+
 /**
  * The tasks of one queue that a filter takes, those whose latest activity is longest ago first within each state; at most
  * `limit`. Must run inside a transaction: it declares a cursor there. Activity is what list-tasks shows.
@@ -52,18 +62,22 @@ export async function chooseTasks(
   const moment = (one: Moment | undefined): [string | null, number | null] =>
     one === undefined ? [null, null] : 'at' in one ? [one.at, null] : [null, one.secondsAgo];
   const { error } = filter;
-  // A parameter's place is fixed, its value may be none: $7 is the error's text.
+  // A parameter's place is fixed, its value may be none: $7 is the error's text. The runs of a task come first, so that no
+  // planner without statistics goes through all that failed.
   const failure = `(select ${errorText('f.failure_reason')}
-                      from ${runs(queueName)} f
-                     where f.task_id = t.task_id and f.state = 'failed'
+                      from (select * from ${runs(queueName)} o where o.task_id = t.task_id offset 0) f
+                     where f.state = 'failed'
                      order by f.attempt desc
                      limit 1)`;
-  const activity = `case when u.state in ('failed', 'sleeping') then coalesce(u.started_at, u.created_at) else u.available_at end`;
+  // What failed may have been asleep: its time to wake then says nothing of what happened. Activity is never later than
+  // available_at, so --since is a range of the index.
+  const activity = `case when u.state = 'failed' or u.available_at > clock.now then coalesce(u.started_at, u.created_at)
+                         else u.available_at end`;
   await db.query(
     `declare chosen no scroll cursor for
      select t.task_id, $8::text as queue_name, t.task_name, t.state, t.attempts
        from (
-         select coalesce($3::timestamptz, c.at - make_interval(secs => $4::float8), '-infinity') as since,
+         select c.at as now, coalesce($3::timestamptz, c.at - make_interval(secs => $4::float8), '-infinity') as since,
                 coalesce($5::timestamptz, c.at - make_interval(secs => $6::float8), 'infinity') as until
            from (select absurd.current_time() as at) c
        ) clock
@@ -72,6 +86,7 @@ export async function chooseTasks(
         select u.run_id, u.task_id, ${activity} as activity_at
           from ${runs(queueName)} u
          where u.state = s.state
+           and u.available_at >= clock.since
          order by u.available_at
         offset 0
       ) u

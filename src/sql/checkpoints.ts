@@ -1,4 +1,5 @@
 import { checkpoints, runs } from './identifiers.js';
+import { wideBytes } from './lists.js';
 import type { Queryable } from './queryable.js';
 import type { RawJson, Timestamp } from './values.js';
 
@@ -30,7 +31,7 @@ export async function listCheckpoints(
   return rows;
 }
 
-/** A checkpoint in a list: how large its state is, and the state's beginning. */
+/** A checkpoint in a list: how large its state is, and the state where it is not too large. */
 export interface CheckpointRow {
   checkpoint_name: string;
   queue_name: string;
@@ -42,6 +43,7 @@ export interface CheckpointRow {
   updated_at: Timestamp;
   /** Bytes of the state as text. */
   bytes: number;
+  /** Null also where it is larger than 10,000 bytes. */
   state: RawJson | null;
 }
 
@@ -54,7 +56,8 @@ export async function listCheckpointRows(
 ): Promise<CheckpointRow[]> {
   const { rows } = await db.query<CheckpointRow>(
     `select c.checkpoint_name, $2::text as queue_name, c.task_id, c.status, r.attempt, c.owner_run_id, c.updated_at,
-            coalesce(octet_length(c.state::text), 0) as bytes, c.state
+            coalesce(octet_length(c.state::text), 0) as bytes,
+            case when octet_length(c.state::text) <= ${wideBytes} then c.state end as state
        from (
          select * from ${checkpoints(queueName)} one
           where one.task_id = $1

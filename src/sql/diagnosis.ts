@@ -127,6 +127,11 @@ export async function readRuns(reader: BoundedReader, queue: string, taskId: str
   );
 }
 
+/** One attempt, for one that is not among the latest. */
+export async function readRun(reader: BoundedReader, queue: string, runId: string): Promise<RunFacts | null> {
+  return reader.row<RunFacts>('the run', `select ${runColumns} from ${runs(queue)} r where r.run_id = $1`, [runId]);
+}
+
 /** Up to 1000 checkpoints, oldest first; payloads stay where they are. */
 export async function readCheckpoints(
   reader: BoundedReader,

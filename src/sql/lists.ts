@@ -7,7 +7,10 @@ import type { Queryable } from './queryable.js';
 import type { RawJson, Timestamp } from './values.js';
 
 /** The most rows that a list looks at where no index has its order. */
-const scanned = 10_000;
+export const scanned = 10_000;
+
+/** A list carries JSON up to this many bytes; what is larger is left to the command that shows one. */
+export const wideBytes = 10_000;
 
 export interface RunRow {
   run_id: string;
@@ -20,6 +23,7 @@ export interface RunRow {
   /** When it was claimed last, or can be claimed. */
   available_at: Timestamp;
   claim_expires_at: Timestamp | null;
+  /** Of one larger than 10,000 bytes only the name, and the message's beginning. */
   failure_reason: RawJson | null;
 }
 
@@ -32,7 +36,12 @@ export async function listRunsOf(
 ): Promise<RunRow[]> {
   const { rows } = await db.query<RunRow>(
     `select r.run_id, $1::text as queue_name, r.task_id, t.task_name, r.attempt, r.state, r.claimed_by, r.available_at,
-            r.claim_expires_at, r.failure_reason
+            r.claim_expires_at,
+            case when octet_length(r.failure_reason::text) <= ${wideBytes} then r.failure_reason
+                 when r.failure_reason is not null
+                 then jsonb_build_object('name', left(r.failure_reason ->> 'name', 200),
+                                         'message', left(r.failure_reason ->> 'message', 2000), 'cut', true)
+            end as failure_reason
        from unnest($2::text[]) wanted (state)
       cross join lateral (
         select * from ${runs(queueName)} one where one.state = wanted.state order by one.available_at desc limit $3
@@ -56,24 +65,31 @@ export interface WaitRow {
   timeout_at: Timestamp | null;
 }
 
-/** Who waits for which event; of many waits, the oldest of the first 10,000 that the table gives. */
+/**
+ * Who waits for which event, the longest waiting first. No index has that order: of more than 10,000 waits those of the oldest
+ * runs are looked at, and of more than 10,000 for one event any; `cut` says so.
+ */
 export async function listWaitsOf(
   db: Queryable,
   queueName: string,
   eventName: string | null,
   limit: number,
-): Promise<WaitRow[]> {
-  const { rows } = await db.query<WaitRow>(
-    `select w.event_name, $1::text as queue_name, w.task_id, t.task_name, w.run_id, w.step_name, w.created_at, w.timeout_at
-       from (
-         select * from ${waits(queueName)} one where $2::text is null or one.event_name = $2 limit ${scanned}
-       ) w
+): Promise<{ rows: WaitRow[]; cut: boolean }> {
+  const { rows } = await db.query<WaitRow & { looked_at: number }>(
+    `with looked as materialized (
+       select one.* from ${waits(queueName)} one
+        ${eventName === null ? 'order by one.run_id' : 'where one.event_name = $2'}
+        limit ${scanned + 1}
+     )
+     select w.event_name, $1::text as queue_name, w.task_id, t.task_name, w.run_id, w.step_name, w.created_at, w.timeout_at,
+            (select count(*)::int from looked) as looked_at
+       from (select * from looked one order by one.created_at, one.run_id, one.step_name limit $${eventName === null ? 2 : 3}) w
        left join ${tasks(queueName)} t on t.task_id = w.task_id
-      order by w.created_at, w.run_id, w.step_name
-      limit $3`,
-    [queueName, eventName, limit],
+      order by w.created_at, w.run_id, w.step_name`,
+    eventName === null ? [queueName, limit] : [queueName, eventName, limit],
   );
-  return rows;
+  const cut = (rows[0]?.looked_at ?? 0) > scanned;
+  return { rows: rows.map(({ looked_at: _looked, ...row }) => row), cut };
 }
 
 export interface EventRow {
@@ -83,6 +99,9 @@ export interface EventRow {
   emitted_at: Timestamp | null;
   /** Counted up to 1,000. */
   waiting: number;
+  /** Bytes of the payload as text; null while it is only awaited. */
+  bytes: number | null;
+  /** Null also where it is larger than 10,000 bytes. */
   payload: RawJson | null;
 }
 
@@ -92,12 +111,14 @@ export async function listEventsOf(
   queueName: string,
   eventName: string | null,
   limit: number,
+  { whole }: { whole: boolean },
 ): Promise<EventRow[]> {
   const { rows } = await db.query<EventRow>(
     `select e.event_name, $1::text as queue_name, case when e.payload is not null then e.emitted_at end as emitted_at,
             (select count(*)::int
                from (select from ${waits(queueName)} w where w.event_name = e.event_name limit 1000) w) as waiting,
-            e.payload
+            octet_length(e.payload::text) as bytes,
+            case when $4::int is null or octet_length(e.payload::text) <= $4 then e.payload end as payload
        from (
          select * from ${events(queueName)} one
           where $2::text is null or one.event_name = $2
@@ -105,7 +126,7 @@ export async function listEventsOf(
           limit $3
        ) e
       order by e.emitted_at desc, e.event_name`,
-    [queueName, eventName, limit],
+    [queueName, eventName, limit, whole ? null : wideBytes],
   );
   return rows;
 }

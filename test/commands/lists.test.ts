@@ -1,5 +1,6 @@
 import { run } from '../support/command.js';
 import { expect, test, type TestDatabase } from '../support/database.js';
+import { parseOpenMetrics, type Metric } from '../support/openmetrics.js';
 
 const noon = '2026-03-04T12:00:00Z';
 const now = new Date('2026-03-04T12:10:00Z');
@@ -56,8 +57,45 @@ test('list-waits: who waits for what, since when', async ({ db }) => {
 test('list-events: the latest emission first, what is only awaited last, every digit kept', async ({ db }) => {
   await busy(db);
   const { stdout } = await run(['list-events'], db);
-  expect(stdout).toBe('said\ta\t2026-03-04T12:01:20.000000Z\t0\t{"n": 12345678901234567890}\ngo\tb\t\t1\t\n');
+  expect(stdout).toBe('said\ta\t2026-03-04T12:01:20.000000Z\t0\t27\t{"n": 12345678901234567890}\ngo\tb\t\t1\t\t\n');
   expect((await run(['list-events', '-e', 'go', '-o', 'name'], db)).stdout).toBe('go\n');
+});
+
+test('JSON too large for a list is left to the command that shows one', async ({ db }) => {
+  const ids = await busy(db);
+  const wide = JSON.stringify({ name: 'Error', message: 'm'.repeat(9000), stack: 's'.repeat(9000) });
+  await db.query(`select absurd.emit_event('a', 'wide', $1)`, [wide]);
+  await db.query(`update absurd.r_a set failure_reason = $1 where state = 'failed'`, [wide]);
+  const { rows } = await db.query<{ id: string }>('select task_id as id from absurd.r_b where run_id = $1', [ids.busy]);
+  const id = rows[0]?.id ?? '';
+  for (const [step, state] of [
+    ['small', '1.50'],
+    ['wide', wide],
+  ])
+    await db.query(`select absurd.set_task_checkpoint_state('b', $1, $2, $3, $4)`, [id, step, state, ids.busy]);
+
+  const events = await run(['list-events', '--json'], db);
+  const steps = await run(['list-checkpoints', id, '--json'], db);
+  const screen = await run(['list-checkpoints', id], { ...db, width: 80, now });
+  const runs = await run(['list-runs', '-s', 'failed', '--json'], db);
+
+  expect(events.json<{ event_name: string }[]>().find((event) => event.event_name === 'wide')).toMatchObject({
+    bytes: 18_045,
+    payload: null,
+  });
+  expect(events.stderr).toBe(
+    '1 of more than 10000 bytes is not carried here; absurdctl show-event NAME prints one whole\n',
+  );
+  expect(steps.json()).toMatchObject([
+    { checkpoint_name: 'small', bytes: 4, state: 1.5 },
+    { checkpoint_name: 'wide', bytes: 18_045, state: null },
+  ]);
+  expect(screen.stdout).toMatch(/wide .* 18 kB +-\n$/);
+  expect(screen.stderr).toContain('absurdctl show-checkpoint ID STEP prints one whole');
+  expect(runs.json()).toMatchObject([{ failure_reason: { name: 'Error', message: 'm'.repeat(2000), cut: true } }]);
+  expect((await run(['show-event', 'wide'], db)).stdout).toHaveLength(18_046);
+  expect((await run(['show-checkpoint', id, 'wide'], db)).stdout).toHaveLength(18_046);
+  expect((await run(['dump-task', id, '--json'], db)).stdout.length).toBeGreaterThan(18_000);
 });
 
 test('list-workers: by their claims, the latest first', async ({ db }) => {
@@ -135,14 +173,31 @@ test('queue-stats by task name, and as metrics', async ({ db }) => {
     stdout: '',
     stderr: 'No task here\n',
   });
+});
 
+test('queue-stats as metrics, beside those of doctor in one scrape', async ({ db }) => {
+  await busy(db);
+  await db.queue('od"d\\queue');
+  const since = ['--since', '2000-01-01'];
   const metrics = await run(['queue-stats', '-o', 'openmetrics', ...since], db);
-  expect(metrics.code).toBe(0);
-  expect(metrics.stdout).toContain('# TYPE absurd_queue_tasks gauge\n');
-  expect(metrics.stdout).toContain('absurd_queue_tasks{queue="a",state="pending"} 1\n');
-  expect(metrics.stdout).toContain('absurd_queue_run_seconds{queue="a",quantile="0.5"} 10\n');
-  expect(metrics.stdout).toMatch(/absurd_queue_bytes\{queue="b"\} \d+\n/);
-  expect(metrics.stdout.endsWith('# EOF\n')).toBe(true);
   const named = await run(['queue-stats', '--by', 'task-name', '-o', 'openmetrics', ...since], db);
-  expect(named.stdout).toContain('absurd_queue_window_failed{queue="a",task_name="broken"} 1\n');
+  const doctor = await run(['doctor', '-o', 'openmetrics', '--fail-on', 'never'], db);
+  expect([metrics.code, named.code, doctor.code]).toEqual([0, 0, 0]);
+  const all = [metrics, named, doctor].map(({ stdout }) => parseOpenMetrics(stdout));
+  const metricsOf = (name: string): Metric[] => all.flatMap((families) => families.get(name)?.metrics ?? []);
+
+  expect(metricsOf('absurd_queue_tasks')).toContainEqual({ labels: { queue: 'a', state: 'pending' }, value: 1 });
+  expect(metricsOf('absurd_queue_tasks')).toContainEqual({
+    labels: { queue: 'od"d\\queue', state: 'sleeping' },
+    value: 0,
+  });
+  expect(metricsOf('absurd_queue_run_seconds')).toContainEqual({ labels: { queue: 'a', quantile: '0.5' }, value: 10 });
+  expect(metricsOf('absurd_queue_failure_ratio')).toEqual([{ labels: { queue: 'a' }, value: 0.5 }]);
+  expect(metricsOf('absurd_queue_bytes').map(({ labels }) => labels.queue)).toEqual(['a', 'b', 'od"d\\queue']);
+  expect(metricsOf('absurd_task_name_failed')).toContainEqual({
+    labels: { queue: 'a', task_name: 'broken' },
+    value: 1,
+  });
+  const names = all.flatMap((families) => [...families.keys()]);
+  expect(names.filter((name, i) => names.indexOf(name) !== i)).toEqual([]);
 });

@@ -103,7 +103,7 @@ test('ids: several, from a pipe, of runs, twice, unknown, in another state', asy
   ]);
   const piped = await run(['retry-task', '-', '--yes', '-o', 'ndjson'], {
     ...db,
-    stdin: `${run3.rows[0]?.id ?? ''}\n\n${one}\n`,
+    stdin: `${(run3.rows[0]?.id ?? '').toUpperCase()}\r\n\r\n${one.replaceAll('-', '')}\n`,
   });
   expect(piped.code).toBe(0);
   expect(
@@ -147,28 +147,37 @@ test('many cancelled by state and name; the preview is on standard error', async
   expect(screen.stderr).toContain('2 tasks would be taken; nothing was changed');
 });
 
-test('ten thousand retried, interrupted, and gone on with: each exactly once', { timeout: 60_000 }, async ({ db }) => {
+/** Tasks that failed, made by rows. */
+async function failedRows(db: TestDatabase, n = 10_000): Promise<void> {
   await db.queue('a');
   await db.query(
     `with task as (
        insert into absurd.t_a (task_id, task_name, params, state, attempts, max_attempts, last_attempt_run)
-       select absurd.portable_uuidv7(), 'bulk', '{}', 'failed', 1, 1, absurd.portable_uuidv7() from generate_series(1, 10000)
+       select absurd.portable_uuidv7(), 'bulk', '{}', 'failed', 1, 1, absurd.portable_uuidv7() from generate_series(1, ${n})
        returning task_id, last_attempt_run)
      insert into absurd.r_a (run_id, task_id, attempt, state, available_at, started_at, failed_at, failure_reason)
      select last_attempt_run, task_id, 1, 'failed', now(), now(), now(), '{"message": "no"}' from task`,
   );
+}
+
+const lines = (text: string): Many['tasks'] =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Many['tasks'][0]);
+
+const attempts = async (db: TestDatabase): Promise<unknown[]> =>
+  (await db.query(`select attempt, count(*)::int as n from absurd.r_a group by attempt order by attempt`)).rows;
+
+test('ten thousand retried, interrupted, and gone on with: each exactly once', { timeout: 180_000 }, async ({ db }) => {
+  await failedRows(db);
   const argv = ['retry-task', '--task-name', 'bulk', '--yes', '-o', 'ndjson'];
   const env = { ABSURD_DATABASE_URL: db.url };
-  const first = await startCli([...argv, '--rate', '2000'], { env, timeoutMs: 50_000 });
+  const first = await startCli([...argv, '--since', '2h', '--rate', '2000'], { env, timeoutMs: 120_000 });
   await first.waitFor(/"outcome":"retried"/);
   first.kill('SIGINT');
   const broken = await first.done;
   expect(broken.code).toBe(130);
-  const lines = (text: string): Many['tasks'] =>
-    text
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line) as Many['tasks'][0]);
   const error = JSON.parse(broken.stderr) as { message: string; hint: string };
   const told = lines(broken.stdout);
   const retried = told.filter((task) => task.outcome === 'retried');
@@ -177,18 +186,130 @@ test('ten thousand retried, interrupted, and gone on with: each exactly once', {
   expect(retried.length).toBeGreaterThan(0);
   expect(retried.length).toBeLessThan(10_000);
   expect(error.message).toContain(`${retried.length} of 10000 tasks are retried, ${10_000 - retried.length} are left`);
-  expect(error.hint).toContain('the same command goes on');
   expect(await states(db, 'a')).toEqual({ failed: 10_000 - retried.length, pending: retried.length });
 
-  const second = await (await startCli(argv, { env, timeoutMs: 50_000 })).done;
-  expect(second.code).toBe(0);
-  expect(lines(second.stdout)).toHaveLength(10_000 - retried.length);
-  expect(await states(db, 'a')).toEqual({ pending: 10_000 });
-  const { rows } = await db.query(
-    `select attempt, count(*)::int as n from absurd.r_a group by attempt order by attempt`,
+  // One that was retried fails again before the command goes on: it has had its turn.
+  const [again] = await db.claim('a');
+  await db.query(`select absurd.fail_run('a', $1, '{"message": "still no"}')`, [again?.run_id]);
+  const flags = /goes on, with (--since \S+ --until \S+): tasks that are not failed any more are passed over$/.exec(
+    error.hint,
   );
-  expect(rows).toEqual([
+  const second = await (await startCli([...argv, ...(flags?.[1] ?? '').split(' ')], { env, timeoutMs: 120_000 })).done;
+  expect(second).toMatchObject({
+    code: 0,
+    stderr: expect.stringMatching(`^${10_000 - retried.length} tasks: ${10_000 - retried.length} retried\n$`) as string,
+  });
+  const rest = lines(second.stdout);
+  expect(new Set([...retried, ...rest].map((task) => task.task_id)).size).toBe(10_000);
+  expect(rest).toHaveLength(10_000 - retried.length);
+  expect(await states(db, 'a')).toEqual({ failed: 1, pending: 9999 });
+  expect(await attempts(db)).toEqual([
     { attempt: 1, n: 10_000 },
     { attempt: 2, n: 10_000 },
   ]);
+});
+
+test('ten thousand ids on standard input, unknown ones among them', { timeout: 180_000 }, async ({ db }) => {
+  await failedRows(db);
+  const listed = await run(['list-tasks', '-s', 'failed', '-l', '10000', '-o', 'name'], db);
+  const ids = listed.stdout.trim().split('\n');
+  expect(ids).toHaveLength(10_000);
+  const unknown = '01a20dfa-5b98-7bbd-b22e-60d6d382480';
+  const stdin = [...ids.slice(0, 5000), `${unknown}1`, `${unknown}2`, ...ids.slice(5000)].join('\n');
+
+  const done = await startCli(['retry-task', '-', '--yes', '-o', 'ndjson'], {
+    env: { ABSURD_DATABASE_URL: db.url },
+    stdin,
+    timeoutMs: 120_000,
+  });
+  const result = await done.done;
+
+  expect(result.code).toBe(1);
+  expect(result.stderr).toMatch(/\n10002 tasks: 10000 retried, 2 failed\n$|^10002 tasks: 10000 retried, 2 failed\n$/);
+  const told = lines(result.stdout);
+  expect(told).toHaveLength(10_002);
+  expect(told.filter((task) => task.outcome === 'failed').map((task) => task.task_id)).toEqual([
+    `${unknown}1`,
+    `${unknown}2`,
+  ]);
+  expect(await states(db, 'a')).toEqual({ pending: 10_000 });
+});
+
+test('--spawn-new interrupted: the ids that are left go on', { timeout: 180_000 }, async ({ db }) => {
+  await failedRows(db, 2000);
+  const env = { ABSURD_DATABASE_URL: db.url };
+  const argv = ['retry-task', '--spawn-new', '--yes'];
+  const first = await startCli([...argv, '-n', 'bulk', '--rate', '300'], { env, timeoutMs: 120_000 });
+  await expect
+    .poll(async () => (await states(db, 'a')).pending ?? 0, { timeout: 20_000, interval: 20 })
+    .toBeGreaterThan(0);
+  first.kill('SIGINT');
+  const broken = await first.done;
+  expect(broken.code).toBe(130);
+  expect(broken.stderr).toContain('retry-task - --spawn-new');
+  const left = broken.stdout
+    .slice(broken.stdout.indexOf('\nLeft\n') + 6)
+    .trim()
+    .split('\n');
+
+  const second = await startCli([...argv, '-'], { env, timeoutMs: 120_000, stdin: left.join('\n') });
+
+  expect(await second.done).toMatchObject({ code: 0, stdout: `Tasks: ${left.length}\nRetried: ${left.length}\n` });
+  expect(await states(db, 'a')).toEqual({ failed: 2000, pending: 2000 });
+});
+
+test('an expression without an end is ended by the time limit, before anything is touched', async ({ db }) => {
+  await db.queue('a');
+  await failures(db, 'a', 'mail', { message: 'a'.repeat(2001) }, 1);
+  const started = await run(
+    ['retry-task', '--error', '/^(a+)(a+)(a+)(a+)\\1\\2\\3\\4$/', '--timeout', '1', '--yes', '--json'],
+    db,
+  );
+  expect(started).toMatchObject({ code: 1, stdout: '' });
+  expect(JSON.parse(started.stderr)).toMatchObject({
+    code: 'statement_timeout',
+    message: 'Looking for the tasks took longer than 1 seconds; nothing was changed',
+  });
+  expect(await states(db, 'a')).toEqual({ failed: 1 });
+});
+
+test('a task that another session has locked is reported, and the others go on', async ({ db, second }) => {
+  await db.queue('a');
+  const [locked = ''] = await failures(db, 'a', 'mail', 'no', 3);
+  await second.query('begin');
+  await second.query('select from absurd.t_a where task_id = $1 for update', [locked]);
+
+  const result = await run(['retry-task', '--all', '--yes', '--json'], db);
+
+  expect(result.code).toBe(1);
+  expect(result.json<Many>()).toMatchObject({ total: 3, counts: { retried: 2, failed: 1, left: 0 } });
+  expect(result.json<Many>().tasks.find((task) => task.task_id === locked)?.reason).toContain('lock timeout');
+});
+
+test('--since and --until mean what list-tasks shows: also for what sleeps, slept, or was retried long ago', async ({
+  db,
+}) => {
+  await db.freeze('2026-03-02T10:00:00Z');
+  await db.queue('a');
+  for (const name of ['early', 'late']) {
+    await db.spawn('a', name, {}, { max_attempts: 1 });
+    const [claimed] = await db.claim('a', { timeout: 3600 });
+    // Asleep for two days when it is failed: its time to wake is no activity.
+    await db.query(`select absurd.schedule_run('a', $1, absurd.current_time() + interval '2 days')`, [claimed?.run_id]);
+    if (name === 'early') await db.query(`select absurd.fail_run('a', $1, '{}')`, [claimed?.run_id]);
+    await db.advance('1 hour');
+  }
+  const names = async (...argv: string[]): Promise<string[]> =>
+    (await run([...argv, '--json'], db)).json<{ task_name: string }[]>().map((row) => row.task_name);
+  const both = async (command: string, ...window: string[]): Promise<string[][]> => [
+    await names(command, '--dry-run', ...window),
+    await names('list-tasks', '-s', command === 'retry-task' ? 'failed' : 'sleeping', ...window),
+  ];
+
+  expect(await both('retry-task', '--since', '3h')).toEqual([['early'], ['early']]);
+  expect(await both('retry-task', '--since', '90m')).toEqual([[], []]);
+  expect(await both('retry-task', '--until', '90m')).toEqual([['early'], ['early']]);
+  expect(await both('cancel-task', '--until', '30m')).toEqual([['late'], ['late']]);
+  await db.advance('3 days');
+  expect(await both('cancel-task', '--since', '2d')).toEqual([['late'], ['late']]);
 });

@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { checkIds, checks, examine, judge } from '../../src/lib/doctor/index.js';
 import { openMetrics } from '../../src/lib/doctor/openmetrics.js';
 import { describe, expect, test, type TestDatabase } from '../support/database.js';
+import { parseOpenMetrics } from '../support/openmetrics.js';
 import { aged, findings, makeBusy, makeForeign, queryable, start } from './support.js';
 
 const made = new Set<string>();
@@ -92,13 +94,20 @@ describe('a healthy busy database', () => {
   test('gives metrics in the OpenMetrics text format', async ({ db }) => {
     await makeBusy(db, await db.queue('a"b\\c'));
 
-    const text = openMetrics(await examine(queryable(db), { timeoutMs: 5000 }));
+    await db.queue('never claimed from');
 
-    expect(text).toContain('absurd_doctor_findings{check="expired-leases",severity="critical"} 0\n');
-    expect(text).toContain('absurd_queue_running{queue="a\\"b\\\\c"} 4\n');
-    expect(text.endsWith('# EOF\n')).toBe(true);
-    for (const line of text.trim().split('\n'))
-      expect(line).toMatch(/^(# (TYPE|HELP|EOF).*|[a-z_]+(\{.*\})? -?[0-9.e+]+)$/);
+    const families = parseOpenMetrics(openMetrics(await examine(queryable(db), { timeoutMs: 5000 })));
+
+    const value = (name: string, labels: Record<string, string>): number | undefined =>
+      families.get(name)?.metrics.find((metric) => isDeepStrictEqual(metric.labels, labels))?.value;
+    expect(families.get('absurd_doctor_findings')?.metrics).toHaveLength(checkIds.length * 3);
+    expect(value('absurd_doctor_findings', { check: 'expired-leases', severity: 'critical' })).toBe(0);
+    expect(value('absurd_queue_running', { queue: 'a"b\\c' })).toBe(4);
+    expect(value('absurd_queue_window_completed', { queue: 'a"b\\c' })).toBe(14);
+    expect(value('absurd_queue_oldest_ready_seconds', { queue: 'never claimed from' })).toBe(0);
+    expect(value('absurd_queue_last_claim_timestamp_seconds', { queue: 'never claimed from' })).toBeUndefined();
+    for (const family of families.values())
+      expect(family).toMatchObject({ type: 'gauge', help: expect.stringMatching(/\.$/) as string });
   });
 });
 

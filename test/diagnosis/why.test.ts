@@ -215,17 +215,26 @@ describe('asleep', () => {
     expect(result.sentence).toContain('"order:42:payed"');
   });
 
-  test('an event whose timeout has passed makes the task ready, and says so', async ({ db }) => {
+  test('event_timeout_passed: ready again, and stuck only where nothing claims', async ({ db }) => {
     await db.freeze(start);
     const queue = await db.queue();
     const task = await db.spawn(queue, 'a');
     const [run] = await db.claim(queue);
     await db.query(awaiting, [queue, task.task_id, run?.run_id, 'paid', 60]);
-    await db.advance('10 minutes');
+    await db.advance('70 seconds');
+    const fresh = await askId(db, task.task_id);
+    await db.advance('9 minutes');
 
-    const result = await expectCode(db, () => askId(db, task.task_id), 'not_claimed_since');
+    const result = await expectCode(db, () => askId(db, task.task_id), 'event_timeout_passed');
 
-    expect(values(result)).toContain('"paid", and the timeout has passed');
+    expect(fresh).toMatchObject({ code: 'event_timeout_passed', verdict: 'waiting' });
+    expect(result.verdict).toBe('stuck');
+    expect(result.sentence).toBe(
+      'it waited for event "paid", the timeout passed 9 minutes ago, and no claim has taken it up since',
+    );
+    expect(result.also.map(({ code }) => code)).toEqual(['not_claimed_since']);
+    expect(values(result)).toContain('step: "wait"');
+    expect(result.next[0]).toContain('start a worker');
   });
 });
 
@@ -316,6 +325,21 @@ describe('over', () => {
     const result = await expectCode(db, () => askId(db, first?.run_id ?? ''), 'superseded');
 
     expect(result.task_id).toBe(task.task_id);
+  });
+
+  test('superseded: the first of sixty attempts, which is not among those that are looked at', async ({ db }) => {
+    const queue = await db.queue();
+    const task = await db.spawn(queue, 'a');
+    for (let attempt = 1; attempt < 60; attempt += 1) {
+      const [run] = await db.claim(queue);
+      await db.query(failRun, [queue, run?.run_id, fail('x')]);
+    }
+    await db.claim(queue);
+
+    const result = await expectCode(db, () => askId(db, task.run_id), 'superseded');
+
+    expect(result.run_id).toBe(task.run_id);
+    expect(values(result)).toBe('attempt: 1 of 60');
   });
 });
 

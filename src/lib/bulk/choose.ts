@@ -1,7 +1,9 @@
 /** From a choice to the tasks that it takes, in the order in which they will be done. */
 import { text } from 'node:stream/consumers';
-import { chooseTasks, findTasks, type ChosenTask } from '../../sql/bulk.js';
+import { chooseTasks, findTasks, readMoment, type ChoiceFilter, type ChosenTask } from '../../sql/bulk.js';
+import type { Moment } from '../../sql/list-tasks.js';
 import type { Queryable } from '../../sql/queryable.js';
+import type { Timestamp } from '../../sql/values.js';
 import { usageError } from '../errors.js';
 import type { Io } from '../io.js';
 import { queuesToLookIn, requireId } from '../task-id.js';
@@ -13,12 +15,25 @@ export interface Chosen {
   tasks: ChosenTask[];
   /** Ids that no queue has. */
   unknown: string[];
+  /** The choice with its spans of time as the points that they meant. */
+  choice: Choice;
+  /** When all were chosen, by the server's clock. */
+  at: Timestamp;
 }
 
 /** Runs inside a read-only transaction. Every id is looked up once, however often it was given. */
 export async function choose(db: Queryable, choice: Choice): Promise<Chosen> {
   const queues = await queuesToLookIn(db, choice.queue);
-  return 'ids' in choice ? byIds(db, queues, choice.ids) : { tasks: await byFilter(db, queues, choice), unknown: [] };
+  if ('ids' in choice) return { ...(await byIds(db, queues, choice.ids)), choice, at: await readMoment(db) };
+  const settled = { ...choice, filter: await settle(db, choice.filter) };
+  const tasks = await byFilter(db, queues, settled);
+  return { tasks, unknown: [], choice: settled, at: await readMoment(db) };
+}
+
+async function settle(db: Queryable, filter: ChoiceFilter): Promise<ChoiceFilter> {
+  const point = async (moment: Moment | undefined): Promise<Moment | undefined> =>
+    moment === undefined || 'at' in moment ? moment : { at: await readMoment(db, moment.secondsAgo) };
+  return { ...filter, since: await point(filter.since), until: await point(filter.until) };
 }
 
 async function byFilter(
@@ -34,11 +49,16 @@ async function byFilter(
   return tasks;
 }
 
-async function byIds(db: Queryable, queues: readonly string[], ids: readonly string[]): Promise<Chosen> {
+async function byIds(
+  db: Queryable,
+  queues: readonly string[],
+  ids: readonly string[],
+): Promise<Pick<Chosen, 'tasks' | 'unknown'>> {
   const found = new Map<string, ChosenTask>();
   for (const queue of queues) {
-    for (let first = 0; first < ids.length; first += idsAtOnce) {
-      const rows = await findTasks(db, queue, ids.slice(first, first + idsAtOnce));
+    const left = ids.filter((id) => !found.has(id));
+    for (let first = 0; first < left.length; first += idsAtOnce) {
+      const rows = await findTasks(db, queue, left.slice(first, first + idsAtOnce));
       for (const { id, ...task } of rows) found.set(id, task);
     }
   }

@@ -3,11 +3,11 @@ import type { ChosenTask } from '../../sql/bulk.js';
 import type { TaskState } from '../../sql/list-tasks.js';
 import { BaseCommand } from '../base-command.js';
 import { confirmMany } from '../confirm.js';
-import { CliError, exit } from '../errors.js';
+import { CliError, errorCode, exit } from '../errors.js';
 import type { Rendering } from '../output.js';
 import { ProgressBar } from '../progress.js';
 import { account, applyToAll, type BulkTask, type BulkWork, type Outcome } from './apply.js';
-import { choose } from './choose.js';
+import { choose, type Chosen } from './choose.js';
 import type { Choice } from './flags.js';
 
 export interface BulkResult {
@@ -30,15 +30,21 @@ export interface BulkPlan {
   dryRun: boolean | undefined;
   yes: boolean | undefined;
   work: BulkWork;
-  /** How to go on after an end before the last task. */
-  resume: string;
+  /** Why nothing is done twice when the command is typed again; null where the choice would take what was done. */
+  passedOver: string | null;
+  /** Longest time for one statement that chooses. */
+  timeoutMs: number;
 }
+
+/** How long a batch waits for a lock that another session holds, before it is tried task by task. */
+export const bulkLockTimeoutMs = 2000;
 
 const plural = (n: number): string => (n === 1 ? '1 task' : `${n} tasks`);
 
 export abstract class BulkCommand<Single extends object> extends BaseCommand<Single | BulkResult> {
   protected async many(plan: BulkPlan): Promise<BulkResult> {
-    const { tasks, unknown } = await this.readRanges((db) => choose(db, plan.choice));
+    const chosen = await this.chosen(plan);
+    const { tasks, unknown } = chosen;
     const fit = tasks.filter((task) => plan.states.includes(task.state));
     const result: BulkResult = {
       dry_run: plan.dryRun === true,
@@ -48,8 +54,10 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
       tasks: [],
     };
     const take = (done: BulkTask[]): void => {
-      for (const task of done) result.counts[task.outcome]++;
-      result.tasks.push(...done);
+      for (const task of done) {
+        result.counts[task.outcome]++;
+        result.tasks.push(task);
+      }
     };
     take(unknown.map((id) => account({ task_id: id }, 'failed', 'no queue has this id')));
     take(
@@ -57,7 +65,8 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
         .filter((task) => !plan.states.includes(task.state))
         .map((task) => account(task, 'skipped', `it is ${task.state}`)),
     );
-    if (plan.dryRun || fit.length === 0) return result;
+    if (plan.dryRun) return result;
+    if (fit.length === 0) return this.summed(result);
     await confirmMany(this.io, `${plan.verb} ${describe(fit)}?`, sample(fit), plan.yes);
     if (plan.yes) this.note(`${plan.verb}: ${describe(fit)}`);
     const bar = new ProgressBar(this.io, fit.length, 'tasks');
@@ -73,10 +82,35 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
       },
     });
     bar.end();
-    if (ended === undefined) return result;
+    if (ended === undefined) return this.summed(result);
+    this.listLeft = plan.passedOver === null;
     await this.show(result);
-    throw endedEarly(ended, result, plan);
+    throw endedEarly(ended, result, plan, chosen);
   }
+
+  private async chosen(plan: BulkPlan): Promise<Chosen> {
+    try {
+      return await this.readRanges((db) => choose(db, plan.choice), plan.timeoutMs);
+    } catch (error) {
+      if (errorCode(error) !== '57014') throw error;
+      throw new CliError(
+        `Looking for the tasks took longer than ${plan.timeoutMs / 1000} seconds; nothing was changed`,
+        {
+          code: 'statement_timeout',
+          hint: 'a narrower filter (--queue, --since, a simpler expression), or --timeout SECONDS',
+          cause: error,
+        },
+      );
+    }
+  }
+
+  /** Lines for each task leave no place on standard output for the summary. */
+  private summed(result: BulkResult): BulkResult {
+    if (this.mode() === 'ndjson') this.io.err(`${summary(result)}\n`);
+    return result;
+  }
+
+  private listLeft = false;
 
   protected isBulk(result: Single | BulkResult): result is BulkResult {
     return 'would_take' in result;
@@ -90,6 +124,7 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
     if (result.dry_run) return renderChoice(result);
     const { counts } = result;
     const failed = result.tasks.filter((task) => task.outcome === 'failed');
+    const left = this.listLeft ? result.tasks.filter((task) => task.outcome === 'left') : [];
     return {
       note: result.total === 0 ? 'No task fits' : undefined,
       record: {
@@ -100,7 +135,10 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
         Failed: counts.failed || undefined,
         Left: counts.left || undefined,
       },
-      sections: failed.length === 0 ? [] : [failures(failed)],
+      sections: [
+        ...(failed.length === 0 ? [] : [failures(failed)]),
+        ...(left.length === 0 ? [] : [{ title: 'Left', table: { columns: [{ key: 'task_id' }], rows: left } }]),
+      ],
       name: result.tasks.flatMap((task) => (doneOutcomes.has(task.outcome) ? [task.new_task_id ?? task.task_id] : [])),
       jsonResult: this.mode() === 'json' ? { ...result, would_take: undefined } : result.tasks,
     };
@@ -157,15 +195,40 @@ const sample = (tasks: readonly ChosenTask[]): string[] => [
   ...(tasks.length > 5 ? [`… and ${tasks.length - 5} more; --dry-run lists all`] : []),
 ];
 
-function endedEarly(cause: CliError, { counts, total }: BulkResult, plan: BulkPlan): CliError {
+/** `12 tasks: 10 retried, 2 failed`. */
+function summary({ total, counts }: BulkResult): string {
+  const parts = Object.entries(counts).flatMap(([outcome, n]) => (n > 0 ? [`${n} ${outcome}`] : []));
+  return parts.length === 0 ? plural(total) : `${plural(total)}: ${parts.join(', ')}`;
+}
+
+function endedEarly(cause: CliError, result: BulkResult, plan: BulkPlan, chosen: Chosen): CliError {
+  const { counts, total } = result;
   const what = cause.exitCode === exit.interrupted ? 'Interrupted' : cause.message;
   return new CliError(
     `${what}; ${counts[plan.outcome]} of ${total} tasks are ${plan.outcome}, ${counts.left} are left`,
     {
       exitCode: cause.exitCode,
       code: cause.code,
-      hint: plan.resume,
+      hint: goOn(chosen, counts.left, plan.passedOver),
       cause,
     },
   );
+}
+
+/**
+ * How to take exactly what is left. Spans of time have moved on by then, and a task that was retried may have failed again:
+ * so a filter goes on with the points in time that it meant.
+ */
+function goOn({ choice, at }: Chosen, left: number, passedOver: string | null): string {
+  if (passedOver === null)
+    return 'the ids that are left, with "outcome": "left" in JSON, go on: absurdctl retry-task - --spawn-new';
+  if ('ids' in choice) return `the same command goes on: ${passedOver}`;
+  const { since, until } = choice.filter;
+  const flags = [
+    ...(since !== undefined && 'at' in since ? [`--since ${since.at}`] : []),
+    `--until ${until !== undefined && 'at' in until ? until.at : at}`,
+    ...(choice.limit === undefined ? [] : [`--limit ${left}`]),
+  ];
+  const instead = choice.all ? ' in place of --all' : '';
+  return `the same command goes on, with ${flags.join(' ')}${instead}: ${passedOver}`;
 }

@@ -17,6 +17,13 @@ export const bulkFlags = {
   limit: Flags.integer({ char: 'l', helpGroup: 'MANY', min: 1, helpValue: 'N', description: 'tasks at most' }),
   all: Flags.boolean({ helpGroup: 'MANY', description: 'every task that fits, with no filter but -q' }),
   rate: Flags.integer({ helpGroup: 'MANY', min: 1, helpValue: 'N', description: 'tasks a second at most' }),
+  timeout: Flags.integer({
+    helpGroup: 'MANY',
+    min: 1,
+    default: 30,
+    helpValue: 'SECONDS',
+    description: 'longest time for one statement that looks for them',
+  }),
   'dry-run': Flags.boolean({ helpGroup: 'MANY', description: 'list what would be taken, change nothing' }),
   yes: Flags.boolean({ char: 'y', helpGroup: 'MANY', description: 'do not ask' }),
 };
@@ -50,7 +57,7 @@ interface Given {
 /** What to take: tasks by their ids, or those that a filter finds. */
 export type Choice =
   | { ids: readonly string[]; queue: string | undefined }
-  | { filter: ChoiceFilter; queue: string | undefined; limit: number | undefined };
+  | { filter: ChoiceFilter; queue: string | undefined; limit: number | undefined; all: boolean };
 
 /**
  * Reads ids and flags together. Raises a usage error where both are given, or neither says anything: `-q` alone names no
@@ -86,6 +93,7 @@ export function readChoice(
   return {
     queue: flags.queue,
     limit: flags.limit,
+    all: flags.all === true,
     filter: {
       states: flags.status ?? states,
       taskName: flags['task-name'],

@@ -65,7 +65,7 @@ export interface NameSubject {
 export interface Cause<Subject> {
   /** Stable: scripts match on it; docs/why.md explains it. */
   code: string;
-  verdict: Verdict;
+  verdict: Verdict | ((subject: Subject) => Verdict);
   /** Causes of one group answer the same question: only the first of them that applies is told. */
   group: string;
   applies(subject: Subject): boolean;
@@ -105,7 +105,7 @@ export function diagnose<Subject>(causes: Cause<Subject>[], subject: Subject): D
   });
   return {
     code: first.code,
-    verdict: first.verdict,
+    verdict: typeof first.verdict === 'function' ? first.verdict(subject) : first.verdict,
     ...first.explain(subject),
     also: also.map((cause) => ({ code: cause.code, sentence: cause.explain(subject).sentence })),
   };

@@ -44,15 +44,22 @@ const lists = (queue: string): string[] => [
 ];
 
 /** Why it is ready: a woken task is told apart from a new one. */
-function readiness({ run, now }: TaskSubject): Evidence[] {
+function readiness(subject: TaskSubject): Evidence[] {
+  const { run, now } = subject;
   if (!run) return [];
-  const timedOut = run.state === 'sleeping' && run.wake_event !== null;
+  const timedOut = hasTimedOut(subject);
   return [
     known('ready since', `${at(run.available_at)}, ${since(run.available_at, now)}`),
     ...(timedOut ? [known('it waited for event', `${quoted(run.wake_event ?? '')}, and the timeout has passed`)] : []),
     ...(run.has_event_payload ? [known('woken by', 'the event that it waited for')] : []),
   ];
 }
+
+/** Its wait ended without the event, which it hears of from the next claim. */
+const hasTimedOut = (subject: TaskSubject): boolean =>
+  isReady(subject) && subject.run?.state === 'sleeping' && subject.run.wake_event !== null;
+
+const isUnclaimed = ({ flow, now }: TaskSubject): boolean => flow !== null && isSilent(flow, now);
 
 export const waiting: Cause<TaskSubject>[] = [
   {
@@ -68,6 +75,29 @@ export const waiting: Cause<TaskSubject>[] = [
         `absurdctl cancel-task ${subject.task?.task_id ?? ''} --queue ${shellWord(subject.queue)}`,
       ],
     }),
+  },
+  {
+    code: 'event_timeout_passed',
+    verdict: (subject) => (isUnclaimed(subject) ? 'stuck' : 'waiting'),
+    group: 'sleep',
+    applies: (subject) => hasTimedOut(subject),
+    explain: (subject) => {
+      const { run, waits, flow, now } = subject;
+      const wait = waits.find((candidate) => candidate.run_id === run?.run_id);
+      const passed = run?.available_at ?? now;
+      return {
+        sentence: `it waited for event ${quoted(run?.wake_event ?? '')}, the timeout passed ${since(passed, now)}, and no claim has taken it up since`,
+        evidence: [
+          known('timeout', at(passed)),
+          ...(wait ? [known('step', quoted(wait.step_name)), known('waiting since', at(wait.created_at))] : []),
+          ...(subject.event
+            ? [known('emitted', subject.event.emitted_at === null ? 'never' : at(subject.event.emitted_at))]
+            : []),
+          ...claimEvidence({ flow, now }),
+        ],
+        next: [...(isUnclaimed(subject) ? [startWorker(subject.queue)] : []), ...lists(subject.queue)],
+      };
+    },
   },
   {
     code: 'never_claimed',

@@ -7,6 +7,7 @@ import {
   readNameSample,
   readPlaceInLine,
   readRecentNames,
+  readRun,
   readRuns,
   readTask,
   readWaits,
@@ -186,8 +187,7 @@ async function lockedOut(reader: BoundedReader, queues: string[]): Promise<(Diag
   const locks = holders.filter((holder) => holder.mode !== 'row');
   if (locks.length === 0) return null;
   const subject = { queue: queues[0] ?? '', now: 0, flow: noFlow, windowSeconds: 1, locks, awaited: [] };
-  const { code, verdict } = queueLocked;
-  return { code, verdict, ...queueLocked.explain(subject), also: [], unread: reader.unread };
+  return { ...diagnose([queueLocked], subject), unread: reader.unread };
 }
 
 /** Stands in for a flow that could not be read, for a cause that does not look at it. */
@@ -239,7 +239,9 @@ async function readSubject(
   const { windowSeconds } = options;
   const task = await readTask(reader, queue, taskId);
   const runs = (await readRuns(reader, queue, taskId)) ?? [];
-  const run = runs.find((candidate) => candidate.run_id === (runId ?? task?.last_attempt_run)) ?? runs[0] ?? null;
+  const wanted = runs.find((candidate) => candidate.run_id === (runId ?? task?.last_attempt_run));
+  const older = runId !== null && !wanted ? await readRun(reader, queue, runId) : null;
+  const run = wanted ?? older ?? runs[0] ?? null;
   const open = task !== null && ['pending', 'running', 'sleeping'].includes(task.state);
   const flow = open ? await readQueueFlow(reader, queue, list.now_text, windowSeconds) : null;
   const asleep = run?.state === 'sleeping' && run.wake_event !== null;

@@ -2,6 +2,7 @@
 
 export type Labels = Record<string, string>;
 
+/** A gauge. The name is unique among all that this program prints: two of its answers may stand in one scrape. */
 export interface Family {
   name: string;
   help: string;
@@ -10,10 +11,16 @@ export interface Family {
 
 const label = (value: string): string => value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 
+/** JavaScript spells what is no finite number otherwise. */
+function numeral(value: number): string {
+  if (Number.isFinite(value)) return String(value);
+  return Number.isNaN(value) ? 'NaN' : value > 0 ? '+Inf' : '-Inf';
+}
+
 function lines({ name, help, samples }: Family): string {
   const body = samples.map(([labels, value]) => {
     const pairs = Object.entries(labels).map(([key, text]) => `${key}="${label(text)}"`);
-    return `${name}${pairs.length > 0 ? `{${pairs.join(',')}}` : ''} ${value}\n`;
+    return `${name}${pairs.length > 0 ? `{${pairs.join(',')}}` : ''} ${numeral(value)}\n`;
   });
   return `# TYPE ${name} gauge\n# HELP ${name} ${help}\n${body.join('')}`;
 }
