@@ -48,6 +48,7 @@ export class Upgrade {
   constructor(
     private readonly db: Database,
     private readonly around: Surroundings,
+    private readonly attempts = stepAttempts,
   ) {}
 
   /** All but the script. Raises CliError `lock_timeout` for a table that stays busy; what was done stays done. */
@@ -136,7 +137,7 @@ export class Upgrade {
   /** Builds one index of one table. Somebody else's build is waited for; what a broken one left is dropped first. */
   private async build(index: MissingIndex, table: string, name: string, what: string): Promise<void> {
     let told = 0;
-    for (let attempt = 1; attempt <= stepAttempts;) {
+    for (let attempt = 1; attempt <= this.attempts;) {
       const { there, valid, builder } = await readIndexState(this.db, table, name);
       if (valid) return;
       if (builder) {
@@ -159,7 +160,7 @@ export class Upgrade {
         await this.around.watch(name, () => createConcurrently(this.db, index, table, name));
       } catch (error) {
         // Another session was quicker with the name, or a deadlock was resolved at the cost of this build.
-        if (!['42P07', '40P01', '23505'].includes(errorCode(error) ?? '') || attempt === stepAttempts) throw error;
+        if (!['42P07', '40P01', '23505'].includes(errorCode(error) ?? '') || attempt === this.attempts) throw error;
         attempt++;
       }
     }
@@ -185,7 +186,7 @@ export class Upgrade {
         if (!['55P03', '40P01', '40001'].includes(errorCode(error) ?? '')) throw error;
         if (await moot()) return;
         const holders = await this.holders(table);
-        if (attempt === stepAttempts) throw busy(table, holders, error);
+        if (attempt === this.attempts) throw busy(table, this.attempts, holders, error);
         if (attempt === 1) this.around.note(`Table ${table} is busy (${holders}); trying again`);
         await this.around.pause(breakMs);
       }
@@ -208,8 +209,8 @@ function waiting(name: string, { pid, application, waits_for: by }: Builder): st
   return `${name} is being built by ${who}${because}; waiting for it (to end it: select pg_cancel_backend(${pid}))`;
 }
 
-const busy = (table: string, holders: string, cause: unknown): CliError =>
-  new CliError(`Table ${table} stayed busy through ${stepAttempts} tries: held ${holders}`, {
+const busy = (table: string, attempts: number, holders: string, cause: unknown): CliError =>
+  new CliError(`Table ${table} stayed busy through ${attempts} tries: held ${holders}`, {
     exitCode: exit.failed,
     code: 'lock_timeout',
     hint: 'end that transaction, or try later: what is done stays done, and absurdctl migrate goes on from there',
