@@ -84,8 +84,11 @@ interface FunctionRow {
 async function compareFunctions(db: Queryable, script: string, queues: QueueMode[]): Promise<Difference[]> {
   const before = new Map((await db.query<FunctionRow>(functionsQuery)).rows.map((row) => [row.name, row]));
   await db.query(script);
+  // Whoever makes a queue's functions holds this lock: two at once would collide on their rows of the catalog.
   await db.query(
-    'select absurd._make_queue_functions(q.name, q.mode) from unnest($1::text[], $2::text[]) q (name, mode)',
+    `select pg_advisory_xact_lock(hashtextextended('absurd.functions:' || q.name, 0)),
+            absurd._make_queue_functions(q.name, q.mode)
+       from unnest($1::text[], $2::text[]) q (name, mode)`,
     [queues.map((queue) => queue.queue_name), queues.map((queue) => queue.mode)],
   );
   const after = (await db.query<FunctionRow>(functionsQuery)).rows;

@@ -69,36 +69,30 @@ export async function lockTable(db: Queryable, { table_name: name, partitioned }
   if (partitioned) await db.query(`lock table ${table} in access exclusive mode nowait`);
 }
 
-/** Adds what a table of tasks lacks. The triggers' functions must be there; the caller holds the table. */
-export async function addColumnAndTriggers(db: Queryable, { table_name: name }: LackingTable): Promise<void> {
-  const table = `absurd.${quoteIdent(name)}`;
-  await db.query(`alter table ${table} add column if not exists cancel_due timestamptz`);
-  const { rows } = await db.query<{ name: string }>(
-    `select g.tgname as name from pg_trigger g where g.tgrelid = to_regclass($1)`,
-    [table],
-  );
-  const there = new Set(rows.map((row) => row.name));
-  for (const [trigger, definition] of triggers) {
-    if (!there.has(trigger)) await db.query(`create trigger ${trigger} ${definition(table)}`);
-  }
+/** The parts of `_queue_parts` in sql/absurd.sql that a table of tasks gets; `statement` is a format for its name. */
+export interface TaskPart {
+  kind: 'column' | 'trigger';
+  name: string;
+  statement: string;
 }
 
-/** As in `_queue_parts` of sql/absurd.sql; a test compares the two. */
-const triggers: [string, (table: string) => string][] = [
-  [
-    'set_cancel_due',
-    (table) => `before insert on ${table} for each row when (new.cancellation is not null)
-                execute function absurd._set_cancel_due()`,
-  ],
-  [
-    'repair_cancel_due',
-    (table) => `after update of cancellation, enqueue_at, first_started_at, state on ${table} for each row
-                when ((new.cancellation is not null or new.cancel_due is not null)
-                  and new.cancel_due is distinct from absurd._cancel_due(
-                    new.cancellation, new.enqueue_at, new.first_started_at, new.state))
-                execute function absurd._repair_cancel_due()`,
-  ],
-];
+/** Adds what a table of tasks lacks. The triggers' functions must be there; the caller holds the table. */
+export async function addTaskParts(
+  db: Queryable,
+  { table_name: name }: LackingTable,
+  parts: TaskPart[],
+): Promise<void> {
+  const { rows } = await db.query<{ kind: string; name: string }>(
+    `select 'trigger' as kind, g.tgname::text as name from pg_trigger g where g.tgrelid = to_regclass($1)
+     union all
+     select 'column', a.attname::text from pg_attribute a where a.attrelid = to_regclass($1) and not a.attisdropped`,
+    [`absurd.${quoteIdent(name)}`],
+  );
+  for (const part of parts) {
+    if (rows.some((row) => row.kind === part.kind && row.name === part.name)) continue;
+    await db.query(part.statement.replaceAll('%1$I', () => quoteIdent(name)));
+  }
+}
 
 export interface Batch {
   /** Rows that were looked at; 0 at the end of the table. */

@@ -1,8 +1,9 @@
+import { taskParts, triggerFunctions } from '../../src/lib/migrate/script.js';
 import { Absurd } from '../../src/sdk/index.js';
 import { run } from '../support/command.js';
 import { startCli, type RunningCli } from '../support/cli.js';
 import { describe, expect, test, type Connection, type TestDatabase } from '../support/database.js';
-import { installOlder, script, versions } from '../sql/older.js';
+import { installOlder, versions } from '../sql/older.js';
 import { oldWorkers, type Deeds } from './old-worker.js';
 
 /** So many ended tasks, and pending ones with cancellation settings, as an old schema holds them. */
@@ -128,8 +129,6 @@ const building = async (db: TestDatabase): Promise<void> => {
   await expect.poll(phase, { timeout: 15_000, interval: 20 }).toBe('waiting for writers before build');
 };
 
-const triggers = `alter table absurd.t_q add column cancel_due timestamptz`;
-
 const stalls: Record<string, Stall> = {
   'adding the column': {
     hold: (_, blocker) => blocker.query('begin; select 1 from absurd.t_q limit 1'),
@@ -137,17 +136,8 @@ const stalls: Record<string, Stall> = {
   },
   'filling the column': {
     async hold(db, blocker) {
-      await db.query(triggers);
-      const parts = script.match(
-        /create or replace function absurd\._(read_seconds|cancel_due|set_cancel_due|repair_cancel_due) \([\s\S]*?\n\$\$;\n/g,
-      );
-      await db.query((parts ?? []).join('\n'));
-      await db.query(`create trigger set_cancel_due before insert on absurd.t_q for each row when (new.cancellation is not null)
-                        execute function absurd._set_cancel_due();
-                      create trigger repair_cancel_due after update of cancellation, enqueue_at, first_started_at, state on absurd.t_q
-                        for each row when ((new.cancellation is not null or new.cancel_due is not null)
-                          and new.cancel_due is distinct from absurd._cancel_due(new.cancellation, new.enqueue_at, new.first_started_at, new.state))
-                        execute function absurd._repair_cancel_due()`);
+      await db.query(triggerFunctions());
+      for (const { statement } of taskParts()) await db.query(statement.replaceAll('%1$I', 't_q'));
       await blocker.query(
         `begin; select 1 from absurd.t_q where cancellation is not null and state = 'pending' order by task_id desc limit 1 for update`,
       );
@@ -160,12 +150,12 @@ const stalls: Record<string, Stall> = {
   },
   'attaching a part of an index': {
     async hold(db, blocker) {
-      await db.query('create index t_p_d_can on absurd.t_p_d (cancelled_at) where cancelled_at is not null');
-      await blocker.query('begin; select 1 from absurd.t_p_d where cancelled_at is not null');
-      // The column is there already: this reader is in nobody's way but the attachment's.
-      await db.query('select 1');
+      await db.query(
+        `create index r_p_d_rdy on absurd.r_p_d (available_at, run_id) where state in ('pending', 'sleeping')`,
+      );
+      await blocker.query('begin; select 1 from absurd.r_p_d where run_id is null');
     },
-    stalled: (_, cli) => cli.waitFor(/Table t_p(_d)? is busy/),
+    stalled: (_, cli) => cli.waitFor(/Table r_p_d is busy/),
   },
   'running the script': {
     async hold(_, blocker) {
@@ -188,7 +178,7 @@ const stalls: Record<string, Stall> = {
 describe('an upgrade that broke off is run again', () => {
   for (const [step, { hold, stalled }] of Object.entries(stalls)) {
     for (const how of ['killed', 'disconnected'] as const) {
-      test(`${how} while ${step}`, { timeout: 60_000 }, async ({ emptyDatabase: db }) => {
+      test(`${how} while ${step}`, { timeout: 120_000 }, async ({ emptyDatabase: db }) => {
         await installOlder(db, '0.5.0');
         await weeks(db);
         for (const queue of ['q', 'p']) await fill(db, queue, 400);

@@ -14,7 +14,7 @@ import {
   type MissingIndex,
 } from '../../sql/indexes.js';
 import {
-  addColumnAndTriggers,
+  addTaskParts,
   fillCancelDue,
   fillOneCancelDue,
   liftTimeouts,
@@ -29,7 +29,7 @@ import type { Queryable } from '../../sql/queryable.js';
 import type { Database } from '../connection/database.js';
 import { CliError, errorCode, exit } from '../errors.js';
 import type { MigrationPlan, Work } from './plan.js';
-import { registryChapter, triggerFunctions } from './script.js';
+import { registryChapter, taskParts, triggerFunctions } from './script.js';
 import { queuesOf, stepAttempts, stepLockMs } from './steps.js';
 
 /** Rows a batch: some tens of milliseconds. */
@@ -75,7 +75,7 @@ export class Upgrade {
     if (!table.column || !table.triggers) {
       await this.shortly(table.table_name, async (db) => {
         await lockTable(db, table);
-        await addColumnAndTriggers(db, table);
+        await addTaskParts(db, table, taskParts());
       });
     }
     if (table.filled) return;

@@ -1,5 +1,6 @@
 /** The parts of sql/absurd.sql that an upgrade runs, or looks at, by themselves. */
 import type { ScriptParts } from '../../sql/beside.js';
+import type { TaskPart } from '../../sql/migrate.js';
 import { readSchemaScript } from '../schema-file.js';
 
 const blocks = /^do \$install\$\n[\s\S]*?^\$install\$;$/gm;
@@ -46,14 +47,34 @@ export function registryChapter(): string {
   return script.slice(0, script.indexOf(registry) + registry.length);
 }
 
-/** The functions behind the triggers of cancel_due, which need no others. */
+/** The column and the triggers of a table of tasks, from the list of a queue's parts. */
+export function taskParts(): TaskPart[] {
+  const part = /\(\d+, '(column|trigger)', 't', '(\w+)', \$ddl\$([\s\S]*?)\$ddl\$\)/g;
+  const parts = [...readSchemaScript().matchAll(part)].map(([, kind, name = '', statement = '']) => ({
+    kind: kind === 'column' ? ('column' as const) : ('trigger' as const),
+    name,
+    statement,
+  }));
+  return must(parts.length === 3 ? parts : null, 'column and triggers of cancel_due');
+}
+
+/** The functions that those triggers call, and the ones that these call, in the script's order. */
 export function triggerFunctions(): string {
   const script = readSchemaScript();
-  return ['_read_seconds', '_cancel_due', '_set_cancel_due', '_repair_cancel_due']
-    .map((name) => {
-      const start = script.indexOf(`create or replace function absurd.${name} (`);
-      const end = script.indexOf('\n$$;\n', start);
-      return must(start < 0 || end < 0 ? null : script.slice(start, end + 5), `function ${name}`);
-    })
-    .join('\n');
+  const all = new Map<string, string>();
+  for (const [source, name = ''] of script.matchAll(
+    /^create or replace function absurd\.(\w+) \([\s\S]*?\n\$\$;\n/gm,
+  )) {
+    all.set(name, source);
+  }
+  const needed = new Set<string>();
+  const need = (text: string): void => {
+    for (const [, name = ''] of text.matchAll(/absurd\.(_\w+)\(/g)) {
+      if (needed.has(name)) continue;
+      needed.add(name);
+      need(must(all.get(name), `function ${name}`));
+    }
+  };
+  for (const { statement } of taskParts()) need(statement);
+  return [...all].flatMap(([name, source]) => (needed.has(name) ? [source] : [])).join('\n');
 }
