@@ -981,7 +981,9 @@ begin
       execute format('drop index absurd.%1$I', v_part.part_name);
     end if;
     execute v_part.statement;
-    v_backfill := v_backfill or v_part.part_name = 'repair_cancel_due';
+    -- The index too: who prepares an upgrade by hand or with absurdctl makes it when the rest is done.
+    v_backfill := v_backfill
+      or v_part.part_name in ('repair_cancel_due', 't_' || p_queue_name || '_due');
   end loop;
 
   if v_backfill and format('absurd.%I', 't_' || p_queue_name) = any (v_old_tables) then

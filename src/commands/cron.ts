@@ -2,7 +2,7 @@ import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import { CliError, exit, usageError } from '../lib/errors.js';
 import type { Rendering } from '../lib/output.js';
-import { disableCron, enableCron, findCron, type CronJob } from '../sql/cron.js';
+import { disableCron, enableCron, findCron, remoteJobs, type CronJob, type CronPlace } from '../sql/cron.js';
 
 const schedule = (description: string) => Flags.string({ helpValue: 'CRON', description });
 
@@ -35,9 +35,10 @@ export default class Cron extends BaseCommand<CronJob[]> {
     if (useless) throw usageError('Schedules mean nothing with --disable');
     this.enabled = flags.enable;
     const db = await this.db();
-    const { installed, home, here } = await findCron(db);
-    if (!installed) throw missing(home, here);
-    return flags.enable ? enableCron(db, flags.queue ?? null, schedules) : disableCron(db, flags.queue ?? null);
+    const queue = flags.queue ?? null;
+    const place = await findCron(db);
+    if (!place.usable) throw missing(place, flags.enable ? remoteJobs(place.database, queue, schedules) : []);
+    return flags.enable ? enableCron(db, queue, schedules) : disableCron(db, queue);
   }
 
   render(jobs: CronJob[]): Rendering {
@@ -55,18 +56,30 @@ export default class Cron extends BaseCommand<CronJob[]> {
   }
 }
 
-function missing(home: string | null, here: string): CliError {
-  const elsewhere = home !== null && home !== here;
-  return new CliError(
-    elsewhere
-      ? `pg_cron lives in database "${home}", not in "${here}"`
-      : `pg_cron is not available in database "${here}"`,
-    {
-      exitCode: exit.failed,
-      code: 'cron_missing',
-      hint: elsewhere
-        ? `schedule there by hand with cron.schedule_in_database(…, '${here}'), or run absurdctl maintain from a system's cron`
-        : 'create extension pg_cron, after adding it to shared_preload_libraries; or run absurdctl maintain from a system’s cron',
-    },
-  );
+const without = "or have a system's cron run absurdctl maintain, which does once what the jobs do";
+
+/** Says which of the things that pg_cron needs is missing, and how to go on. `jobs` is what to type in its own database. */
+function missing({ here, available, home, database, role }: CronPlace, jobs: string[]): CliError {
+  const fail = (message: string, hint: string): CliError =>
+    new CliError(message, { exitCode: exit.failed, code: 'cron_missing', hint: `${hint}; ${without}` });
+  if (here)
+    return fail(
+      `Role "${role}" may not use pg_cron in database "${database}"`,
+      `grant usage on schema cron to "${role}"`,
+    );
+  if (home === null) {
+    const load =
+      'add pg_cron to shared_preload_libraries, set cron.database_name to this database and restart the server';
+    return available
+      ? fail('pg_cron is installed on this server and not loaded', load)
+      : fail(
+          'pg_cron is not on this server',
+          `install it (Debian: postgresql-15-cron, the number being the server's), ${load}`,
+        );
+  }
+  if (home === database)
+    return fail(`pg_cron is not in database "${database}" yet`, 'create extension pg_cron, as a superuser');
+  const there =
+    jobs.length === 0 ? 'its jobs are removed there, with cron.unschedule' : `type there: ${jobs.join(' ')}`;
+  return fail(`pg_cron lives in database "${home}", not in "${database}"`, there);
 }

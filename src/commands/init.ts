@@ -3,7 +3,7 @@ import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import type { Database } from '../lib/connection/database.js';
 import { CliError, refused } from '../lib/errors.js';
 import { install, type Installation } from '../lib/install.js';
-import { largeTable, planMigration } from '../lib/migrate.js';
+import { findMissingIndexes, largeTable } from '../lib/migrate/plan.js';
 import type { Rendering } from '../lib/output.js';
 import { requireShippedRef } from '../lib/schema-file.js';
 
@@ -32,7 +32,7 @@ export default class Init extends BaseCommand<Installation> {
     const { flags } = await this.parse(Init);
     requireShippedRef(flags.ref);
     const db = await this.waitForServer(flags.wait);
-    const { indexes } = await planMigration(db);
+    const indexes = await findMissingIndexes(db);
     const large = indexes.find(({ rows }) => rows >= largeTable);
     if (large !== undefined) {
       throw refused(

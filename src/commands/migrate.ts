@@ -3,25 +3,24 @@ import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import { confirm } from '../lib/confirm.js';
 import { CliError, exit, refused, usageError } from '../lib/errors.js';
 import { install } from '../lib/install.js';
-import { buildIndexes, findDifferences, isCurrent, planMigration, type MigrationPlan } from '../lib/migrate.js';
-import type { Rendering, Table } from '../lib/output.js';
+import { isCurrent, planMigration, type MigrationPlan } from '../lib/migrate/plan.js';
+import { differenceRows, differenceTable, fromVersion, planJson, renderPlan } from '../lib/migrate/render.js';
+import { Upgrade } from '../lib/migrate/run.js';
+import { watchBuild } from '../lib/migrate/watch.js';
+import type { Rendering } from '../lib/output.js';
 import { readSchemaScript, requireShippedRef } from '../lib/schema-file.js';
 
 interface Migration {
+  what: 'sql' | 'check' | 'plan' | 'nothing' | 'done';
   plan: MigrationPlan | null;
-  /** With --check: what differs. */
-  differences: string[] | null;
-  /** Of a schema whose revision is current: what was changed by hand, and is put right. */
-  drift: string[];
-  sql: string | null;
-  done: boolean;
 }
 
 export default class Migrate extends BaseCommand<Migration> {
   static override summary = 'Upgrade the schema of a database, large queues first';
   static override description = [
-    'Builds missing indexes first, concurrently, so that workers go on; then runs the schema script in one transaction with a short lock timeout and retries. An index whose build broke off is found and built again; running it twice is safe.',
-    '--check says what differs from the shipped schema, thing by thing, and exits 1 when something does; it needs the rights of the owner, since it tries the script in a transaction that it rolls back.',
+    'Shows a plan, then does it: new columns and triggers in short transactions, one table at a time; new indexes concurrently, beside working workers, partition by partition; and then the schema script in one transaction, which finds all that done. A table that is busy is waited for shortly, again and again. Run it again after an interruption: it goes on from there.',
+    '--check says what differs from the shipped schema, thing by thing, and exits 1 when something does. It makes the shipped functions and an empty queue beside what is there, compares and takes them back: workers do not notice, and the role must own the schema.',
+    '--dump-sql prints the script for another migration tool. By itself it locks the tables of old queues while it builds their indexes: run migrate before it where queues are large.',
   ].join('\n');
   static override examples = [
     '<%= config.bin %> migrate --dry-run',
@@ -47,91 +46,84 @@ export default class Migrate extends BaseCommand<Migration> {
     if (flags.from !== undefined && !/^v?\d+\.\d+\.\d+$|^main$/.test(flags.from)) {
       throw usageError(`"${flags.from}" is no version of the schema`, 'such as 0.4.0');
     }
-    const nothing = { plan: null, differences: null, drift: [], sql: null, done: false };
-    if (flags['dump-sql']) return { ...nothing, sql: readSchemaScript() };
+    if (flags['dump-sql']) return { what: 'sql', plan: null };
     const db = await this.db();
-    const plan = await planMigration(db);
-    const from = flags.from?.replace(/^v/, '');
+    const { plan, work } = await planMigration(db);
+    this.requireFit(plan, flags.from?.replace(/^v/, ''));
+    if (flags.check) return { what: 'check', plan };
+    if (isCurrent(plan)) return { what: 'nothing', plan };
+    if (flags['dry-run']) return { what: 'plan', plan };
+    requireSchema(plan);
+    if (this.mode() === 'table') await this.show({ what: 'plan', plan });
+    if (this.io.inTty && this.io.errTty) await confirm(this.io, `${headline(plan)} Go on?`, flags.yes);
+    const pause = (ms: number): Promise<void> => this.pause(ms);
+    const drawn = this.io.errTty && this.mode() === 'table';
+    await new Upgrade(db, {
+      pause,
+      note: (text) => this.note(text),
+      watch: (what, build) => (drawn ? watchBuild(this.io, db, () => this.openDatabase(), what, build) : build()),
+    }).prepare(plan, work);
+    await install(db, pause, (reason) => this.note(`Trying again: ${reason}`));
+    return { what: 'done', plan };
+  }
+
+  protected override exitCode({ what, plan }: Migration): number {
+    const differs = plan !== null && (!plan.installed || plan.differences.length > 0);
+    const left = plan?.differences.some(({ mended }) => !mended);
+    return (what === 'check' && differs) || (what === 'nothing' && left) ? exit.failed : exit.done;
+  }
+
+  render({ what, plan }: Migration): Rendering {
+    if (plan === null) return { text: readSchemaScript(), jsonResult: { sql: readSchemaScript() } };
+    const rows = differenceRows(plan);
+    const left = rows.length === 0 ? '' : '; what differs is not migrate’s to mend';
+    if (what === 'plan') return renderPlan(plan);
+    if (what === 'done') {
+      return {
+        note: `Done: the schema is ${plan.to_version} (revision ${plan.to_revision})`,
+        jsonResult: planJson(plan),
+      };
+    }
+    if (what === 'nothing') {
+      const note = `Nothing to do: the schema is up to date${left}`;
+      return { note, table: rows.length === 0 ? undefined : differenceTable(rows), jsonResult: planJson(plan) };
+    }
+    const note = rows.length === 0 ? 'The schema is what this absurdctl ships' : mend(plan);
+    return { note, table: differenceTable(rows) };
+  }
+
+  /** Raises where the schema is newer than ours, or is not the version that was named. */
+  private requireFit(plan: MigrationPlan, from: string | undefined): void {
+    if ((plan.from_revision ?? 0) > plan.to_revision) {
+      throw refused(
+        `The schema has revision ${plan.from_revision}, this absurdctl brings only ${plan.to_revision}`,
+        'use the newer absurdctl that installed it: a schema is never downgraded',
+        'newer_schema',
+      );
+    }
     // Where everything is done already, a script that is run again is right to name where it once began.
     if (from !== undefined && plan.from_version !== null && from !== plan.from_version && !isCurrent(plan)) {
       throw refused(`The schema is ${plan.from_version}, not ${from}`, 'leave --from away', 'other_version');
     }
-    if (flags.check) return { ...nothing, plan, differences: await findDifferences(db, plan) };
-    const drift = isCurrent(plan) ? await findDifferences(db, plan) : [];
-    if (flags['dry-run'] || (isCurrent(plan) && drift.length === 0)) return { ...nothing, plan, drift };
-    if (!plan.installed) {
-      throw new CliError(`The database "${plan.database}" has no Absurd schema`, {
-        exitCode: exit.unreachable,
-        code: 'schema_missing',
-        hint: 'absurdctl init installs it',
-      });
-    }
-    if (this.io.inTty && this.io.errTty) await confirm(this.io, `${headline(plan, drift)} Go on?`, flags.yes);
-    await buildIndexes(db, plan, ({ index_name: name, rows }) => this.note(`Building ${name} (about ${rows} rows)`));
-    await install(
-      db,
-      (ms) => this.pause(ms),
-      (reason) => this.note(`Trying again: ${reason}`),
-    );
-    return { ...nothing, plan, drift, done: true };
-  }
-
-  protected override exitCode({ differences }: Migration): number {
-    return differences !== null && differences.length > 0 ? exit.failed : exit.done;
-  }
-
-  render({ plan, differences, drift, sql, done }: Migration): Rendering {
-    if (sql !== null) return { text: sql, jsonResult: { sql } };
-    if (plan === null) return {};
-    if (differences !== null) {
-      const note = differences.length === 0 ? 'The schema is what this absurdctl ships' : 'absurdctl migrate mends it';
-      return { note, table: differenceTable(differences) };
-    }
-    if (done)
-      return { note: `Done: the schema is ${plan.to_version} (revision ${plan.to_revision})`, jsonResult: plan };
-    if (drift.length > 0) {
-      return {
-        note: 'Nothing was changed; migrate would put this right',
-        table: differenceTable(drift),
-        jsonResult: { ...plan, drift },
-      };
-    }
-    if (isCurrent(plan)) return { note: 'Nothing to do: the schema is up to date', jsonResult: plan };
-    return {
-      record: {
-        Database: plan.database,
-        From: `${plan.from_version ?? (plan.installed ? 'older than 0.2.0' : 'nothing')}${plan.from_revision === null ? '' : ` (revision ${plan.from_revision})`}`,
-        To: `${plan.to_version} (revision ${plan.to_revision})`,
-        Locks:
-          'functions are replaced under no lock; tables that lack a column or trigger are locked for its making, 2 s of waiting at most',
-      },
-      sections: [
-        {
-          title: 'Indexes to build, concurrently where the table is not partitioned',
-          table: {
-            columns: [
-              { key: 'index_name', label: 'INDEX', type: 'id' },
-              { key: 'queue_name', label: 'QUEUE', drop: 2 },
-              { key: 'rows', label: 'ROWS (ABOUT)', type: 'number' },
-              { key: 'bytes', label: 'TABLE BYTES', type: 'number', drop: 1 },
-              { key: 'broken', drop: 3 },
-              { key: 'partitioned', drop: 4 },
-            ],
-            rows: plan.indexes,
-          },
-        },
-      ],
-      jsonResult: plan,
-    };
   }
 }
 
-const differenceTable = (differences: string[]): Table => ({
-  columns: [{ key: 'difference' }],
-  rows: differences.map((difference) => ({ difference })),
-});
+function requireSchema(plan: MigrationPlan): void {
+  if (plan.installed) return;
+  throw new CliError(`The database "${plan.database}" has no Absurd schema`, {
+    exitCode: exit.unreachable,
+    code: 'schema_missing',
+    hint: 'absurdctl init installs it',
+  });
+}
 
-const headline = (plan: MigrationPlan, drift: string[]): string =>
-  drift.length > 0
-    ? `Put right what differs in "${plan.database}" (${drift.length}, see --check).`
-    : `Upgrade "${plan.database}" from ${plan.from_version ?? 'a schema older than 0.2.0'} to ${plan.to_version} (revision ${plan.to_revision}); ${plan.indexes.length} indexes are built first.`;
+function mend({ installed, differences }: MigrationPlan): string {
+  if (!installed) return 'absurdctl init installs it';
+  return differences.some(({ mended }) => mended) ? 'absurdctl migrate mends it' : 'It is not migrate’s to mend';
+}
+
+function headline(plan: MigrationPlan): string {
+  const to = `${plan.to_version} (revision ${plan.to_revision})`;
+  if (plan.from_revision === plan.to_revision) return `Put right what differs in "${plan.database}".`;
+  return `Upgrade "${plan.database}" from ${fromVersion(plan)} to ${to}.`;
+}

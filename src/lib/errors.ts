@@ -125,7 +125,9 @@ export function toCliError(error: unknown): CliError {
   }
   const code = errorCode(error);
   const message = error instanceof Error ? error.message : String(error);
-  if ((code && networkCodes.test(code)) || /^Connection terminated/.test(message)) {
+  // The last two are the driver's words for a session that was ended while nothing was asked.
+  const ended = /^(Connection terminated|Client has encountered a connection error|Client was closed)/;
+  if ((code && networkCodes.test(code)) || ended.test(message)) {
     return new CliError(`The connection to the server was lost: ${message || code}`, {
       exitCode: exit.unreachable,
       code: 'unreachable',

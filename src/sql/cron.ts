@@ -34,10 +34,49 @@ export async function disableCron(db: Queryable, queue: string | null): Promise<
 }
 
 /** Where pg_cron is, as far as this database can tell. */
-export async function findCron(db: Queryable): Promise<{ installed: boolean; home: string | null; here: string }> {
-  const { rows } = await db.query<{ installed: boolean; home: string | null; here: string }>(
-    `select to_regclass('cron.job') is not null as installed, current_setting('cron.database_name', true) as home,
-            current_database() as here`,
+export interface CronPlace {
+  /** It is in this database, and this role may use it. */
+  usable: boolean;
+  /** It is in this database, whoever may use it. */
+  here: boolean;
+  /** The server has its files: it could be created in its home. */
+  available: boolean;
+  /** The one database whose jobs it runs; null where the server has not loaded it. */
+  home: string | null;
+  database: string;
+  role: string;
+}
+
+/** Looks in the catalogs: a name lookup raises where the role may not use the schema. */
+export async function findCron(db: Queryable): Promise<CronPlace> {
+  const { rows } = await db.query<CronPlace>(
+    `select c.oid is not null and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as usable,
+            c.oid is not null as here,
+            exists (select 1 from pg_available_extensions x where x.name = 'pg_cron') as available,
+            current_setting('cron.database_name', true) as home,
+            current_database()::text as database, current_user::text as role
+       from (select 1) one
+       left join pg_namespace n on n.nspname = 'cron'
+       left join pg_class c on c.relnamespace = n.oid and c.relname = 'job'`,
   );
-  return rows[0] ?? { installed: false, home: null, here: '' };
+  if (!rows[0]) throw new Error('the server returned no row');
+  return rows[0];
+}
+
+const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+
+/**
+ * What has the jobs of a database run by the pg_cron of another one, to be typed in that one: its chores for one queue or for
+ * all. Planning to detach partitions is not among them: it makes jobs itself, in its own database.
+ */
+export function remoteJobs(database: string, queue: string | null, schedules: CronSchedules): string[] {
+  const argument = queue === null ? '' : literal(queue);
+  const jobs: [string, string, string][] = [
+    ['partitions', schedules.partitions ?? '5 * * * *', `select absurd.ensure_partitions(${argument})`],
+    ['cleanup', schedules.cleanup ?? '17 * * * *', `select * from absurd.cleanup_all_queues(${argument})`],
+  ];
+  return jobs.map(([name, schedule, command]) => {
+    const values = [`absurd_${name}_${database}${queue === null ? '' : `_${queue}`}`, schedule, command, database];
+    return `select cron.schedule_in_database(${values.map(literal).join(', ')});`;
+  });
 }

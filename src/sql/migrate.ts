@@ -1,116 +1,188 @@
-/**
- * What an upgrade would build in the tables of existing queues, and how to build it beforehand without holding up workers.
- * The definitions are those of `_queue_parts` in sql/absurd.sql, which finds them done; a test compares the two.
- */
+/** The steps of an upgrade that are done before the script: in short transactions, one table at a time. */
 import { quoteIdent } from './identifiers.js';
+import { sizeOfTable } from './indexes.js';
 import type { Queryable } from './queryable.js';
 
-interface IndexDefinition {
-  letter: 't' | 'r' | 'w' | 'e';
-  label: string;
-  on: string;
-}
-
-const definitions: IndexDefinition[] = [
-  { letter: 't', label: 'due', on: '(cancel_due) where cancel_due is not null' },
-  { letter: 't', label: 'can', on: '(cancelled_at) where cancelled_at is not null' },
-  { letter: 'r', label: 'sai', on: '(state, available_at)' },
-  { letter: 'r', label: 'ti', on: '(task_id)' },
-  { letter: 'r', label: 'cei', on: `(claim_expires_at) where state = 'running' and claim_expires_at is not null` },
-  { letter: 'r', label: 'rdy', on: `(available_at, run_id) where state in ('pending', 'sleeping')` },
-  { letter: 'r', label: 'end', on: `((coalesce(completed_at, failed_at))) where state in ('completed', 'failed')` },
-  { letter: 'e', label: 'eai', on: '(emitted_at)' },
-  { letter: 'w', label: 'eni', on: '(event_name)' },
-  { letter: 'w', label: 'ti', on: '(task_id)' },
-];
-
-/** An index that a queue lacks. */
-export interface MissingIndex {
+/** A table of tasks that lacks the column, a trigger or (with `filled` false) the values of cancel_due. */
+export interface LackingTable {
   queue_name: string;
   table_name: string;
-  index_name: string;
-  /** True when a build broke off and left it invalid. */
-  broken: boolean;
   partitioned: boolean;
-  /** The planner's estimate; of a table that was never analysed, by its size. */
+  column: boolean;
+  triggers: boolean;
+  filled: boolean;
   rows: number;
   bytes: number;
 }
 
-/** Looks in the catalogs only. Tables that are missing are no business of an index. */
-export async function listMissingIndexes(db: Queryable): Promise<MissingIndex[]> {
-  const { rows } = await db.query<MissingIndex>(
-    `select q.queue_name, part.letter || '_' || q.queue_name as table_name,
-            part.letter || '_' || q.queue_name || '_' || part.label as index_name,
-            i.indexrelid is not null as broken, t.relkind = 'p' as partitioned,
-            size.rows::float8 as rows, size.bytes::float8 as bytes
-       from absurd.queues q
-      cross join unnest($1::text[], $2::text[]) part (letter, label)
-       join pg_class t on t.oid = to_regclass(format('absurd.%I', part.letter || '_' || q.queue_name))
-       left join pg_class x on x.relnamespace = t.relnamespace
-                           and x.relname = part.letter || '_' || q.queue_name || '_' || part.label
-       left join pg_index i on i.indexrelid = x.oid
-      cross join lateral (
-        select coalesce(sum(case when leaf.reltuples < 0 then pg_relation_size(leaf.oid) / 200 else leaf.reltuples end), 0) as rows, coalesce(sum(pg_relation_size(leaf.oid)), 0) as bytes
-          from pg_class leaf
-         where leaf.relkind = 'r'
-           and (leaf.oid = t.oid or leaf.oid in (select tree.relid from pg_partition_tree(t.oid) tree))
-      ) size
-      where i.indexrelid is null or not i.indisvalid
-      order by q.queue_name, part.letter, part.label`,
-    [definitions.map(({ letter }) => letter), definitions.map(({ label }) => label)],
+/** Looks in the catalogs only. Whether the column is filled is told by its index, which is made last. */
+export async function listLackingTables(db: Queryable): Promise<LackingTable[]> {
+  const { rows } = await db.query<LackingTable>(
+    `select * from (
+       select q.queue_name, 't_' || q.queue_name as table_name, t.relkind = 'p' as partitioned,
+              exists (select 1 from pg_attribute a
+                       where a.attrelid = t.oid and a.attname = 'cancel_due' and not a.attisdropped) as column,
+              (select count(*) from pg_trigger g
+                where g.tgrelid = t.oid and g.tgname in ('set_cancel_due', 'repair_cancel_due')) = 2 as triggers,
+              exists (select 1 from pg_index i join pg_class x on x.oid = i.indexrelid
+                       where i.indrelid = t.oid and x.relname = 't_' || q.queue_name || '_due' and i.indisvalid) as filled,
+              size.rows, size.bytes
+         from absurd.queues q
+         join pg_class t on t.oid = to_regclass(format('absurd.%I', 't_' || q.queue_name))
+        cross join ${sizeOfTable}
+        where octet_length(convert_to(q.queue_name, 'UTF8')) between 1 and 57
+     ) t
+      where not (t.column and t.triggers and t.filled)
+      order by t.queue_name`,
   );
   return rows;
 }
 
-const indexName = (name: string): string => `absurd.${quoteIdent(name)}`;
+/** Whether the registry has all the columns that the script gives it. */
+export async function hasWholeRegistry(db: Queryable): Promise<boolean> {
+  const { rows } = await db.query<{ whole: boolean }>(
+    `select count(*) = 8 as whole from pg_attribute a
+      where a.attrelid = to_regclass('absurd.queues') and not a.attisdropped
+        and a.attname in ('storage_mode', 'default_partition', 'partition_lookahead', 'partition_lookback', 'cleanup_ttl',
+                          'cleanup_limit', 'detach_mode', 'detach_min_age')`,
+  );
+  return rows[0]?.whole === true;
+}
+
+/** Runs text of our own script. */
+export async function runPart(db: Queryable, part: string): Promise<void> {
+  await db.query(part);
+}
+
+/** Waits for other installations: two that replace a function at once collide on its row of the catalog. */
+export async function lockInstallation(db: Queryable): Promise<void> {
+  await db.query(`select pg_advisory_xact_lock(hashtextextended('absurd.install', 0))`);
+}
 
 /**
- * The statements that build one index beside working workers, each to be run by itself: a broken one goes first, and the
- * column that one of them is on comes before it. Partitioned tables are left to the upgrade, which builds partition by
- * partition.
+ * Locks a table of tasks whole. Of a partitioned one the parent comes first, where workers queue, and then the partitions
+ * at once or not at all (55P03): whoever holds one of them without the parent is not waited for, so nobody deadlocks.
  */
-export function buildStatements({
-  table_name: table,
-  index_name: index,
-  broken,
-  queue_name: queue,
-}: MissingIndex): string[] {
-  const definition = definitions.find(({ letter, label }) => index === `${letter}_${queue}_${label}`);
-  if (definition === undefined) return [];
-  const column =
-    definition.label === 'due'
-      ? [`alter table absurd.${quoteIdent(table)} add column if not exists cancel_due timestamptz`]
-      : [];
-  return [
-    ...(broken ? [`drop index concurrently if exists ${indexName(index)}`] : []),
-    ...column,
-    `create index concurrently ${quoteIdent(index)} on absurd.${quoteIdent(table)} ${definition.on}`,
-  ];
+export async function lockTable(db: Queryable, { table_name: name, partitioned }: LackingTable): Promise<void> {
+  const table = `absurd.${quoteIdent(name)}`;
+  await db.query(`lock table only ${table} in access exclusive mode`);
+  if (partitioned) await db.query(`lock table ${table} in access exclusive mode nowait`);
 }
 
-export async function runStatement(db: Queryable, statement: string): Promise<void> {
-  await db.query(statement);
+/** The parts of `_queue_parts` in sql/absurd.sql that a table of tasks gets; `statement` is a format for its name. */
+export interface TaskPart {
+  kind: 'column' | 'trigger';
+  name: string;
+  statement: string;
 }
 
-/** Everything in the schema that an upgrade could change, one line a thing: what it is, and a digest of how it is. */
-export async function describeSchema(db: Queryable): Promise<Map<string, string>> {
-  const { rows } = await db.query<{ what: string; how: string }>(
-    `select 'function ' || p.oid::regprocedure as what, md5(pg_get_functiondef(p.oid)) as how
-       from pg_proc p where p.pronamespace = to_regnamespace('absurd') and p.prokind = 'f'
+/** Adds what a table of tasks lacks. The triggers' functions must be there; the caller holds the table. */
+export async function addTaskParts(
+  db: Queryable,
+  { table_name: name }: LackingTable,
+  parts: TaskPart[],
+): Promise<void> {
+  const { rows } = await db.query<{ kind: string; name: string }>(
+    `select 'trigger' as kind, g.tgname::text as name from pg_trigger g where g.tgrelid = to_regclass($1)
      union all
-     select format('column %s.%s', a.attrelid::regclass, a.attname), format_type(a.atttypid, a.atttypmod) || a.attnotnull
-       from pg_attribute a join pg_class c on c.oid = a.attrelid
-      where c.relnamespace = to_regnamespace('absurd') and c.relkind in ('r', 'p') and not c.relispartition
-        and a.attnum > 0 and not a.attisdropped
-     union all
-     select 'index ' || i.indexrelid::regclass, pg_get_indexdef(i.indexrelid) || i.indisvalid
-       from pg_index i join pg_class c on c.oid = i.indrelid
-      where c.relnamespace = to_regnamespace('absurd') and not c.relispartition
-     union all
-     select format('trigger %s on %s', g.tgname, g.tgrelid::regclass), md5(pg_get_triggerdef(g.oid))
-       from pg_trigger g join pg_class c on c.oid = g.tgrelid
-      where c.relnamespace = to_regnamespace('absurd') and not g.tgisinternal and not c.relispartition`,
+     select 'column', a.attname::text from pg_attribute a where a.attrelid = to_regclass($1) and not a.attisdropped`,
+    [`absurd.${quoteIdent(name)}`],
   );
-  return new Map(rows.map(({ what, how }) => [what, how]));
+  for (const part of parts) {
+    if (rows.some((row) => row.kind === part.kind && row.name === part.name)) continue;
+    await db.query(part.statement.replaceAll('%1$I', () => quoteIdent(name)));
+  }
+}
+
+export interface Batch {
+  /** Rows that were looked at; 0 at the end of the table. */
+  seen: number;
+  filled: number;
+  /** Where the next batch begins; null at the end. */
+  last_id: string | null;
+  /** Tasks that another session held just then. */
+  skipped: string[];
+}
+
+const due = `absurd._cancel_due(t.cancellation, t.enqueue_at, t.first_started_at, t.state)`;
+
+/** Fills cancel_due in the next tasks by their key. Never waits for a row: what is locked is told. */
+export async function fillCancelDue(
+  db: Queryable,
+  { table_name: name }: LackingTable,
+  after: string | null,
+  limit: number,
+): Promise<Batch> {
+  const table = `absurd.${quoteIdent(name)}`;
+  const { rows } = await db.query<Batch>(
+    `with page as materialized (
+       select t.task_id, t.cancellation is not null and t.cancel_due is distinct from ${due} as wanted
+         from ${table} t where $1::uuid is null or t.task_id > $1 order by t.task_id limit $2
+     ), locked as materialized (
+       select t.task_id from ${table} t
+        where t.task_id = any (array(select page.task_id from page where page.wanted))
+        order by t.task_id for update skip locked
+     ), filled as (
+       update ${table} t set cancel_due = ${due} from locked where t.task_id = locked.task_id returning 1
+     )
+     select (select count(*) from page)::int as seen, (select count(*) from filled)::int as filled,
+            (select page.task_id from page order by page.task_id desc limit 1) as last_id,
+            array(select page.task_id from page where page.wanted
+                  except select locked.task_id from locked)::text[] as skipped`,
+    [after, limit],
+  );
+  return rows[0] ?? { seen: 0, filled: 0, last_id: null, skipped: [] };
+}
+
+/** The same for one task, which is waited for as long as the transaction's lock timeout says. */
+export async function fillOneCancelDue(db: Queryable, { table_name: name }: LackingTable, id: string): Promise<void> {
+  const table = `absurd.${quoteIdent(name)}`;
+  await db.query(
+    `update ${table} t set cancel_due = ${due} where t.task_id = $1 and t.cancel_due is distinct from ${due}`,
+    [id],
+  );
+}
+
+export interface TableHolder {
+  pid: number | null;
+  application: string | null;
+  state: string | null;
+  /** Seconds since its transaction began. */
+  seconds: number | null;
+  mode: string;
+}
+
+/** Who else holds a lock on a table or its partitions, the oldest transaction first. */
+export async function listHolders(db: Queryable, tableName: string): Promise<TableHolder[]> {
+  const { rows } = await db.query<TableHolder>(
+    `select l.pid, a.application_name as application, a.state, min(l.mode) as mode,
+            extract(epoch from clock_timestamp() - min(a.xact_start))::float8 as seconds
+       from pg_locks l left join pg_stat_activity a on a.pid = l.pid
+      where l.locktype = 'relation' and l.granted and l.pid is distinct from pg_backend_pid()
+        and l.database = (select d.oid from pg_database d where d.datname = current_database())
+        and (l.relation = to_regclass($1) or l.relation in (select h.inhrelid from pg_inherits h where h.inhparent = to_regclass($1)))
+      group by 1, 2, 3 order by 5 desc nulls last limit 3`,
+    [`absurd.${quoteIdent(tableName)}`],
+  );
+  return rows;
+}
+
+/** Ends the session's time limits for builds that last; returns what they were, for `restoreTimeouts`. */
+export async function liftTimeouts(db: Queryable): Promise<{ statement: string; lock: string }> {
+  const { rows } = await db.query<{ statement: string; lock: string }>(
+    `select current_setting('statement_timeout') as statement, current_setting('lock_timeout') as lock`,
+  );
+  const before = rows[0] ?? { statement: '0', lock: '0' };
+  if (before.statement !== '0' || before.lock !== '0') await restoreTimeouts(db, { statement: '0', lock: '0' });
+  return before;
+}
+
+export async function restoreTimeouts(
+  db: Queryable,
+  { statement, lock }: { statement: string; lock: string },
+): Promise<void> {
+  await db.query(`select set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false)`, [
+    statement,
+    lock,
+  ]);
 }

@@ -48,6 +48,8 @@ describe('exit codes of what the server says', () => {
     await fileDb.query('select pg_terminate_backend($1)', [pid]);
 
     expect(toCliError(await waiting)).toMatchObject({ exitCode: exit.unreachable });
+    const later = await doomed.query('select 1').catch((thrown: unknown) => thrown);
+    expect(toCliError(later)).toMatchObject({ exitCode: exit.unreachable, code: 'unreachable' });
   });
 });
 
