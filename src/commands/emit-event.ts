@@ -13,7 +13,7 @@ export default class EmitEvent extends BaseCommand<EmittedEvent> {
     '<%= config.bin %> emit-event order.paid:42 -P amount:=1999 -P currency=EUR',
     `<%= config.bin %> emit-event approved -q reviews --payload '{"by": "ann"}'`,
   ];
-  static override args = { name: Args.string({ required: true, description: "the event's name" }) };
+  static override args = { name: Args.string({ required: true, suggest: 'event', description: "the event's name" }) };
   static override flags = {
     ...dbFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', default: 'default', description: 'queue of the event' }),

@@ -12,7 +12,7 @@ export default class ShowEvent extends BaseCommand<EventRow> {
   static override description =
     'Without -q every queue is looked through. Standard output gets the JSON alone; --json adds the queue, the time and how many wait. An event that is only awaited has no payload yet: exit code 3.';
   static override examples = ['<%= config.bin %> show-event paid:42 -q mail'];
-  static override args = { name: Args.string({ required: true, description: "the event's name" }) };
+  static override args = { name: Args.string({ required: true, suggest: 'event', description: "the event's name" }) };
   static override flags = { ...dbFlags, queue: queueFlag };
 
   async execute(): Promise<EventRow> {
