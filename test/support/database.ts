@@ -4,7 +4,7 @@ import { test as base, inject } from 'vitest';
 import type { ServerAnswer } from './global-setup.js';
 import type { ServerKind } from './server.js';
 
-export { afterAll, afterEach, beforeAll, beforeEach, describe, expect, vi } from 'vitest';
+export { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, vi } from 'vitest';
 
 /** A row as node-postgres returns it. Give `query` a type of your own to read columns without narrowing. */
 export type Row = Record<string, unknown>;
