@@ -2,6 +2,7 @@ import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import { refused } from '../lib/errors.js';
+import { nearest } from '../lib/nearest.js';
 import type { Rendering } from '../lib/output.js';
 import {
   detachPartition,
@@ -44,9 +45,15 @@ export default class DetachCandidateCommand extends BaseCommand<Detached> {
     const names = new Set([args.partition, bareName(args.partition)]);
     const candidate = candidates.find(({ partition }) => names.has(partition));
     if (candidate === undefined) {
+      const meant = nearest(
+        bareName(args.partition),
+        candidates.map(({ partition }) => partition),
+      );
       throw refused(
         `"${args.partition}" is no partition that may be detached`,
-        `absurdctl list-detach-candidates shows the ${candidates.length} that may`,
+        meant === undefined
+          ? `absurdctl list-detach-candidates shows the ${candidates.length} that may`
+          : `did you mean ${meant}? absurdctl list-detach-candidates shows the ${candidates.length} that may`,
         'no_candidate',
       );
     }

@@ -17,6 +17,12 @@ export function parseError(error: unknown, command: typeof Command, argv: string
     const hint = meant === undefined ? `absurdctl ${id} --help lists the flags` : `did you mean --${meant}?`;
     return usageError(`There is no flag ${unknown} here`, hint);
   }
+  const choice = /^Expected (.+) to be one of: (.+)$/m.exec(message);
+  if (choice) {
+    const typed = /(?:=|\s)?([^\s=]*)$/.exec(choice[1] ?? '')?.[1] ?? '';
+    const meant = nearest(typed, (choice[2] ?? '').split(', '));
+    return usageError(message, meant === undefined ? `absurdctl ${id} --help` : `did you mean ${meant}?`);
+  }
   const dashed = argv.find((word) => /^-[^-]/.test(word));
   const more =
     dashed !== undefined && message.startsWith('Unexpected arg')

@@ -39,6 +39,7 @@ const plural = (n: number): string => (n === 1 ? '1 task' : `${n} tasks`);
 export abstract class BulkCommand<Single extends object> extends BaseCommand<Single | BulkResult> {
   protected async many(plan: BulkPlan): Promise<BulkResult> {
     const { tasks, unknown } = await this.readRanges((db) => choose(db, plan.choice));
+    if (tasks.length === 0 && 'filter' in plan.choice) await this.noteMeant(plan.choice);
     const fit = tasks.filter((task) => plan.states.includes(task.state));
     const result: BulkResult = {
       dry_run: plan.dryRun === true,
@@ -76,6 +77,13 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
     if (ended === undefined) return result;
     await this.show(result);
     throw endedEarly(ended, result, plan);
+  }
+
+  private async noteMeant({ filter: { taskName }, queue }: Extract<Choice, { filter: unknown }>): Promise<void> {
+    if (taskName === undefined) return;
+    const { taskMeant } = await import('../meant.js');
+    const meant = await this.readRanges((db) => taskMeant(db, queue, taskName));
+    if (meant !== undefined) this.note(meant);
   }
 
   protected isBulk(result: Single | BulkResult): result is BulkResult {
