@@ -52,5 +52,5 @@ test('a partition', async ({ db }) => {
   expect(first).toMatch(/_q_/);
   expect((await run(['list-detach-candidates', '-o', 'csv'], db)).stdout.match(/partition,queue/g)).toHaveLength(1);
   const { stderr } = await run(['detach-candidate', first.replace('_q_', '_Q_')], db);
-  expect(stderr).toContain('did you mean t_');
+  expect(stderr).toContain(`did you mean ${first}?`);
 });
