@@ -51,9 +51,7 @@ export default class DetachCandidateCommand extends BaseCommand<Detached> {
       );
       throw refused(
         `"${args.partition}" is no partition that may be detached`,
-        meant === undefined
-          ? `absurdctl list-detach-candidates shows the ${candidates.length} that may`
-          : `did you mean ${meant}? absurdctl list-detach-candidates shows the ${candidates.length} that may`,
+        meant === undefined ? others(candidates.length) : `did you mean ${meant}?`,
         'no_candidate',
       );
     }
@@ -72,3 +70,8 @@ export default class DetachCandidateCommand extends BaseCommand<Detached> {
     };
   }
 }
+
+const others = (count: number): string =>
+  count === 0
+    ? 'none may be now: they must be empty, old, and of a queue with queue-policy --detach-mode empty'
+    : `absurdctl list-detach-candidates shows ${count === 1 ? 'the one' : `the ${count}`} that may`;

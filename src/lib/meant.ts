@@ -2,13 +2,13 @@
 import { suggestEvents, suggestTaskNames } from '../sql/completion.js';
 import { eventNames } from '../sql/lists.js';
 import type { Queryable } from '../sql/queryable.js';
-import { nearest } from './nearest.js';
+import { nearest, nearestPattern } from './nearest.js';
 import { queuesToLookIn } from './task-id.js';
 
 const namesRead = 1000;
 
-function note(kind: string, name: string, known: readonly string[]): string | undefined {
-  const meant = known.includes(name) ? undefined : nearest(name, known);
+function note(kind: string, name: string, known: readonly string[], near = nearest): string | undefined {
+  const meant = known.includes(name) ? undefined : near(name, known);
   return meant === undefined ? undefined : `There is no ${kind} "${name}" here: did you mean "${meant}"?`;
 }
 
@@ -27,13 +27,13 @@ export async function eventMeant(db: Queryable, queue: string | undefined, name:
   const queues = await queuesToLookIn(db, queue);
   const known = (await suggestEvents(db, queues, '', namesRead)).map(({ value }) => value);
   for (const one of queues) known.push(...(await eventNames(db, one, name)));
-  return note('event', name, known);
+  return note('event', name, known, nearestPattern);
 }
 
 /** After an emission that woke nobody: a name near it that somebody waits for. */
 export async function waitedNear(db: Queryable, queue: string, name: string): Promise<string | undefined> {
   const waited = (await suggestEvents(db, [queue], '', namesRead)).filter(({ about }) => about === 'waited for');
-  return nearest(
+  return nearestPattern(
     name,
     waited.map(({ value }) => value).filter((value) => value !== name),
   );

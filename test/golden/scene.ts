@@ -1,5 +1,5 @@
 /** One picture for all golden output: every state of a task, an event that came and one that did not, at a stopped clock. */
-import type { TestDatabase } from '../support/database.js';
+import { createDatabase, type Lease, type TestDatabase } from '../support/database.js';
 
 export const now = new Date('2026-03-04T14:00:00Z');
 
@@ -107,4 +107,28 @@ export async function makeScene(db: TestDatabase): Promise<Scene> {
     rows.forEach(({ id }, i) => labels.set(id, `${kind}-${String(i + 1).padStart(2, '0')}`.padEnd(36, '.')));
   }
   return { completed, failed, waiting, asleep, running, expired, pending, cancelled: cancelled ?? '', labels };
+}
+
+/** The scene painted once, and as many copies of it as are asked for. */
+export interface Gallery {
+  scene: Scene;
+  copy(): Promise<Lease>;
+  close(): Promise<void>;
+}
+
+export async function openGallery(): Promise<Gallery> {
+  const original = await createDatabase('current', true);
+  const scene = await makeScene(original.database);
+  // A database is copied only while nobody is connected to it.
+  await original.database.client.end();
+  return {
+    scene,
+    async copy() {
+      const copy = await createDatabase('current', true, original.database.name);
+      // The clock is a setting of the database, which a copy does not take over.
+      await copy.database.freeze(now);
+      return copy;
+    },
+    close: () => original.close(),
+  };
 }

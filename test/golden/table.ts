@@ -68,9 +68,9 @@ export const table: Record<string, Golden> = {
   },
   'emit-event': {
     writes: [
+      'emit-event order.payd:42 -q orders',
       'emit-event order.paid:42 -q orders -P amount:=1999',
       'emit-event order.paid:42 -q orders',
-      'emit-event order.payd:42 -q orders',
     ],
   },
   'await-task': {
@@ -97,10 +97,10 @@ export const table: Record<string, Golden> = {
   'queue-stats': { reads: ['queue-stats --since 2026-03-04', 'queue-stats --by task-name --since 2026-03-04'] },
   'list-workers': { reads: ['list-workers'] },
   'list-runs': { reads: ['list-runs', 'list-runs -s running'] },
-  'list-waits': { reads: ['list-waits', 'list-waits -e order.paid:43'] },
+  'list-waits': { reads: ['list-waits', 'list-waits -e order.paid:43', 'list-waits -e order.payd:42'] },
   'list-events': { reads: ['list-events'] },
   'list-checkpoints': { reads: ['list-checkpoints $completed', 'list-checkpoints $pending'] },
-  'show-event': { reads: ['show-event order.paid:41', 'show-event order.paid:42', 'show-event order.paid:43'] },
+  'show-event': { reads: ['show-event order.paid:41', 'show-event order.paid:42', 'show-event order.payd:42'] },
   'show-checkpoint': { reads: ['show-checkpoint $completed capture', 'show-checkpoint $completed captur'] },
   'install-skill': { writes: ['install-skill', 'install-skill'] },
   completion: { reads: ['completion tcsh'] },

@@ -98,6 +98,7 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
     if (result.dry_run) return renderChoice(result);
     const { counts } = result;
     const failed = result.tasks.filter((task) => task.outcome === 'failed');
+    const skipped = result.tasks.filter((task) => task.outcome === 'skipped');
     return {
       note: result.total === 0 ? 'No task fits' : undefined,
       record: {
@@ -108,7 +109,7 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
         Failed: counts.failed || undefined,
         Left: counts.left || undefined,
       },
-      sections: failed.length === 0 ? [] : [failures(failed)],
+      sections: [...accounts('Failed', failed), ...accounts('Skipped', skipped)],
       name: result.tasks.flatMap((task) => (doneOutcomes.has(task.outcome) ? [task.new_task_id ?? task.task_id] : [])),
       jsonResult: this.mode() === 'json' ? { ...result, would_take: undefined } : result.tasks,
     };
@@ -118,14 +119,24 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
 const shown = 20;
 const doneOutcomes = new Set<Outcome>(['retried', 'cancelled']);
 
-const failures = (failed: readonly BulkTask[]) => ({
-  title: 'Failed',
-  table: {
-    columns: [{ key: 'task_id', type: 'id' as const }, { key: 'task_name', label: 'NAME', drop: 1 }, { key: 'reason' }],
-    rows: failed.slice(0, shown),
-    truncated: failed.length > shown ? `${failed.length - shown} more failed; --json names all` : undefined,
-  },
-});
+/** The first of those tasks, each with its reason. */
+const accounts = (title: string, tasks: readonly BulkTask[]) =>
+  tasks.length === 0
+    ? []
+    : [
+        {
+          title,
+          table: {
+            columns: [
+              { key: 'task_id', type: 'id' as const },
+              { key: 'task_name', label: 'NAME', drop: 1 },
+              { key: 'reason' },
+            ],
+            rows: tasks.slice(0, shown),
+            truncated: tasks.length > shown ? `${title}: ${tasks.length - shown} more; --json names all` : undefined,
+          },
+        },
+      ];
 
 function renderChoice({ would_take: rows, total, counts }: BulkResult): Rendering {
   const others = total - rows.length;
