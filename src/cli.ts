@@ -3,7 +3,7 @@ import { exit } from './lib/errors.js';
 import { processIo } from './lib/io.js';
 import { main } from './main.js';
 
-export { topicSummaries } from './main.js';
+export { commandSpecs, topicSummaries } from './main.js';
 
 /** How long a command may take to end after Ctrl-C. */
 const patienceMs = 5000;

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from '@oclif/core/command';
 import type { BaseCommand } from './lib/base-command.js';
+import type { CommandSpec } from './lib/completion/spec.js';
 import type { Topic } from './lib/help.js';
 import type { Io } from './lib/io.js';
 import { nearest } from './lib/nearest.js';
@@ -68,6 +69,7 @@ const topics: Record<string, Record<string, Load>> = {
   WORK: {
     work: () => import('./commands/work.js'),
     'install-skill': () => import('./commands/install-skill.js'),
+    completion: () => import('./commands/completion.js'),
   },
 };
 
@@ -91,6 +93,23 @@ export async function topicSummaries(): Promise<Topic[]> {
   const short = (commands: Topic['commands']): Topic['commands'] =>
     commands.map(({ id, summary }) => ({ id, summary }));
   return (await loadTopics()).map(({ title, commands }) => ({ title, commands: short(commands) }));
+}
+
+/** What the build writes beside it, for completion. */
+const specsFile = 'completion.json';
+
+/** Every command as completion knows it: for the build, and from the sources. */
+export async function commandSpecs(): Promise<CommandSpec[]> {
+  const { commandSpec } = await import('./lib/completion/spec.js');
+  return Promise.all([...commands].map(async ([name, from]) => commandSpec((await load(name, from)).about)));
+}
+
+async function allSpecs(): Promise<CommandSpec[]> {
+  try {
+    return JSON.parse(readFileSync(new URL(specsFile, import.meta.url), 'utf8')) as CommandSpec[];
+  } catch {
+    return commandSpecs();
+  }
 }
 
 async function allTopics(): Promise<Topic[]> {
@@ -136,6 +155,8 @@ const asksForHelp = (args: string[]): boolean => {
 /** Runs one command line (without `node` and the script) and returns the exit code. Nothing is thrown. */
 export async function main(argv: string[], io: Io, version = 'unknown'): Promise<number> {
   const [name, ...args] = reorder(argv);
+  if (argv[0] === '__complete')
+    return (await import('./lib/completion/complete.js')).complete(argv.slice(1), io, allSpecs);
   const { commandHelp, programHelp } = await import('./lib/help.js');
   if (name === '--version' || name === 'version') {
     io.out(`absurdctl ${version}\n`);

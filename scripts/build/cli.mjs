@@ -54,6 +54,8 @@ export async function buildCli() {
   const hash = createHash('sha256').update(code).digest('hex').slice(0, 16);
   writeFileSync('dist/cli/absurdctl.cjs', `//${hash}\n${code}`);
   // The program's help shows every command's summary: written down here, none of them has to be loaded for it.
-  const { topicSummaries } = createRequire(import.meta.url)('../../dist/cli/absurdctl.cjs');
+  const { commandSpecs, topicSummaries } = createRequire(import.meta.url)('../../dist/cli/absurdctl.cjs');
   writeFileSync('dist/cli/topics.json', JSON.stringify(await topicSummaries()));
+  // The same for completion: a key press must not load every command.
+  writeFileSync('dist/cli/completion.json', JSON.stringify(await commandSpecs()));
 }

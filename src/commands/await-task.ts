@@ -21,7 +21,9 @@ export default class AwaitTask extends BaseCommand<FollowedTask[]> {
     '<%= config.bin %> await-task $(absurdctl list-tasks -n import -o name)',
   ];
   static override strict = false;
-  static override args = { id: Args.string({ required: true, description: 'id of a task or run; more may follow' }) };
+  static override args = {
+    id: Args.string({ required: true, suggest: 'open-id', description: 'id of a task or run; more may follow' }),
+  };
   static override flags = {
     ...dbFlags,
     queue: queueFlag,

@@ -30,7 +30,9 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
     '<%= config.bin %> cancel-task 019a32d3-8425-7ae2-a5af-2f17a6707666',
     '<%= config.bin %> cancel-task -q mail --task-name send-mail --status pending,sleeping --until 1d --dry-run',
   ];
-  static override args = { id: Args.string({ multiple: true, description: 'ids of tasks, or of runs; - reads them' }) };
+  static override args = {
+    id: Args.string({ multiple: true, suggest: 'open-id', description: 'ids of tasks, or of runs; - reads them' }),
+  };
   static override flags = { ...dbFlags, queue: queueFlag, status: statusFlag(states), ...bulkFlags };
 
   async execute(): Promise<CancelledTask | BulkResult> {

@@ -25,7 +25,8 @@ export default class Cron extends BaseCommand<CronJob[]> {
 
   async execute(): Promise<CronJob[]> {
     const { flags } = await this.parse(Cron);
-    if (flags.enable === flags.disable) throw usageError('Give exactly one of --enable and --disable');
+    if (flags.enable === flags.disable)
+      throw usageError('Give exactly one of --enable and --disable', 'absurdctl cron --help');
     const schedules = {
       partitions: flags['partition-schedule'],
       cleanup: flags['cleanup-schedule'],

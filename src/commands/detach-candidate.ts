@@ -3,6 +3,7 @@ import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import { detach, dropFormer, type Detached } from '../lib/detach.js';
 import { refused } from '../lib/errors.js';
+import { nearest } from '../lib/nearest.js';
 import type { Rendering } from '../lib/output.js';
 import { queuesToLookIn } from '../lib/task-id.js';
 import { listDetachCandidates, listPartitions } from '../sql/partitions.js';
@@ -37,17 +38,20 @@ export default class DetachCandidateCommand extends BaseCommand<Detached> {
     const former = (await this.read((read) => listPartitions(read, queues))).find(
       ({ partition, attached }) => !attached && names.includes(partition),
     );
-    if (former !== undefined && flags.drop) {
-      const { partition, queue_name: queue, parent } = former;
-      return { partition, queue, parent, concurrently: false, dropped: await dropFormer(db, partition) };
+    if (former === undefined) {
+      const meant = nearest(
+        bareName(args.partition),
+        candidates.map(({ partition }) => partition),
+      );
+      throw refused(
+        `"${args.partition}" is no partition that may be detached`,
+        meant === undefined ? others(candidates.length) : `did you mean ${meant}?`,
+        'no_candidate',
+      );
     }
-    throw former === undefined
-      ? refused(
-          `"${args.partition}" is no partition that may be detached`,
-          `absurdctl list-detach-candidates shows the ${candidates.length} that may`,
-          'no_candidate',
-        )
-      : refused(`"${former.partition}" is detached already`, '--drop drops it', 'already_detached');
+    if (!flags.drop) throw refused(`"${former.partition}" is detached already`, '--drop drops it', 'already_detached');
+    const { partition, queue_name: queue, parent } = former;
+    return { partition, queue, parent, concurrently: false, dropped: await dropFormer(db, partition) };
   }
 
   render({ partition, parent, concurrently, dropped }: Detached): Rendering {
@@ -58,3 +62,8 @@ export default class DetachCandidateCommand extends BaseCommand<Detached> {
     };
   }
 }
+
+const others = (count: number): string =>
+  count === 0
+    ? 'none may be now: they must be empty, old, and of a queue with queue-policy --detach-mode empty'
+    : `absurdctl list-detach-candidates shows ${count === 1 ? 'the one' : `the ${count}`} that may`;

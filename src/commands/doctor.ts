@@ -31,12 +31,19 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
   static override flags = {
     ...dbFlags,
     only: Flags.string({
+      suggest: checkIds,
       multiple: true,
       delimiter: ',',
       helpValue: 'CHECK',
       description: 'make only these checks (repeat, or separate by commas)',
     }),
-    skip: Flags.string({ multiple: true, delimiter: ',', helpValue: 'CHECK', description: 'leave these checks out' }),
+    skip: Flags.string({
+      suggest: checkIds,
+      multiple: true,
+      delimiter: ',',
+      helpValue: 'CHECK',
+      description: 'leave these checks out',
+    }),
     'fail-on': Flags.option({
       options: [...severities, 'never'] as const,
       default: 'critical',

@@ -18,7 +18,7 @@ export default class DropQueue extends BaseCommand<DroppedQueue> {
   static override summary = 'Drop a queue with all its tasks';
   static override description = 'Asks for a typed `yes` first, from a terminal or a pipe, unless --yes is given.';
   static override examples = ['<%= config.bin %> drop-queue old', '<%= config.bin %> drop-queue old --yes'];
-  static override args = { name: Args.string({ required: true, description: 'name of the queue' }) };
+  static override args = { name: Args.string({ required: true, suggest: 'queue', description: 'name of the queue' }) };
   static override flags = { ...dbFlags, yes: Flags.boolean({ char: 'y', description: 'do not ask' }) };
 
   async execute(): Promise<DroppedQueue> {

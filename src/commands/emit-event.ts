@@ -13,7 +13,7 @@ export default class EmitEvent extends BaseCommand<EmittedEvent> {
     '<%= config.bin %> emit-event order.paid:42 -P amount:=1999 -P currency=EUR',
     `<%= config.bin %> emit-event approved -q reviews --payload '{"by": "ann"}'`,
   ];
-  static override args = { name: Args.string({ required: true, description: "the event's name" }) };
+  static override args = { name: Args.string({ required: true, suggest: 'event', description: "the event's name" }) };
   static override flags = {
     ...dbFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', default: 'default', description: 'queue of the event' }),
@@ -30,6 +30,9 @@ export default class EmitEvent extends BaseCommand<EmittedEvent> {
     }),
   };
 
+  /** A name like it that is waited for, where this one is not. */
+  private near: string | undefined;
+
   async execute(): Promise<EmittedEvent> {
     const { args, flags } = await this.parse(EmitEvent);
     const payload = await readJsonFlags(this.io, {
@@ -39,14 +42,20 @@ export default class EmitEvent extends BaseCommand<EmittedEvent> {
       assignmentFlag: '-P',
       mustBeObject: true,
     });
-    return emitEvent(await this.db(), { queueName: flags.queue, eventName: args.name, payload });
+    const event = await emitEvent(await this.db(), { queueName: flags.queue, eventName: args.name, payload });
+    if (event.first && event.waiting === 0) {
+      const { waitedNear } = await import('../lib/meant.js');
+      this.near = await this.readRanges((db) => waitedNear(db, flags.queue, args.name)).catch(() => undefined);
+    }
+    return event;
   }
 
   render({ queue_name, event_name, first, emitted_at, waiting }: EmittedEvent): Rendering {
     const woken = waiting === 1 ? '1 run was waiting for it' : `${waiting} runs were waiting for it`;
+    const near = this.near === undefined ? [] : [`Somebody waits for "${this.near}" there: did you mean that?`];
     return {
       note: first
-        ? `Emitted "${event_name}" in queue "${queue_name}"; ${woken}`
+        ? [`Emitted "${event_name}" in queue "${queue_name}"; ${woken}`, ...near]
         : `"${event_name}" was emitted before, at ${emitted_at}: its first payload stays and nobody is woken`,
       name: event_name,
     };

@@ -37,6 +37,8 @@ export default class EnsurePartitions extends BaseCommand<EnsuredPartitions> {
   }
 
   render({ created, partitions }: EnsuredPartitions): Rendering {
-    return { record: { Created: created, Partitions: partitions } };
+    // Every partitioned queue has its default partition at least, or weeks.
+    const none = partitions === 0 ? 'No queue here is partitioned: create-queue --storage-mode partitioned' : undefined;
+    return { record: { Created: created, Partitions: partitions }, note: none };
   }
 }

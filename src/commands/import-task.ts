@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { usageError } from '../lib/errors.js';
+import { errorCode, notFound, usageError } from '../lib/errors.js';
 import type { Rendering } from '../lib/output.js';
 import { checkExport } from '../lib/task-export.js';
 import { findImported, importTask, type ImportedTask } from '../sql/import-task.js';
@@ -55,6 +55,7 @@ export default class ImportTask extends BaseCommand<ImportedTask> {
       const content = await text(file === '-' ? this.io.stdin : createReadStream(resolve(this.io.cwd, file)));
       return content.replace(/^\ufeff/, '');
     } catch (error) {
+      if (errorCode(error) === 'ENOENT') throw notFound(`There is no file ${file}`, undefined, 'file_not_found');
       throw usageError(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
     }
   }

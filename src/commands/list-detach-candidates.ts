@@ -42,7 +42,7 @@ export default class ListDetachCandidates extends BaseCommand<Candidate[]> {
     const columns = ['partition', 'queue', 'parent', ...(this.showSql ? ['sql'] : [])].map((key) => ({ key }));
     const empty = 'No partition is old and empty where the policy allows detaching (queue-policy --detach-mode empty)';
     // Scripts of the original read a header here, off a terminal too.
-    if (!tty && rows.length > 0) {
+    if (!tty && this.mode() === 'table' && rows.length > 0) {
       const header = Object.fromEntries(columns.map(({ key }) => [key, key]));
       return { table: { columns, rows: [header, ...rows] }, jsonResult: rows };
     }

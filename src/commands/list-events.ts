@@ -18,7 +18,7 @@ export default class ListEvents extends BaseCommand<Listed<EventRow>> {
 
   async execute(): Promise<Listed<EventRow>> {
     const { flags } = await this.parse(ListEvents);
-    return this.readRanges((db) =>
+    const list = await this.readRanges((db) =>
       acrossQueues(
         db,
         flags,
@@ -26,6 +26,13 @@ export default class ListEvents extends BaseCommand<Listed<EventRow>> {
         (a, b) => latestFirst(a.emitted_at, b.emitted_at),
       ),
     );
+    const { event, queue } = flags;
+    if (event !== undefined && list.rows.length === 0) {
+      const { eventMeant } = await import('../lib/meant.js');
+      const meant = await this.readRanges((db) => eventMeant(db, queue, event));
+      if (meant !== undefined) this.note(meant);
+    }
+    return list;
   }
 
   render(list: Listed<EventRow>): Rendering {

@@ -46,7 +46,11 @@ export default class ListTasks extends BaseCommand<TaskList> {
     };
     const look = (): Promise<TaskList> =>
       this.read(async (db) => listTasks(db, await queuesToLookIn(db, flags.queue), filter));
-    if (!flags.watch) return look();
+    if (!flags.watch) {
+      const list = await look();
+      if (filter.taskName !== undefined && list.rows.length === 0) await this.noteMeant(filter.taskName, flags.queue);
+      return list;
+    }
     for (;;) {
       // Home and clear before each look, so that the screen does not scroll away.
       const list = await look();
@@ -54,6 +58,12 @@ export default class ListTasks extends BaseCommand<TaskList> {
       await this.show(list);
       await this.pause(2000);
     }
+  }
+
+  private async noteMeant(taskName: string, queue: string | undefined): Promise<void> {
+    const { taskMeant } = await import('../lib/meant.js');
+    const meant = await this.readRanges((db) => taskMeant(db, queue, taskName));
+    if (meant !== undefined) this.note(meant);
   }
 
   render({ rows, more, stopped }: TaskList, _context: RenderContext): Rendering {

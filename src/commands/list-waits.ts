@@ -17,7 +17,7 @@ export default class ListWaits extends BaseCommand<Listed<WaitRow>> {
 
   async execute(): Promise<Listed<WaitRow>> {
     const { flags } = await this.parse(ListWaits);
-    return this.readRanges((db) =>
+    const list = await this.readRanges((db) =>
       acrossQueues(
         db,
         flags,
@@ -29,6 +29,13 @@ export default class ListWaits extends BaseCommand<Listed<WaitRow>> {
         (a, b) => latestFirst(b.created_at, a.created_at),
       ),
     );
+    const { event, queue } = flags;
+    if (event !== undefined && list.rows.length === 0) {
+      const { eventMeant } = await import('../lib/meant.js');
+      const meant = await this.readRanges((db) => eventMeant(db, queue, event));
+      if (meant !== undefined) this.note(meant);
+    }
+    return list;
   }
 
   render(list: Listed<WaitRow>): Rendering {

@@ -19,7 +19,7 @@ export default class QueuePolicy extends BaseCommand<QueuePolicyRow> {
     '<%= config.bin %> queue-policy mail',
     `<%= config.bin %> queue-policy mail --cleanup-ttl '14 days' --cleanup-limit 5000`,
   ];
-  static override args = { name: Args.string({ required: true, description: 'name of the queue' }) };
+  static override args = { name: Args.string({ required: true, suggest: 'queue', description: 'name of the queue' }) };
   static override flags = {
     ...dbFlags,
     'default-partition': Flags.option({

@@ -39,6 +39,11 @@ export default class QueueStatsCommand extends MetricsCommand<Stats[]> {
     const by = taskName === null ? flags.by : 'task-name';
     this.named = by === 'task-name';
     const stats = await readStats((work) => this.readRanges(work), names, { by, sinceMs, taskName });
+    if (taskName !== null && stats.length === 0) {
+      const { taskMeant } = await import('../lib/meant.js');
+      const meant = await this.readRanges((db) => taskMeant(db, flags.queue, taskName));
+      if (meant !== undefined) this.note(meant);
+    }
     if (flags.output === 'openmetrics') this.metrics = queueMetrics(stats, this.io.now());
     return stats;
   }

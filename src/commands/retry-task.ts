@@ -24,7 +24,11 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
     '<%= config.bin %> list-tasks -s failed -o name | <%= config.bin %> retry-task - --yes --rate 50',
   ];
   static override args = {
-    id: Args.string({ multiple: true, description: 'ids of failed tasks, or of their runs; - reads them' }),
+    id: Args.string({
+      multiple: true,
+      suggest: 'failed-id',
+      description: 'ids of failed tasks, or of their runs; - reads them',
+    }),
   };
   static override flags = {
     ...dbFlags,

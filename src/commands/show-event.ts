@@ -1,7 +1,8 @@
 import * as Args from '@oclif/core/args';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
 import { notFound, usageError } from '../lib/errors.js';
-import { nearest } from '../lib/nearest.js';
+import { shellWord } from '../lib/diagnosis/words.js';
+import { nearestPattern } from '../lib/nearest.js';
 import type { Rendering } from '../lib/output.js';
 import { queuesToLookIn } from '../lib/task-id.js';
 import { eventNames, listEventsOf, type EventRow } from '../sql/lists.js';
@@ -12,7 +13,7 @@ export default class ShowEvent extends BaseCommand<EventRow> {
   static override description =
     'Without -q every queue is looked through. Standard output gets the JSON alone; --json adds the queue, the time and how many wait. An event that is only awaited has no payload yet: exit code 3.';
   static override examples = ['<%= config.bin %> show-event paid:42 -q mail'];
-  static override args = { name: Args.string({ required: true, description: "the event's name" }) };
+  static override args = { name: Args.string({ required: true, suggest: 'event', description: "the event's name" }) };
   static override flags = { ...dbFlags, queue: queueFlag };
 
   async execute(): Promise<EventRow> {
@@ -47,13 +48,13 @@ async function missing(
     const { queue_name: queue, waiting } = awaited;
     return notFound(
       `Event "${name}" was never emitted; waiting for it in queue "${queue}": ${waiting}`,
-      `absurdctl emit-event emits it; absurdctl list-waits --event shows who waits`,
+      `absurdctl emit-event ${shellWord(name)} -q ${shellWord(queue)} emits it; absurdctl list-waits -e ${shellWord(name)} shows who waits`,
       'event_not_emitted',
     );
   }
   const known: string[] = [];
   for (const queue of queues) known.push(...(await eventNames(db, queue, name)));
-  const meant = nearest(name, known);
+  const meant = nearestPattern(name, known);
   const where = queues.length === 1 ? `queue "${queues[0] ?? ''}"` : `any of ${queues.length} queues`;
   return notFound(
     `There is no event "${name}" in ${where}`,

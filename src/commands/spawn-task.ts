@@ -29,7 +29,9 @@ export default class SpawnTask extends BaseCommand<Spawned> {
     '<%= config.bin %> spawn-task report --wait --timeout 60',
     '<%= config.bin %> spawn-task charge --max-attempts 5 --retry-kind exponential --retry-base 10',
   ];
-  static override args = { name: Args.string({ required: true, description: "the task's name" }) };
+  static override args = {
+    name: Args.string({ required: true, suggest: 'task-name', description: "the task's name" }),
+  };
   static override flags = {
     ...dbFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', default: 'default', description: 'queue to spawn in' }),

@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { usageError } from '../lib/errors.js';
+import { errorCode, notFound, usageError } from '../lib/errors.js';
 import type { Rendering } from '../lib/output.js';
 import { ProgressBar } from '../lib/progress.js';
 import { spawnInBatches, type SpawnedLine } from '../lib/spawn-batches.js';
@@ -57,6 +57,7 @@ export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
     try {
       return await text(createReadStream(resolve(this.io.cwd, file)));
     } catch (error) {
+      if (errorCode(error) === 'ENOENT') throw notFound(`There is no file ${file}`, undefined, 'file_not_found');
       throw usageError(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
     }
   }

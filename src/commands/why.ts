@@ -2,6 +2,7 @@ import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
 import { whyId, whyQueue, whyTaskName, type WhyResult } from '../lib/diagnosis/why.js';
+import { quoted } from '../lib/diagnosis/words.js';
 import { usageError } from '../lib/errors.js';
 import type { Rendering } from '../lib/output.js';
 import { requireId } from '../lib/task-id.js';
@@ -47,6 +48,7 @@ export default class Why extends BaseCommand<WhyResult> {
     const width = Math.max(0, ...result.evidence.map(({ what }) => what.length));
     const lines = [
       sentenceCase(result.sentence),
+      ...subject(result),
       '',
       ...result.evidence.map(
         ({ certainty, what, value }) => `  ${certainty.padEnd(8)}  ${what.padEnd(width)}  ${value}`,
@@ -58,6 +60,12 @@ export default class Why extends BaseCommand<WhyResult> {
     ];
     return { text: `${lines.join('\n')}\n`, name: result.code };
   }
+}
+
+/** Which task that is: an id that was typed may have been a run's, and says nothing to a reader. */
+function subject({ task_id: id, task_name: name, queue }: WhyResult): string[] {
+  if (id === null || name === null || queue === null) return [];
+  return [`  task ${id}, ${quoted(name)} in queue ${quoted(queue)}`];
 }
 
 const sentenceCase = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;

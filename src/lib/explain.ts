@@ -17,6 +17,12 @@ export function parseError(error: unknown, command: typeof Command, argv: string
     const hint = meant === undefined ? `absurdctl ${id} --help lists the flags` : `did you mean --${meant}?`;
     return usageError(`There is no flag ${unknown} here`, hint);
   }
+  const choice = /^Expected (.+) to be one of: (.+)$/m.exec(message);
+  if (choice) {
+    const typed = /(?:=|\s)?([^\s=]*)$/.exec(choice[1] ?? '')?.[1] ?? '';
+    const meant = nearest(typed, (choice[2] ?? '').split(', '));
+    return usageError(message, meant === undefined ? `absurdctl ${id} --help` : `did you mean ${meant}?`);
+  }
   const dashed = argv.find((word) => /^-[^-]/.test(word));
   const more =
     dashed !== undefined && message.startsWith('Unexpected arg')
@@ -29,10 +35,14 @@ export function parseError(error: unknown, command: typeof Command, argv: string
 export function unknownQueue(queue: string, known: readonly string[]): CliError {
   const meant = nearest(queue, known);
   const list =
-    known.length <= 10 ? known.map((name) => `"${name}"`).join(', ') : `${known.length} queues (list-queues)`;
-  const there = known.length === 0 ? 'there are no queues yet' : `there is ${list}`;
-  const hint =
-    meant === undefined ? `absurdctl create-queue, or one that is there: ${there}` : `did you mean "${meant}"?`;
+    known.length <= 10 ? known.map((name) => `"${name}"`).join(', ') : `${known.length} (absurdctl list-queues)`;
+  const there =
+    known.length === 0
+      ? 'there are no queues yet: absurdctl create-queue NAME'
+      : known.length <= 10
+        ? `the queues are ${list}`
+        : `there are ${list}`;
+  const hint = meant === undefined ? there : `did you mean "${meant}"?`;
   return notFound(`There is no queue "${queue}"`, hint, 'queue_not_found');
 }
 

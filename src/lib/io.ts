@@ -50,7 +50,10 @@ export function processIo(): Io {
     get inTty() {
       return process.stdin.isTTY === true;
     },
-    width: stdout.columns || Number(env.COLUMNS) || 80,
+    // Read at each look: a window is made wider while a command watches.
+    get width() {
+      return stdout.columns || Number(env.COLUMNS) || 80;
+    },
     colour: takesColour(stdout.isTTY === true, env),
     now: () => new Date(),
     onInterrupt(stop) {

@@ -73,7 +73,9 @@ export function requireJson(text: string, what: string): string {
     const reason = error instanceof Error ? error.message.replace(/,? "?\.*.*is not valid JSON$/s, '') : '';
     throw usageError(
       `${what} is not valid JSON${reason ? `: ${reason}` : ''}`,
-      `strings need double quotes inside: '{"name": "value"}'`,
+      what.includes('-P ') || what.includes('-H ')
+        ? 'KEY=VALUE sends a text; after KEY:= comes JSON, where texts stand in double quotes'
+        : `strings need double quotes inside: '{"name": "value"}'`,
     );
   }
   return text.trim();

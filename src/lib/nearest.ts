@@ -36,3 +36,18 @@ export function nearest(name: string, known: readonly string[]): string | undefi
   }
   return best;
 }
+
+/** A name without the numbers and ids in it: `order.paid:#`. */
+const pattern = (name: string): string => name.replace(/[0-9a-f]{8}-[0-9a-f-]{27}|\d+/gi, '#');
+
+/**
+ * As `nearest`, for names that carry numbers, such as events: one that differs only in its number is of another order, not
+ * this one misspelt.
+ */
+export function nearestPattern(name: string, known: readonly string[]): string | undefined {
+  const own = pattern(name);
+  return nearest(
+    name,
+    known.filter((candidate) => pattern(candidate) !== own),
+  );
+}

@@ -64,7 +64,7 @@ export function failureText(reason: RawJson): string {
 }
 
 function identity(dump: TaskDump, context: RenderContext): Section['record'] {
-  const limit = dump.max_attempts === null ? 'no limit' : `of ${dump.max_attempts}`;
+  const limit = dump.max_attempts === null ? '(no limit)' : `of ${dump.max_attempts}`;
   return {
     'Task ID': dump.task_id,
     Name: dump.task_name,

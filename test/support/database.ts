@@ -4,7 +4,7 @@ import { test as base, inject } from 'vitest';
 import type { ServerAnswer } from './global-setup.js';
 import type { ServerKind } from './server.js';
 
-export { afterAll, afterEach, beforeAll, beforeEach, describe, expect, vi } from 'vitest';
+export { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, vi } from 'vitest';
 
 /** A row as node-postgres returns it. Give `query` a type of your own to read columns without narrowing. */
 export type Row = Record<string, unknown>;
@@ -165,18 +165,21 @@ function conveniences(
   };
 }
 
-interface Lease {
+export interface Lease {
   database: TestDatabase;
   close(): Promise<void>;
 }
 
-/** Makes a database, from the template or without any schema, and the means to be rid of it. */
-export async function createDatabase(kind: ServerKind, installed: boolean): Promise<Lease> {
+/**
+ * Makes a database, from the template or without any schema, and the means to be rid of it. `template`: another database to
+ * copy, to which nobody may be connected.
+ */
+export async function createDatabase(kind: ServerKind, installed: boolean, template?: string): Promise<Lease> {
   const { pool: admin, answer } = await administrator(kind);
   if (installed && answer.template === null)
     throw new Error('sql/absurd.sql does not exist, so no schema can be installed');
   const name = `absurd_test_${randomBytes(8).toString('hex')}`;
-  await admin.query(`create database "${name}"${installed ? ` template "${answer.template}"` : ''}`);
+  await admin.query(`create database "${name}"${installed ? ` template "${template ?? answer.template}"` : ''}`);
   const address = new URL(answer.url);
   address.pathname = `/${name}`;
   const url = address.href;

@@ -32,7 +32,12 @@ export interface PtySession {
 /** Starts bin/absurdctl on a pseudo-terminal. */
 export async function startPty(args: string[], options: PtyOptions = {}): Promise<PtySession> {
   await ensureBuilt();
-  const terminal = spawn(process.execPath, [options.program ?? bin, ...args], {
+  return startTerminal(process.execPath, [options.program ?? bin, ...args], options);
+}
+
+/** Starts any program on a pseudo-terminal, such as a shell. */
+export function startTerminal(file: string, args: string[], options: PtyOptions = {}): PtySession {
+  const terminal = spawn(file, args, {
     name: 'xterm-256color',
     cols: options.columns ?? 100,
     rows: options.rows ?? 30,

@@ -45,6 +45,7 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
   protected async many(plan: BulkPlan): Promise<BulkResult> {
     const chosen = await this.chosen(plan);
     const { tasks, unknown } = chosen;
+    if (tasks.length === 0 && 'filter' in plan.choice) await this.noteMeant(plan.choice);
     const fit = tasks.filter((task) => plan.states.includes(task.state));
     const result: BulkResult = {
       dry_run: plan.dryRun === true,
@@ -112,6 +113,13 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
 
   private listLeft = false;
 
+  private async noteMeant({ filter: { taskName }, queue }: Extract<Choice, { filter: unknown }>): Promise<void> {
+    if (taskName === undefined) return;
+    const { taskMeant } = await import('../meant.js');
+    const meant = await this.readRanges((db) => taskMeant(db, queue, taskName));
+    if (meant !== undefined) this.note(meant);
+  }
+
   protected isBulk(result: Single | BulkResult): result is BulkResult {
     return 'would_take' in result;
   }
@@ -125,6 +133,7 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
     const { counts } = result;
     const failed = result.tasks.filter((task) => task.outcome === 'failed');
     const left = this.listLeft ? result.tasks.filter((task) => task.outcome === 'left') : [];
+    const skipped = result.tasks.filter((task) => task.outcome === 'skipped');
     return {
       note: result.total === 0 ? 'No task fits' : undefined,
       record: {
@@ -136,7 +145,8 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
         Left: counts.left || undefined,
       },
       sections: [
-        ...(failed.length === 0 ? [] : [failures(failed)]),
+        ...accounts('Failed', failed),
+        ...accounts('Skipped', skipped),
         ...(left.length === 0 ? [] : [{ title: 'Left', table: { columns: [{ key: 'task_id' }], rows: left } }]),
       ],
       name: result.tasks.flatMap((task) => (doneOutcomes.has(task.outcome) ? [task.new_task_id ?? task.task_id] : [])),
@@ -148,14 +158,24 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
 const shown = 20;
 const doneOutcomes = new Set<Outcome>(['retried', 'cancelled']);
 
-const failures = (failed: readonly BulkTask[]) => ({
-  title: 'Failed',
-  table: {
-    columns: [{ key: 'task_id', type: 'id' as const }, { key: 'task_name', label: 'NAME', drop: 1 }, { key: 'reason' }],
-    rows: failed.slice(0, shown),
-    truncated: failed.length > shown ? `${failed.length - shown} more failed; --json names all` : undefined,
-  },
-});
+/** The first of those tasks, each with its reason. */
+const accounts = (title: string, tasks: readonly BulkTask[]) =>
+  tasks.length === 0
+    ? []
+    : [
+        {
+          title,
+          table: {
+            columns: [
+              { key: 'task_id', type: 'id' as const },
+              { key: 'task_name', label: 'NAME', drop: 1 },
+              { key: 'reason' },
+            ],
+            rows: tasks.slice(0, shown),
+            truncated: tasks.length > shown ? `${title}: ${tasks.length - shown} more; --json names all` : undefined,
+          },
+        },
+      ];
 
 function renderChoice({ would_take: rows, total, counts }: BulkResult): Rendering {
   const others = total - rows.length;

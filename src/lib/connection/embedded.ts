@@ -1,6 +1,9 @@
 /**
  * The way to the embedded server's module, which is loaded only when a folder has one or an `embedded:` address is given.
  */
+import { resolve } from 'node:path';
+import { CliError } from '../errors.js';
+
 export interface EmbeddedAddress {
   url: string;
 }
@@ -17,3 +20,25 @@ export async function ensureEmbedded(folder: string, cwd: string): Promise<Embed
   const { ensureEmbeddedServer } = await import('../embedded/launch.js');
   return { url: await ensureEmbeddedServer(folder || undefined, cwd) };
 }
+
+/** How resolving finds embedded servers. */
+export interface EmbeddedFinder {
+  find(cwd: string): Promise<EmbeddedAddress | undefined>;
+  ensure(folder: string, cwd: string): Promise<EmbeddedAddress>;
+}
+
+export const startAsNeeded: EmbeddedFinder = { find: findEmbedded, ensure: ensureEmbedded };
+
+/** Takes a server that runs already, and starts none. */
+export const runningOnly: EmbeddedFinder = {
+  async find(cwd) {
+    const { runningServer } = await import('../embedded/pointer.js');
+    const url = await runningServer(cwd);
+    return url === undefined ? undefined : { url };
+  },
+  async ensure(folder, cwd) {
+    const found = await runningOnly.find(resolve(cwd, folder));
+    if (found === undefined) throw new CliError('No embedded server runs here');
+    return found;
+  },
+};

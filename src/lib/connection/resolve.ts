@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { usageError } from '../errors.js';
-import { ensureEmbedded, findEmbedded } from './embedded.js';
+import { startAsNeeded, type EmbeddedFinder } from './embedded.js';
 import { home, readService } from './files.js';
 import type { ConnectionFlags, Host, Parameters, Settings, SslMode, Surroundings } from './settings.js';
 import { sslModes } from './settings.js';
@@ -51,25 +51,25 @@ function hasEmbeddedFolder(cwd: string): boolean {
 }
 
 /** Decides which database is meant, in the documented order. */
-async function findTarget(flags: ConnectionFlags, around: Surroundings): Promise<Target> {
+async function findTarget(flags: ConnectionFlags, around: Surroundings, embedded: EmbeddedFinder): Promise<Target> {
   const { env, cwd } = around;
-  if (flags.database) return embeddedOr({ text: flags.database, source: '--database' }, around);
+  if (flags.database) return embeddedOr({ text: flags.database, source: '--database' }, around, embedded);
   if (env.ABSURD_DATABASE_URL) {
-    return embeddedOr({ text: env.ABSURD_DATABASE_URL, source: 'ABSURD_DATABASE_URL' }, around);
+    return embeddedOr({ text: env.ABSURD_DATABASE_URL, source: 'ABSURD_DATABASE_URL' }, around, embedded);
   }
   if (env.PGDATABASE) return { text: env.PGDATABASE, source: 'PGDATABASE' };
   if (env.PGSERVICE) return { text: '', source: 'PGSERVICE' };
   const elsewhere = flags.host ?? flags.port ?? flags.user ?? env.PGHOST ?? env.PGPORT;
   if (elsewhere === undefined && hasEmbeddedFolder(cwd)) {
-    const server = await findEmbedded(cwd);
+    const server = await embedded.find(cwd);
     if (server) return { text: server.url, source: 'the embedded server of this folder' };
   }
   return { text: 'absurd', source: 'the default', host: 'localhost' };
 }
 
-async function embeddedOr(target: Target, around: Surroundings): Promise<Target> {
+async function embeddedOr(target: Target, around: Surroundings, embedded: EmbeddedFinder): Promise<Target> {
   if (!target.text.startsWith('embedded:')) return target;
-  const server = await ensureEmbedded(target.text.slice('embedded:'.length), around.cwd);
+  const server = await embedded.ensure(target.text.slice('embedded:'.length), around.cwd);
   return { text: server.url, source: `the embedded server (${target.source})` };
 }
 
@@ -117,11 +117,16 @@ function timeout(text: string | undefined): number {
 
 /**
  * Decides all settings of a connection: flags over the URI over the service over the environment over the defaults, as
- * libpq does. Raises a usage error for what cannot be read; connects to nothing (but may start an embedded server).
+ * libpq does. Raises a usage error for what cannot be read; connects to nothing (but may start an embedded server, unless
+ * `embedded` is `runningOnly`).
  */
-export async function resolveSettings(flags: ConnectionFlags, around: Surroundings): Promise<Settings> {
+export async function resolveSettings(
+  flags: ConnectionFlags,
+  around: Surroundings,
+  embedded = startAsNeeded,
+): Promise<Settings> {
   const { env } = around;
-  const target = await findTarget(flags, around);
+  const target = await findTarget(flags, around, embedded);
   const named = isUri(target.text)
     ? parseUri(target.text)
     : target.text.includes('=')

@@ -1,6 +1,6 @@
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
 import { failureEvidence, errorLine } from './finished.js';
-import { nearest } from '../nearest.js';
+import { nearestPattern } from '../nearest.js';
 import { isPutBackPattern, strategyWords } from './settings.js';
 import { at, plural, quoted, shellWord, span, since, until } from './words.js';
 
@@ -9,7 +9,7 @@ const isAsleep = ({ task, run, now }: TaskSubject): boolean =>
 
 const awaits = (subject: TaskSubject): boolean => isAsleep(subject) && subject.run?.wake_event != null;
 const nearName = ({ event, run }: TaskSubject): string | null =>
-  (event && run?.wake_event ? nearest(run.wake_event, event.recent_names) : null) ?? null;
+  (event && run?.wake_event ? nearestPattern(run.wake_event, event.recent_names) : null) ?? null;
 
 function waitEvidence({ run, waits, now }: TaskSubject): Evidence[] {
   const wait = waits.find((candidate) => candidate.run_id === run?.run_id);

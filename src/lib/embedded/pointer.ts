@@ -235,3 +235,10 @@ export async function findEmbeddedServer(cwd: string): Promise<string | undefine
   const { startDetached } = await import('./launch.js');
   return (await startDetached(folder, running.idleTimeoutSeconds)).url;
 }
+
+/** The same of a server that runs at this moment; nothing is started. */
+export async function runningServer(cwd: string): Promise<string | undefined> {
+  const folder = findServerFolder(cwd);
+  const running = folder === undefined ? undefined : readRunning(folder);
+  return running && (await isUp(running)) ? running.url : undefined;
+}

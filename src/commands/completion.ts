@@ -1,0 +1,38 @@
+import * as Args from '@oclif/core/args';
+import { BaseCommand } from '../lib/base-command.js';
+import { scripts, shells, type Shell } from '../lib/completion/scripts.js';
+import type { Rendering } from '../lib/output.js';
+
+interface CompletionScript {
+  shell: Shell;
+  script: string;
+}
+
+export default class Completion extends BaseCommand<CompletionScript> {
+  static override summary = 'Print the script that completes this command line in bash, zsh or fish';
+  static override description =
+    'The Tab key then offers commands, flags, their values, queues, names of tasks and events, and ids. Those of the database are read with the connection that the line and the environment name, within a second, and without a word when there is none.\n' +
+    'The name absurdctl must be on the PATH.';
+  static override examples = [
+    { description: 'bash, in ~/.bashrc', command: 'source <(<%= config.bin %> completion bash)' },
+    { description: 'zsh, in ~/.zshrc after compinit', command: 'source <(<%= config.bin %> completion zsh)' },
+    {
+      description: 'fish, once',
+      command: '<%= config.bin %> completion fish > ~/.config/fish/completions/absurdctl.fish',
+    },
+  ];
+  static override args = {
+    shell: Args.string({ required: true, options: [...shells], description: 'bash, zsh or fish' }),
+  };
+
+  async execute(): Promise<CompletionScript> {
+    const { args } = await this.parse(Completion);
+    const shell = args.shell as Shell;
+    return { shell, script: scripts[shell] };
+  }
+
+  render({ script }: CompletionScript): Rendering {
+    // A script, not a text to read: what a terminal gets is what the file would hold.
+    return { text: script };
+  }
+}
