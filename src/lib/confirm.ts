@@ -1,22 +1,50 @@
-import { interrupted, refused } from './errors.js';
+import { CliError, exit, interrupted, refused } from './errors.js';
 import { harmless } from './format/text.js';
 import type { Io } from './io.js';
 
-/** inquirer is large: it is loaded when a question is about to be asked. */
-async function ask<T>(question: { type: 'confirm' | 'password'; message: string }, io: Io): Promise<T> {
+/**
+ * inquirer is large: it is loaded when a question is about to be asked. Raises `unanswered` at Ctrl-D, which inquirer itself
+ * would wait on for ever.
+ */
+async function ask<T>(
+  question: { type: 'confirm' | 'password'; message: string },
+  io: Io,
+  unanswered: () => CliError,
+): Promise<T> {
   const { createPromptModule } = await import('inquirer');
+  const { stdin } = io;
+  const ended = new AbortController();
+  const onKey = (_text: string | undefined, key: { name?: string; ctrl?: boolean } | undefined): void => {
+    if (key?.ctrl && key.name === 'd') ended.abort();
+  };
   // Questions belong on standard error: standard output is for data.
-  const prompt = createPromptModule({ input: io.stdin as NodeJS.ReadStream, output: process.stderr });
+  const streams = { input: stdin as NodeJS.ReadStream, output: process.stderr };
+  const prompt = createPromptModule({ ...streams, signal: ended.signal });
+  stdin.on('keypress', onKey);
   try {
     const answers = await prompt([{ ...question, name: 'answer', default: false } as never]);
     return (answers as { answer: T }).answer;
   } catch (error) {
     if (error instanceof Error && error.name === 'ExitPromptError') throw interrupted();
+    if (ended.signal.aborted) throw unanswered();
     throw error;
+  } finally {
+    stdin.off('keypress', onKey);
   }
 }
 
-export const askPassword = (io: Io, message: string): Promise<string> => ask({ type: 'password', message }, io);
+const noPassword = (): CliError =>
+  new CliError('No password was typed', {
+    exitCode: exit.unreachable,
+    code: 'authentication_failed',
+    hint: 'set PGPASSWORD, or add a line to ~/.pgpass: host:port:database:user:password',
+  });
+
+export const askPassword = (io: Io, message: string): Promise<string> =>
+  ask({ type: 'password', message }, io, noPassword);
+
+const noAnswer = (): CliError =>
+  refused('Not confirmed: there was no answer', 'type yes, or add --yes to go ahead', 'not_confirmed');
 
 /**
  * Asks before something that destroys or touches many. `yes` is the command's --yes. Raises exit code 4 when the answer is
@@ -31,7 +59,7 @@ export async function confirm(io: Io, question: string, yes: boolean | undefined
       'not_confirmed',
     );
   }
-  const answer = await ask<boolean>({ type: 'confirm', message: harmless(question) }, io);
+  const answer = await ask<boolean>({ type: 'confirm', message: harmless(question) }, io, noAnswer);
   if (!answer) throw refused('Nothing was changed', undefined, 'not_confirmed');
 }
 
@@ -58,7 +86,7 @@ export async function confirmTyped(io: Io, question: string): Promise<boolean> {
   const answer = await readLine(io);
   if (!io.inTty) io.err('\n');
   if (answer === undefined) {
-    throw refused('Not confirmed: there was no answer', 'type yes, or add --yes to go ahead', 'not_confirmed');
+    throw noAnswer();
   }
   return answer.trim().toLowerCase() === 'yes';
 }

@@ -1,6 +1,9 @@
-import { describe } from 'vitest';
+import { describe, vi } from 'vitest';
 import { startPty, type PtyOptions, type PtySession } from '../support/pty.js';
 import { expect, test, type TestDatabase } from '../support/database.js';
+
+// A program at a terminal is started a test, and waits for nobody: what is slow is the machine.
+vi.setConfig({ testTimeout: 90_000 });
 
 interface Asking {
   command: string[];
