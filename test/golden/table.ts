@@ -17,6 +17,7 @@ export const table: Record<string, Golden> = {
   init: { writes: ['init', 'init --ref 0.3.0'] },
   migrate: { writes: ['migrate', 'migrate --check', 'migrate --dry-run', 'migrate --from 0.1.0'] },
   'schema-version': { reads: ['schema-version'] },
+  uninstall: { writes: ['uninstall --dry-run', 'uninstall', 'uninstall --yes', 'uninstall --yes'] },
   'create-queue': {
     writes: ['create-queue invoices', 'create-queue orders', 'create-queue ledger --storage-mode unpartitioned'],
   },
@@ -28,9 +29,21 @@ export const table: Record<string, Golden> = {
     writes: ['queue-policy ledger', "queue-policy orders --cleanup-ttl '14 days' --cleanup-limit 500"],
   },
   'ensure-partitions': { writes: ['ensure-partitions', 'ensure-partitions', 'ensure-partitions -q mail'] },
+  'list-partitions': { reads: ['list-partitions', 'list-partitions -q orders'] },
+  maintain: { writes: ['maintain', 'maintain -q orders'] },
   'list-detach-candidates': { reads: ['list-detach-candidates', 'list-detach-candidates -q ledgr'] },
   'detach-candidate': { reads: ['detach-candidate t_ledger_401'] },
-  cleanup: { writes: ['cleanup orders 0 --dry-run', 'cleanup orders 0', 'cleanup orders 0', 'cleanup order 1'] },
+  cleanup: {
+    writes: [
+      'cleanup orders 0 --dry-run',
+      'cleanup --all --dry-run',
+      'cleanup orders 0',
+      'cleanup orders 0',
+      'cleanup --all',
+      'cleanup order 1',
+      'cleanup orders',
+    ],
+  },
   cron: { reads: ['cron --enable', 'cron'] },
   'spawn-task': {
     writes: [
