@@ -28,30 +28,35 @@ const named = (catalog: Catalog): Catalog => ({
 });
 
 for (const version of versions) {
-  test(`from ${version}: the plan, then the same catalog as the script alone makes, twice`, async ({
-    emptyDatabase: db,
-  }) => {
-    await installOlder(db, version);
-    await fill(db, 300);
-    const plan = await run(['migrate', '--dry-run', '--json'], db);
-    expect(plan.json()).toMatchObject({ from_revision: null, to_version: '0.5.0', to_revision: 1 });
-    expect(plan.json<{ indexes: { index_name: string }[] }>().indexes.map((index) => index.index_name)).toContain(
-      'r_q_rdy',
-    );
+  test(
+    `from ${version}: the plan, then the same catalog as the script alone makes, twice`,
+    { timeout: 90_000 },
+    async ({ emptyDatabase: db }) => {
+      await installOlder(db, version);
+      await fill(db, 300);
+      const plan = await run(['migrate', '--dry-run', '--json'], db);
+      expect(plan.json()).toMatchObject({ from_revision: null, to_version: '0.5.0', to_revision: 1 });
+      expect(plan.json<{ indexes: { index_name: string }[] }>().indexes.map((index) => index.index_name)).toContain(
+        'r_q_rdy',
+      );
 
-    const done = await run(['migrate'], db);
-    expect(done.code).toBe(0);
-    expect(done.stderr).toContain('Building r_q_rdy (about 301 rows)');
-    const migrated = await catalogOf(db);
-    expect(await run(['migrate'], db)).toMatchObject({ code: 0, stderr: 'Nothing to do: the schema is up to date\n' });
-    expect(await db.claim('q')).toHaveLength(1);
+      const done = await run(['migrate'], db);
+      expect(done.code).toBe(0);
+      expect(done.stderr).toContain('Building r_q_rdy (about 301 rows)');
+      const migrated = await catalogOf(db);
+      expect(await run(['migrate'], db)).toMatchObject({
+        code: 0,
+        stderr: 'Nothing to do: the schema is up to date\n',
+      });
+      expect(await db.claim('q')).toHaveLength(1);
 
-    await db.query('drop schema absurd cascade');
-    await installOlder(db, version);
-    await fill(db, 300);
-    await db.query(script);
-    expect(named(migrated)).toEqual(named(await catalogOf(db)));
-  });
+      await db.query('drop schema absurd cascade');
+      await installOlder(db, version);
+      await fill(db, 300);
+      await db.query(script);
+      expect(named(migrated)).toEqual(named(await catalogOf(db)));
+    },
+  );
 }
 
 test('under load: workers claim and complete while indexes are built and the script runs', async ({
