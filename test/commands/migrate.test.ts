@@ -224,3 +224,30 @@ test('--dump-sql gives the script without a connection; wrong versions are told'
   await emptyDatabase.query('drop schema absurd cascade');
   expect((await run(['migrate'], emptyDatabase)).code).toBe(5);
 });
+
+test('a role without rights and a server that is only read are told what to do', async ({ db }) => {
+  await db.queue('q');
+  const role = `${db.name}_reader`;
+  await db.query(`create role "${role}" login password 'pw'; grant usage on schema absurd to "${role}";
+                  grant select on all tables in schema absurd to "${role}"`);
+  const url = new URL(db.url);
+  url.username = role;
+  url.password = 'pw';
+  try {
+    const denied = await run(['migrate', '--check', '--json'], { url: url.href });
+    expect(denied.code).toBe(1);
+    expect(JSON.parse(denied.stderr)).toMatchObject({
+      code: 'not_permitted',
+      hint: expect.stringContaining('owns the schema absurd') as string,
+    });
+  } finally {
+    await db.query(`drop owned by "${role}"; drop role "${role}"`);
+  }
+  await db.query(`alter database "${db.name}" set default_transaction_read_only = on`);
+  const standby = await run(['migrate', '--dry-run', '--json'], db);
+  expect(standby.code).toBe(1);
+  expect(JSON.parse(standby.stderr)).toMatchObject({
+    code: 'read_only',
+    hint: expect.stringContaining('the primary') as string,
+  });
+});
