@@ -189,3 +189,9 @@ test('on a terminal: the plan, the question, and how far a build is', { timeout:
   expect(await session.done).toMatchObject({ code: 0 });
   expect(session.text()).toContain('Done: the schema is 0.5.0');
 });
+
+test('on an older server too, partitions included', { timeout: 90_000 }, async ({ olderEmpty: db }) => {
+  await installOlder(db, '0.5.0');
+  expect((await run(['migrate'], db)).stderr).toContain('Done');
+  expect(await run(['migrate', '--check'], db)).toMatchObject({ code: 0, stdout: '' });
+});
