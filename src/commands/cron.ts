@@ -60,27 +60,29 @@ export default class Cron extends BaseCommand<CronJob[]> {
 const without = "or have a system's cron run absurdctl maintain, which does once what the jobs do";
 
 /** Says which of the things that pg_cron needs is missing, and how to go on. `jobs` is what to type in its own database. */
-function missing({ here, available, home, database, role }: CronPlace, jobs: string[]): CliError {
+function missing({ here, available, home, told, database, role }: CronPlace, jobs: string[]): CliError {
   const fail = (message: string, hint: string): CliError =>
     new CliError(message, { exitCode: exit.failed, code: 'cron_missing', hint: `${hint}; ${without}` });
-  if (here)
+  const there =
+    jobs.length === 0 ? 'its jobs are removed there, with cron.unschedule' : `type there: ${jobs.join(' ')}`;
+  const load =
+    'add pg_cron to shared_preload_libraries, set cron.database_name to this database and restart the server';
+  if (here) {
+    const message = `Role "${role}" may not use pg_cron in database "${database}"`;
+    return fail(message, `grant usage on schema cron to "${role}"`);
+  }
+  if (!available) {
     return fail(
-      `Role "${role}" may not use pg_cron in database "${database}"`,
-      `grant usage on schema cron to "${role}"`,
+      'pg_cron is not available: this server does not have it',
+      `install it (Debian: postgresql-15-cron, the number being the server's), ${load}`,
     );
-  if (home === null) {
-    const load =
-      'add pg_cron to shared_preload_libraries, set cron.database_name to this database and restart the server';
-    return available
-      ? fail('pg_cron is installed on this server and not loaded', load)
-      : fail(
-          'pg_cron is not on this server',
-          `install it (Debian: postgresql-15-cron, the number being the server's), ${load}`,
-        );
   }
   if (home === database)
     return fail(`pg_cron is not in database "${database}" yet`, 'create extension pg_cron, as a superuser');
-  const there =
-    jobs.length === 0 ? 'its jobs are removed there, with cron.unschedule' : `type there: ${jobs.join(' ')}`;
-  return fail(`pg_cron lives in database "${home}", not in "${database}"`, there);
+  if (home !== null) return fail(`pg_cron lives in database "${home}", not in "${database}"`, there);
+  if (told) return fail('pg_cron is not available: this server has it and has not loaded it', load);
+  return fail(
+    `pg_cron is not in database "${database}", and the server does not tell role "${role}" where it lives`,
+    `a superuser sees it (show cron.database_name). Here: create extension pg_cron. Elsewhere: ${there}. Nowhere: ${load}`,
+  );
 }

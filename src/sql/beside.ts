@@ -116,7 +116,8 @@ interface Part {
 /** The parts of the tables of queues by queue; those of the registry under '', those of its probe under `probe`. */
 async function describeTables(db: Queryable, names: string[], probe: string): Promise<Map<string, Part[]>> {
   const { rows } = await db.query<Part & { queue_name: string }>(
-    `with found as (
+    `select * from (
+     with found as (
        select n.name as queue_name, l.letter, c.oid, c.relname::text as relname
          from unnest($1::text[]) n (name)
         cross join unnest(array['t', 'r', 'c', 'e', 'w', 'i']) l (letter)
@@ -148,7 +149,9 @@ async function describeTables(db: Queryable, names: string[], probe: string): Pr
       where not exists (select 1 from pg_constraint n where n.conindid = i.indexrelid)
      union all
      select f.queue_name, 'constraint', f.letter, pg_get_constraintdef(n.oid), '', true
-       from found f join pg_constraint n on n.conrelid = f.oid and n.contype in ('c', 'p', 'u')`,
+       from found f join pg_constraint n on n.conrelid = f.oid and n.contype in ('c', 'p', 'u')
+     ) parts
+      order by array_position(array['table', 'column', 'trigger', 'index', 'constraint'], kind), letter, label`,
     [names, probe],
   );
   const tables = new Map<string, Part[]>();

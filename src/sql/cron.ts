@@ -41,8 +41,10 @@ export interface CronPlace {
   here: boolean;
   /** The server has its files: it could be created in its home. */
   available: boolean;
-  /** The one database whose jobs it runs; null where the server has not loaded it. */
+  /** The one database whose jobs it runs; null where the server has not loaded it, or does not tell this role. */
   home: string | null;
+  /** Whether the server tells this role such settings. */
+  told: boolean;
   database: string;
   role: string;
 }
@@ -53,7 +55,8 @@ export async function findCron(db: Queryable): Promise<CronPlace> {
     `select c.oid is not null and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as usable,
             c.oid is not null as here,
             exists (select 1 from pg_available_extensions x where x.name = 'pg_cron') as available,
-            current_setting('cron.database_name', true) as home,
+            (select s.setting from pg_settings s where s.name = 'cron.database_name') as home,
+            pg_has_role('pg_read_all_settings', 'usage') as told,
             current_database()::text as database, current_user::text as role
        from (select 1) one
        left join pg_namespace n on n.nspname = 'cron'

@@ -172,7 +172,7 @@ test('time limits of the role do not end a build, and are left as they were', as
   expect(await oid(db, 'absurd.r_q_rdy')).not.toBeNull();
 });
 
-test('on a terminal: the plan, the question, and how far a build is', async ({ db }) => {
+test('on a terminal: the plan, the question, and how far a build is', { timeout: 90_000 }, async ({ db }) => {
   await db.queue('q');
   await db.query('drop index absurd.r_q_rdy');
   const writer = await db.connect();
@@ -180,7 +180,7 @@ test('on a terminal: the plan, the question, and how far a build is', async ({ d
   const session = await startPty(['migrate'], {
     env: { ABSURD_DATABASE_URL: db.url },
     columns: 130,
-    timeoutMs: 30_000,
+    timeoutMs: 60_000,
   });
   await session.waitFor(/Steps, in this order[\s\S]*build index r_q_rdy[\s\S]*Go on\?/);
   session.type('y\r');
@@ -188,4 +188,10 @@ test('on a terminal: the plan, the question, and how far a build is', async ({ d
   await writer.query('commit');
   expect(await session.done).toMatchObject({ code: 0 });
   expect(session.text()).toContain('Done: the schema is 0.5.0');
+});
+
+test('on an older server too, partitions included', { timeout: 90_000 }, async ({ olderEmpty: db }) => {
+  await installOlder(db, '0.5.0');
+  expect((await run(['migrate'], db)).stderr).toContain('Done');
+  expect(await run(['migrate', '--check'], db)).toMatchObject({ code: 0, stdout: '' });
 });

@@ -28,30 +28,35 @@ const named = (catalog: Catalog): Catalog => ({
 });
 
 for (const version of versions) {
-  test(`from ${version}: the plan, then the same catalog as the script alone makes, twice`, async ({
-    emptyDatabase: db,
-  }) => {
-    await installOlder(db, version);
-    await fill(db, 300);
-    const plan = await run(['migrate', '--dry-run', '--json'], db);
-    expect(plan.json()).toMatchObject({ from_revision: null, to_version: '0.5.0', to_revision: 1 });
-    expect(plan.json<{ indexes: { index_name: string }[] }>().indexes.map((index) => index.index_name)).toContain(
-      'r_q_rdy',
-    );
+  test(
+    `from ${version}: the plan, then the same catalog as the script alone makes, twice`,
+    { timeout: 90_000 },
+    async ({ emptyDatabase: db }) => {
+      await installOlder(db, version);
+      await fill(db, 300);
+      const plan = await run(['migrate', '--dry-run', '--json'], db);
+      expect(plan.json()).toMatchObject({ from_revision: null, to_version: '0.5.0', to_revision: 1 });
+      expect(plan.json<{ indexes: { index_name: string }[] }>().indexes.map((index) => index.index_name)).toContain(
+        'r_q_rdy',
+      );
 
-    const done = await run(['migrate'], db);
-    expect(done.code).toBe(0);
-    expect(done.stderr).toContain('Building r_q_rdy (about 301 rows)');
-    const migrated = await catalogOf(db);
-    expect(await run(['migrate'], db)).toMatchObject({ code: 0, stderr: 'Nothing to do: the schema is up to date\n' });
-    expect(await db.claim('q')).toHaveLength(1);
+      const done = await run(['migrate'], db);
+      expect(done.code).toBe(0);
+      expect(done.stderr).toContain('Building r_q_rdy (about 301 rows)');
+      const migrated = await catalogOf(db);
+      expect(await run(['migrate'], db)).toMatchObject({
+        code: 0,
+        stderr: 'Nothing to do: the schema is up to date\n',
+      });
+      expect(await db.claim('q')).toHaveLength(1);
 
-    await db.query('drop schema absurd cascade');
-    await installOlder(db, version);
-    await fill(db, 300);
-    await db.query(script);
-    expect(named(migrated)).toEqual(named(await catalogOf(db)));
-  });
+      await db.query('drop schema absurd cascade');
+      await installOlder(db, version);
+      await fill(db, 300);
+      await db.query(script);
+      expect(named(migrated)).toEqual(named(await catalogOf(db)));
+    },
+  );
 }
 
 test('under load: workers claim and complete while indexes are built and the script runs', async ({
@@ -218,4 +223,31 @@ test('--dump-sql gives the script without a connection; wrong versions are told'
   expect((await run(['migrate', '--from', '0.2.0'], emptyDatabase)).code).toBe(4);
   await emptyDatabase.query('drop schema absurd cascade');
   expect((await run(['migrate'], emptyDatabase)).code).toBe(5);
+});
+
+test('a role without rights and a server that is only read are told what to do', async ({ db }) => {
+  await db.queue('q');
+  const role = `${db.name}_reader`;
+  await db.query(`create role "${role}" login password 'pw'; grant usage on schema absurd to "${role}";
+                  grant select on all tables in schema absurd to "${role}"`);
+  const url = new URL(db.url);
+  url.username = role;
+  url.password = 'pw';
+  try {
+    const denied = await run(['migrate', '--check', '--json'], { url: url.href });
+    expect(denied.code).toBe(1);
+    expect(JSON.parse(denied.stderr)).toMatchObject({
+      code: 'not_permitted',
+      hint: expect.stringContaining('owns the schema absurd') as string,
+    });
+  } finally {
+    await db.query(`drop owned by "${role}"; drop role "${role}"`);
+  }
+  await db.query(`alter database "${db.name}" set default_transaction_read_only = on`);
+  const standby = await run(['migrate', '--dry-run', '--json'], db);
+  expect(standby.code).toBe(1);
+  expect(JSON.parse(standby.stderr)).toMatchObject({
+    code: 'read_only',
+    hint: expect.stringContaining('the primary') as string,
+  });
 });

@@ -71,6 +71,9 @@ describe.skipIf(!there)('pg_cron (skipped where this system has no PostgreSQL wi
         `Error: pg_cron is not in database "${home}" yet\n` +
         `Hint: create extension pg_cron, as a superuser; or have a system's cron run absurdctl maintain, which does once what the jobs do\n`,
     });
+    const blind = await run(['cron', '--enable'], { url: address(home, 'stranger') });
+    expect(blind.stderr).toContain('does not tell role "stranger" where it lives');
+    expect(blind.stderr).toContain('show cron.database_name');
     await db.query('create extension pg_cron');
     const stranger = await run(['cron', '--enable'], { url: address(home, 'stranger') });
     expect(stranger.stderr).toContain('grant usage on schema cron to "stranger"');

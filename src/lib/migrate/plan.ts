@@ -66,14 +66,29 @@ async function beside(db: Database): Promise<Beside> {
     );
   } catch (error) {
     if (error instanceof Undo) return found;
-    if (errorCode(error) !== '42501') throw error;
-    throw new CliError(`This role may not compare the schema: ${error instanceof Error ? error.message : ''}`, {
+    throw cannotCompare(error);
+  }
+  return found;
+}
+
+/** Comparing writes, although nothing of it stays: it takes the owner's rights and a server that can be written to. */
+function cannotCompare(error: unknown): unknown {
+  const state = errorCode(error);
+  const reason = error instanceof Error ? error.message : String(error);
+  const instead = 'absurdctl doctor writes nothing, needs fewer rights and looks at less';
+  if (state === '42501') {
+    return new CliError(`This role may not compare or upgrade the schema: ${reason}`, {
       code: 'not_permitted',
-      hint: 'connect as the role that owns the schema absurd (-U); absurdctl doctor needs no rights and looks at less',
+      hint: `connect as the role that owns the schema absurd (-U); ${instead}`,
       cause: error,
     });
   }
-  return found;
+  if (state !== '25006') return error;
+  return new CliError(`The schema cannot be compared or upgraded here: ${reason}`, {
+    code: 'read_only',
+    hint: `connect to the primary, or where transactions may write; ${instead}`,
+    cause: error,
+  });
 }
 
 export async function planMigration(db: Database): Promise<{ plan: MigrationPlan; work: Work }> {
