@@ -43,7 +43,7 @@ export const flowChecks: Check[] = [
       const late = (now - (flow.oldest_expired_at ?? now)) / 1000;
       if (flow.expired === 0 || late < thresholds['lease-grace']) return [];
       const severity = late >= thresholds['lease-grace'] * 10 ? 'critical' : 'warning';
-      const seen = `${plural(flow.expired, 'lease')} ran out and were not swept, the oldest ${span(late)} ago`;
+      const seen = `${plural(flow.expired, 'lease')} ran out and ${flow.expired === 1 ? 'was' : 'were'} not swept, the oldest ${span(late)} ago`;
       return [
         inQueue(
           severity,
