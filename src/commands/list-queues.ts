@@ -18,12 +18,12 @@ export default class ListQueues extends BaseCommand<(QueueName | QueueOverview)[
   async execute(): Promise<(QueueName | QueueOverview)[]> {
     await this.parse(ListQueues);
     const onlyNames = this.mode() === 'name' || (this.mode() === 'table' && !this.io.outTty);
-    if (onlyNames) return (await this.read(listQueueNames)).map((name) => ({ queue_name: name }));
-    const registered = await this.read(listRegisteredQueues);
+    if (onlyNames) return (await this.readRanges(listQueueNames)).map((name) => ({ queue_name: name }));
+    const registered = await this.readRanges(listRegisteredQueues);
     const counted: QueueOverview[] = [];
     for (let i = 0; i < registered.length; i += queuesAtATime) {
       const some = registered.slice(i, i + queuesAtATime);
-      counted.push(...(await this.read((db) => countTasks(db, some))));
+      counted.push(...(await this.readRanges((db) => countTasks(db, some))));
     }
     return counted;
   }

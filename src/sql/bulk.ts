@@ -90,8 +90,15 @@ export async function chooseTasks(
          order by u.available_at
         offset 0
       ) u
-       join ${tasks(queueName)} t on t.task_id = u.task_id and t.last_attempt_run = u.run_id and t.state = s.state
-      where u.activity_at between clock.since and clock.until
+      cross join lateral (
+        select x.task_id, x.task_name, x.state, x.attempts, x.last_attempt_run
+          from ${tasks(queueName)} x
+         where x.task_id = u.task_id
+        offset 0
+      ) t
+      where t.last_attempt_run = u.run_id
+        and t.state = s.state
+        and u.activity_at between clock.since and clock.until
         and ($2::text is null or t.task_name = $2)
         and ($7::text is null or ${error === undefined ? 'true' : comparison[error.how](failure, '$7::text')})`,
     [

@@ -197,7 +197,9 @@ export async function readNameActivity(
     `select count(*)::int as sampled, (count(*) filter (where t.task_name = $1))::int as of_this_name,
             ${ms('max(s.available_at) filter (where t.task_name = $1)')} as last_at
        from (${latest('completed')} union all ${latest('failed')}) as s
-       join ${tasks(queue)} t on t.task_id = s.task_id`,
+      cross join lateral (
+        select k.task_name from ${tasks(queue)} k where k.task_id = s.task_id offset 0
+      ) t`,
     [taskName, nowText],
   );
 }
@@ -261,7 +263,10 @@ export interface NameSample {
 
 const NAME_SAMPLE = 5000;
 
-/** No index leads from a name to its tasks, so the first 5000 runs of each unfinished state are looked at, and no more. */
+/**
+ * No index leads from a name to its tasks, so the first 5000 runs of each unfinished state are looked at, and no more. Each looks
+ * its task up: a planner that takes a name for rare would rather read all tasks for it, which `offset 0` keeps it from.
+ */
 export async function readNameSample(
   reader: BoundedReader,
   queue: string,
@@ -281,7 +286,12 @@ export async function readNameSample(
        union all ${latest('completed')} union all ${latest('failed')}
      ),
      named as materialized (
-       select s.* from sample s join ${tasks(queue)} t on t.task_id = s.task_id where t.task_name = $1
+       select s.*
+         from sample s
+        cross join lateral (
+          select k.task_name from ${tasks(queue)} k where k.task_id = s.task_id offset 0
+        ) t
+        where t.task_name = $1
      )
      select (select n.task_id from named n where n.state in ('pending', 'sleeping', 'running')
               order by n.available_at limit 1) as task_id,

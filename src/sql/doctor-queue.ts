@@ -119,7 +119,9 @@ export async function readWaitSample(reader: BoundedReader, queue: string): Prom
             (array_agg(w.task_id))[1] as task_id
        from (select r.run_id from ${runs(queue)} r
               where r.state = 'sleeping' order by r.available_at desc limit ${SAMPLE}) as r
-       join ${waits(queue)} w on w.run_id = r.run_id
+      cross join lateral (
+        select x.event_name, x.created_at, x.timeout_at, x.task_id from ${waits(queue)} x where x.run_id = r.run_id offset 0
+      ) w
        left join ${events(queue)} e on e.event_name = w.event_name
       group by w.event_name order by 3 limit 1000`,
   );

@@ -62,7 +62,8 @@ interface CountRow extends Record<TaskState, number> {
  * One queue's part of the counting statement; `at` is the number of its name among the parameters, its table comes next.
  * Up to 10,000 tasks are simply counted. Beyond, an unfinished state is the number of runs in it, at most 10,001 entries of
  * `r_<queue>_sai`: a task has one unfinished run, and the order keeps the planner to that index. A finished state is then what the planner's statistics say of
- * `t_<queue>`, in a partitioned queue of all its partitions.
+ * `t_<queue>`, in a partitioned queue of all its partitions. The time is asked for once: a volatile function is no bound of an
+ * index, and all that sleeps would be looked at.
  */
 function countPart(queue: string, at: number): string {
   const table = `to_regclass($${at + 1})`;
@@ -75,7 +76,7 @@ function countPart(queue: string, at: number): string {
      ) end as ${state}`;
   const oldest = (state: TaskState): string =>
     `(select r.available_at from ${runs(queue)} r
-       where r.state = '${state}' and r.available_at <= absurd.current_time()
+       where r.state = '${state}' and r.available_at <= (select absurd.current_time())
        order by r.available_at limit 1)`;
   return `
     select $${at}::text as queue_name,

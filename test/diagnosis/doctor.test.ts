@@ -198,6 +198,7 @@ describe('flow', () => {
     await db.claim(queue);
     await expectHere(db, 'backlog-growing', 'warning', /300 runs came in and about 1 were claimed; 299 runs ready/);
     await expectFound(db, 'backlog', 'warning', /299 runs ready/, { 'max-ready': 200 });
+    await expectHere(db, 'backlog-growing', 'warning', /300 runs came in/);
   });
 
   test('retry-storm and top-errors', async ({ db }) => {
@@ -212,6 +213,7 @@ describe('flow', () => {
       ]);
     await expectHere(db, 'retry-storm', 'warning', /25 failed runs .* 100 %/);
     await expectFound(db, 'top-errors', 'info', /25 runs .* "Bad: \\x1b\]0;x", such as "a"/);
+    await expectHere(db, 'retry-storm', 'warning', /25 failed runs .* 100 %/);
   });
 
   test('lost-waits', async ({ db }) => {
@@ -313,6 +315,17 @@ describe('storage', () => {
     await expectHere(db, 'default-partition-rows', 'warning', /"t_p_d" holds 1 row$/);
   });
 
+  test('partitions-missing is critical where there is no default partition to take the rows', async ({ db }) => {
+    await db.queue('p', 'partitioned');
+    await db.query(`select absurd.set_queue_policy('p', '{"default_partition": "disabled"}')`);
+    expect(await findings(db, 'partitions-missing')).toEqual([]);
+    await db.query(`do $$ declare part regclass; begin
+      for part in select inhrelid::regclass from pg_inherits where inhparent = 'absurd.r_p'::regclass loop
+        execute 'drop table ' || part;
+      end loop; end $$`);
+    await expectHere(db, 'partitions-missing', 'critical', /a spawn then fails/);
+  });
+
   test('cleanup-behind', async ({ db }) => {
     await db.freeze(start);
     const queue = await db.queue();
@@ -335,11 +348,16 @@ describe('storage', () => {
     await expect.poll(() => findings(db, 'dead-rows', limits), { timeout: 15_000 }).toHaveLength(1);
     await expectHere(db, 'autovacuum-behind', 'warning', /"e_q": autovacuum is switched off/, limits);
     await expectHere(db, 'dead-rows', 'warning', /2000 dead rows, 100 %/, limits);
+    await makeForeign(db);
+    await expectHere(db, 'autovacuum-behind', 'warning', /"e_q": autovacuum is switched off/, limits);
+    await expectHere(db, 'dead-rows', 'warning', /2000 dead rows, 100 %/, limits);
   });
 
   test('indexes-missing', async ({ db }) => {
     await db.queue();
     await db.query('drop index absurd.r_q_cei');
+    await expectHere(db, 'indexes-missing', 'warning', /"r_q_cei"/);
+    await makeForeign(db);
     await expectHere(db, 'indexes-missing', 'warning', /"r_q_cei"/);
   });
 
@@ -385,6 +403,8 @@ describe('sessions', () => {
     const limits = { 'idle-age': 1, 'transaction-age': 1 };
     await expectHere(db, 'idle-in-transaction', 'warning', new RegExp(`pid ${pid} `), limits);
     await expectHere(db, 'old-transactions', 'warning', new RegExp(`pid ${pid} .*absurd.r_q`), limits);
+    await second.query('rollback');
+    expect(await findings(db, 'old-transactions', limits)).toEqual([]);
   });
 
   test('connections', async ({ db }) => {
