@@ -117,7 +117,7 @@ function checkpointChange(entry: Entry, before: QueueState, report: Report): voi
   if (old !== null && !same(old['state'], now['state'])) {
     report('checkpoint-is-final', `${what}: ${JSON.stringify(old['state'])} became ${JSON.stringify(now['state'])}`);
   }
-  const event = /^\$awaitEvent:(.*)$/.exec(String(now['checkpoint_name']))?.[1];
+  const event = /^\$awaitEvent:(.*?)(?:#\d+)?$/.exec(String(now['checkpoint_name']))?.[1];
   const emission = before.rows.e.get(String(event));
   if (event !== undefined && emission !== undefined && !same(emission['payload'], now['state'])) {
     const both = `${JSON.stringify(now['state'])}, emitted was ${JSON.stringify(emission['payload'])}`;
