@@ -2,15 +2,21 @@ import { findRecentClaims } from '../sql/sdk-batch.js';
 import { isConnectionLoss } from './errors.js';
 import type { ClaimedTask, Queryable } from './types.js';
 
-/** Runs that workers of this process have in hand, whichever client they belong to. */
-const inHand = new Set<string>();
+/** How many executions of a run workers of this process have in hand: two where one that sleeps has not ended yet, and woke. */
+const inHand = new Map<string, number>();
+
+export function timesInHand(runId: string): number {
+  return inHand.get(runId) ?? 0;
+}
 
 export function takeInHand(runId: string): void {
-  inHand.add(runId);
+  inHand.set(runId, timesInHand(runId) + 1);
 }
 
 export function letGo(runId: string): void {
-  inHand.delete(runId);
+  const left = timesInHand(runId) - 1;
+  if (left > 0) inHand.set(runId, left);
+  else inHand.delete(runId);
 }
 
 /** A server that lost the connection may finish a claim a little later: so long is it looked for. */
@@ -51,7 +57,7 @@ export class LostClaims {
     const found = await this.recentSince(this.sinceMs);
     this.lookUntilMs = Math.min(this.lookUntilMs, Date.now() + lookForMs);
     if (Date.now() >= this.lookUntilMs) this.sinceMs = undefined;
-    return found.filter((task) => !inHand.has(task.run_id));
+    return found.filter((task) => timesInHand(task.run_id) === 0);
   }
 
   private async recentSince(sinceMs: number): Promise<ClaimedTask[]> {

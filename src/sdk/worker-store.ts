@@ -1,7 +1,8 @@
 import * as batch from '../sql/sdk-batch.js';
 import type { AwaitEventRow, CheckpointRow, CheckpointWrite } from '../sql/sdk.js';
 import { Batcher, type Outcome } from './batcher.js';
-import { isConnectionLoss, isNotRunning, serverError } from './errors.js';
+import { isConnectionLoss, isNotRunning, serverError, SuspendTask } from './errors.js';
+import { timesInHand } from './lost-claims.js';
 import { PlainStore, type EventWait } from './store.js';
 import { pause } from './timing.js';
 import type { ClaimedTask, Queryable, TaskResultSnapshot } from './types.js';
@@ -20,7 +21,8 @@ const saveKey = (taskId: string, step: string): string => `${taskId} ${step}`;
 /**
  * What a worker's runs use: calls of concurrent runs go out together where the schema has the calls for it, and a lost
  * connection is waited out. The server may have done what we sent before the connection broke, so a call made again takes
- * "no longer running" for an answer.
+ * "no longer running" for an answer. And it looks first whether the run is still this execution's: it may have fallen asleep
+ * with what we sent, and be in other hands by now under the same id.
  */
 export class WorkerStore extends PlainStore {
   override readonly loadsLate = true;
@@ -30,12 +32,14 @@ export class WorkerStore extends PlainStore {
 
   /**
    * @param capabilities looks once which of our functions the database has
+   * @param workerId whose claims the runs are under
    * @param givingUp once it fires, a lost connection is no longer waited out
    */
   constructor(
     con: Queryable,
     queueName: string,
     capabilities: () => Promise<batch.Capabilities>,
+    private readonly workerId: string,
     private readonly givingUp: AbortSignal,
   ) {
     super(con, queueName);
@@ -57,15 +61,16 @@ export class WorkerStore extends PlainStore {
   }
 
   override load(task: ClaimedTask): Promise<CheckpointRow[]> {
-    return this.persist(() => this.loads.submit(task));
+    return this.persist(undefined, () => this.loads.submit(task));
   }
 
   override save(write: CheckpointWrite): Promise<void> {
-    return this.persist(() => this.saves.submit(write));
+    return this.persist(write.runId, () => this.saves.submit(write));
   }
 
   override complete(runId: string, stateJson: string | undefined): Promise<void> {
     return this.persist(
+      undefined,
       () => this.completions.submit({ runId, stateJson }),
       () => undefined,
     );
@@ -73,6 +78,7 @@ export class WorkerStore extends PlainStore {
 
   override fail(runId: string, reasonJson: string): Promise<void> {
     return this.persist(
+      undefined,
       () => super.fail(runId, reasonJson),
       () => undefined,
     );
@@ -81,41 +87,50 @@ export class WorkerStore extends PlainStore {
   override scheduleAfter(runId: string, delaySeconds: number): Promise<void> {
     const wakeAtMs = Date.now() + delaySeconds * 1000;
     return this.persist(
+      runId,
       (again) => super.scheduleAfter(runId, again ? Math.max(0, (wakeAtMs - Date.now()) / 1000) : delaySeconds),
       () => undefined,
     );
   }
 
   override extend(runId: string, seconds: number): Promise<void> {
-    return this.persist(() => super.extend(runId, seconds));
+    return this.persist(runId, () => super.extend(runId, seconds));
   }
 
   override awaitEvent(wait: EventWait): Promise<AwaitEventRow | undefined> {
     return this.persist<AwaitEventRow | undefined>(
+      wait.runId,
       () => super.awaitEvent(wait),
       () => ({ should_suspend: true, payload: null }),
     );
   }
 
   override emitEvent(eventName: string, payloadJson: string | undefined): Promise<void> {
-    return this.persist(() => super.emitEvent(eventName, payloadJson));
+    return this.persist(undefined, () => super.emitEvent(eventName, payloadJson));
   }
 
   override fetchResult(queue: string, taskId: string): Promise<TaskResultSnapshot | null> {
-    return this.persist(() => super.fetchResult(queue, taskId));
+    return this.persist(undefined, () => super.fetchResult(queue, taskId));
   }
 
   /**
    * Makes a call until the server answers it.
-   * @param doneAlready what it comes to when a call made again finds the run no longer running
+   * @param runId the run, for calls that would disturb whoever has it now; undefined for those that would not
+   * @param doneAlready what it comes to when a call made again finds the run no longer running, or no longer ours
+   * @throws SuspendTask when it is no longer ours and the call cannot have been the reason
    */
   private async persist<Result>(
+    runId: string | undefined,
     call: (again: boolean) => Promise<Result>,
     doneAlready?: () => Result,
   ): Promise<Result> {
     let again = false;
     for (let delayMs = firstRetryMs; ; delayMs = Math.min(delayMs * 2, longestRetryMs)) {
       try {
+        if (again && runId !== undefined && !(await this.isStillOurs(runId))) {
+          if (doneAlready !== undefined) return doneAlready();
+          throw new SuspendTask();
+        }
         return await call(again);
       } catch (error) {
         if (again && doneAlready !== undefined && isNotRunning(error)) return doneAlready();
@@ -124,6 +139,25 @@ export class WorkerStore extends PlainStore {
       again = true;
       await pause(delayMs, this.givingUp);
     }
+  }
+
+  /** False when the run sleeps, or somebody claimed it anew. A run that has ended is the server's to refuse, in its words. */
+  private async isStillOurs(runId: string): Promise<boolean> {
+    let run: { state: string; claimed_by: string | null } | undefined;
+    try {
+      [run] = await batch.getRunStates(this.con, this.queueName, [runId]);
+    } catch (error) {
+      if (isConnectionLoss(error)) throw error;
+      // Where the tables may not be read, the call itself has to do.
+      return true;
+    }
+    if (run?.state === 'sleeping' || run?.state === 'pending') return false;
+    return run?.state !== 'running' || (this.isMe(run.claimed_by) && timesInHand(runId) <= 1);
+  }
+
+  /** The server calls a worker without a name "worker". */
+  private isMe(claimedBy: string | null): boolean {
+    return claimedBy?.trim() === (this.workerId.trim() || 'worker');
   }
 
   private async loadMany(tasks: ClaimedTask[]): Promise<Outcome<CheckpointRow[]>[]> {

@@ -88,7 +88,13 @@ export class QueueWorker implements Worker {
     this.fatalOnLeaseTimeout = options.fatalOnLeaseTimeout ?? true;
     // As many wait for these two as there are runs.
     setMaxListeners(0, this.closing.signal, this.givingUp.signal);
-    this.store = new WorkerStore(host.con, host.queueName, () => host.capabilities(), this.givingUp.signal);
+    this.store = new WorkerStore(
+      host.con,
+      host.queueName,
+      () => host.capabilities(),
+      this.workerId,
+      this.givingUp.signal,
+    );
     this.lostClaims = new LostClaims(host.con, host.queueName, this.workerId, this.claimTimeout);
     this.polling = this.poll();
     this.background = [this.watchRuns(), this.listenWhileWanted()];

@@ -113,16 +113,17 @@ export async function getRunCheckpoints(
   return rows as (CheckpointRow & { run_id: string })[];
 }
 
-/** The states of these runs as the table has them now: how a worker hears of a cancellation while a handler is busy. */
+/** These runs as the table has them now: how a worker hears of a cancellation while a handler is busy. */
 export async function getRunStates(
   db: SdkDatabase,
   queue: string,
   runIds: readonly string[],
-): Promise<{ run_id: string; state: string }[]> {
-  const { rows } = await db.query(`SELECT r.run_id, r.state FROM ${runs(queue)} r WHERE r.run_id = ANY ($1::uuid[])`, [
-    runIds,
-  ]);
-  return rows as { run_id: string; state: string }[];
+): Promise<{ run_id: string; state: string; claimed_by: string | null }[]> {
+  const { rows } = await db.query(
+    `SELECT r.run_id, r.state, r.claimed_by FROM ${runs(queue)} r WHERE r.run_id = ANY ($1::uuid[])`,
+    [runIds],
+  );
+  return rows as { run_id: string; state: string; claimed_by: string | null }[];
 }
 
 /**

@@ -1,4 +1,4 @@
-import { runsOf, expect, stateOf, test as base, until } from './support.js';
+import { expect, gate, runsOf, stateOf, test as base, until, type TestDatabase } from './support.js';
 import { expireLeases, ledgerOf, makeLedger, startWorkerProcess, type WorkerProcess } from './worker-process.js';
 
 const test = base.extend<{ work: (id: string, options?: object) => Promise<WorkerProcess> }>({
@@ -167,3 +167,66 @@ test('a claim whose answer was lost while its worker closed is handed back', asy
   expect(await stateOf(db, taskID)).toBe('sleeping');
   expect(await db.claim('default')).toHaveLength(1);
 });
+
+/** A database that does what it is asked, loses the first answer to one kind of call, and then answers only once told to. */
+function losing(db: TestDatabase, call: string) {
+  const lost = gate();
+  const back = gate();
+  let losses = 0;
+  return {
+    lost: lost.promise,
+    back: back.open,
+    async query(text: string, values?: unknown[]) {
+      if (losses > 0) await back.promise;
+      const answer = await db.pool.query(text, values);
+      if (!text.includes(call) || losses > 0) return answer;
+      losses += 1;
+      lost.open();
+      throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+    },
+  };
+}
+
+for (const [what, call] of [
+  ['sleeps', 'schedule_run'],
+  ['waits for an event', 'await_event'],
+] as const) {
+  test(`a run that ${what}, unknown to its worker, and goes on elsewhere is left alone`, async ({ make, db }) => {
+    const cut = losing(db, call);
+    const [one, two] = [make({ db: cut }), make()];
+    await two.createQueue();
+    const ran: string[] = [];
+    const again = gate();
+    const goOn = gate();
+    for (const client of [one, two]) {
+      client.registerTask({ name: 'job' }, async (_, ctx) => {
+        await ctx.step('before', async () => ran.push(`before by ${ctx.workerID}`));
+        if (call === 'schedule_run') await ctx.sleepFor('nap', 0.1);
+        else await ctx.awaitEvent('go');
+        await ctx.step('after', async () => {
+          ran.push(`after by ${ctx.workerID}`);
+          again.open();
+          await goOn.promise;
+        });
+        return ctx.workerID;
+      });
+    }
+    const { taskID } = await two.spawn('job', {});
+    const options = { pollInterval: 0.01, claimTimeout: 600, onError: () => undefined };
+    const first = await one.startWorker({ ...options, workerId: 'one' });
+    await cut.lost;
+    await two.emitEvent('go');
+    const second = await two.startWorker({ ...options, workerId: 'two' });
+    await again.promise;
+    cut.back();
+    // The first worker hears what became of its call, and takes other work.
+    const { taskID: next } = await two.spawn('job', {});
+    await until(() => ran.includes('after by one') || ran.filter((entry) => entry === 'before by one').length > 1);
+    goOn.open();
+    expect((await two.awaitTaskResult(taskID, { timeout: 10 })).state).toBe('completed');
+    expect((await two.awaitTaskResult(next, { timeout: 10 })).state).toBe('completed');
+    await Promise.all([first.close(), second.close()]);
+    expect(ran.slice(0, 2)).toEqual(['before by one', 'after by two']);
+    expect((await runsOf(db, taskID)).map((run) => [run.state, run.claimed_by])).toEqual([['completed', 'two']]);
+  });
+}

@@ -39,7 +39,7 @@ export async function main(args: string[]): Promise<number> {
   const broken = new Map<string, number>();
   let rounds = 0;
   for (let round = Number(values.round ?? 0); rounds === 0 || Date.now() < endMs; round += 1) {
-    const result = await playRound(server, { seed, round, loud: 4, quiet: 5 });
+    const result = await playRound(server, { seed, round, loud: 4, quiet: 5, spawns: 400 });
     rounds += 1;
     for (const fault of result.faults) counts.set(fault, (counts.get(fault) ?? 0) + 1);
     for (const { invariant } of result.violations) broken.set(invariant, (broken.get(invariant) ?? 0) + 1);

@@ -44,6 +44,8 @@ export interface WorkerPlan {
 export interface Plan {
   mode: 'unpartitioned' | 'partitioned';
   wakeup: boolean;
+  /** Spawns at the most, or a little more. */
+  spawns: number;
   workers: WorkerPlan[];
   /** Faults that take something away, one after another, and faults that only disturb, beside them. */
   loud: Fault[];
@@ -58,6 +60,7 @@ export interface Deal {
   /** Faults a lane; the next rounds deal the rest of them. */
   loud: number;
   quiet: number;
+  spawns: number;
   hasPooler: boolean;
 }
 
@@ -69,13 +72,14 @@ function deal<T>(seed: number, round: number, count: number, faults: readonly T[
   return cards.slice(round * count, wanted);
 }
 
-export function plan({ seed, round, loud, quiet, hasPooler }: Deal): Plan {
+export function plan({ seed, round, loud, quiet, spawns, hasPooler }: Deal): Plan {
   const random = new Random(seed * 7919 + round);
   const loudOnes = loudFaults.filter((fault) => hasPooler || fault !== 'restart the pooler');
   const workers = Array.from({ length: 3 }, (_, n) => planWorker(random, hasPooler && n === 2));
   return {
     mode: (seed + round) % 2 === 0 ? 'unpartitioned' : 'partitioned',
     wakeup: random.chance(0.5),
+    spawns,
     workers,
     loud: deal<Fault>(seed, round, loud, loudOnes),
     quiet: deal<Fault>(seed + 1, round, quiet, quietFaults),
@@ -90,7 +94,7 @@ function planWorker(random: Random, behindPooler: boolean): WorkerPlan {
     closeSeconds: random.pick([0, 0.3, 10]),
     options: {
       claimTimeout: random.pick([1, 2, 2]),
-      concurrency: random.pick([1, 4, 12]),
+      concurrency: random.pick([3, 6, 12]),
       pollInterval: random.pick([0.02, 0.1]),
       fatalOnLeaseTimeout: random.chance(0.5),
       ...pool,
@@ -112,7 +116,7 @@ export function planScript(random: Random, depth = 0): Action[] {
     () => ({ do: 'await', event: eventName(random), timeout: random.between(0, 1) }),
     () => ({ do: 'emit', event: eventName(random) }),
     () => ({ do: 'fail', before: random.between(2, 3) }),
-    () => ({ do: 'beat', ms: random.pick([10, 1200]) }),
+    () => ({ do: 'beat', ms: random.pick([10, 10, 10, 1200]) }),
   ];
   if (depth === 0) {
     makers.push(() => ({ do: 'spawn', key: `child ${random.between(1, 1e9)}`, script: planScript(random, 1) }));

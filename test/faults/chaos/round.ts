@@ -24,9 +24,6 @@ export interface RoundResult {
   seconds: number;
 }
 
-/** How long a round waits for its last task once all faults are mended. */
-const settleMs = 90_000;
-
 const silent = (): void => undefined;
 const noLog: Log = { log: silent, info: silent, warn: silent, error: silent };
 
@@ -61,7 +58,7 @@ async function unleash(scene: Scene): Promise<void> {
 async function judge(scene: Scene, logFrom: number): Promise<{ violations: Violation[]; history: Entry[] }> {
   const { facts } = scene;
   await resetClock(scene);
-  await settle(scene, settleMs);
+  await settle(scene);
   await Promise.all(scene.workers.map((worker) => scene.drain(worker)));
   for (const worker of [...scene.workers, ...scene.past]) {
     if (worker.crash !== undefined) facts.seen.push({ invariant: 'no-unexpected-error', words: worker.crash });

@@ -2,7 +2,7 @@ import pg from 'pg';
 import { eventName, planScript } from './plan.js';
 import { isExplained, pause, type Scene } from './scene.js';
 
-/** What programs do to a queue while the faults last. */
+/** What programs do to a queue while the faults last, until there are tasks enough. */
 export async function workload(scene: Scene): Promise<void> {
   const { random } = scene;
   const deeds: (() => Promise<unknown>)[] = [
@@ -13,7 +13,7 @@ export async function workload(scene: Scene): Promise<void> {
     () => spawnRacing(scene),
     () => emitRacing(scene),
   ];
-  while (!scene.over) {
+  while (!scene.over && scene.facts.spawned.length < scene.plan.spawns) {
     await scene.attempt('workload', random.pick(deeds));
     await pause(random.between(5, 60));
   }
@@ -90,18 +90,29 @@ async function emitRacing(scene: Scene): Promise<void> {
   await Promise.all(race);
 }
 
-/** Gives everybody time to finish: what waits gets its event. Returns whether all tasks ended. */
-export async function settle(scene: Scene, deadlineMs: number): Promise<boolean> {
-  const deadline = Date.now() + deadlineMs;
-  while (Date.now() < deadline) {
+/** How long nothing at all may happen while tasks are open: far beyond any lease, sleep and poll of a round. */
+const standstillMs = 40_000;
+/** What goes on for so long goes round in circles. */
+const longestMs = 300_000;
+
+/** Gives everybody time to finish: what waits gets its event. Ends when all tasks have ended, or nothing goes on any more. */
+export async function settle(scene: Scene): Promise<void> {
+  const begunMs = Date.now();
+  let movedMs = begunMs;
+  let before: unknown;
+  while (Date.now() - movedMs < standstillMs && Date.now() - begunMs < longestMs) {
     for (const worker of scene.workers) if (!worker.alive) scene.replace(worker);
     const awaited = `select distinct w.event_name as event from absurd."w_${scene.queue}" w`;
     for (const { event } of await scene.ask(awaited)) {
       await scene.attempt('emit', () => scene.absurd.emitEvent(String(event), 'at last', scene.queue));
     }
-    const open = `select 1 from ${scene.t} t where t.state in ('pending', 'running', 'sleeping') limit 1`;
-    if ((await scene.ask(open)).length === 0) return true;
+    const look = `
+      select exists (select 1 from ${scene.t} t where t.state in ('pending', 'running', 'sleeping')) as open,
+        (select last_value from history.entry_seq_seq) as moved`;
+    const [now] = await scene.ask(look);
+    if (now?.['open'] === false) return;
+    if (now?.['moved'] !== before) movedMs = Date.now();
+    before = now?.['moved'];
     await pause(100);
   }
-  return false;
 }

@@ -57,6 +57,7 @@ function runChange(entry: Entry, before: QueueState, report: Report): void {
   if (now['state'] === 'running' && (old['state'] !== 'running' || !same(old['started_at'], now['started_at']))) {
     claimed(entry, old, now, before, report);
   }
+  if (now['state'] === 'completed') resultChecked(now, before, report);
   const expired = (now['failure_reason'] as { name?: string } | null)?.name === '$ClaimTimeout';
   if (now['state'] === 'failed' && expired && !(moment(old['claim_expires_at']) <= moment(entry.clock))) {
     const times = `${String(old['claim_expires_at'])}, by ${entry.clock}`;
@@ -64,6 +65,20 @@ function runChange(entry: Entry, before: QueueState, report: Report): void {
       'one-live-lease',
       `${name(old)} was taken from ${String(old['claimed_by'])} before its lease ended: ${times}`,
     );
+  }
+}
+
+/** What a handler was given by its steps and waits, as it says in its result, is what was committed. */
+function resultChecked(now: HistoryRow, before: QueueState, report: Report): void {
+  const given = (now['result'] as { steps?: Record<string, unknown> } | null)?.steps;
+  if (given === undefined) return;
+  const committed = new Map(
+    before.checkpointsOf(String(now['task_id'])).map((row) => [String(row['checkpoint_name']), row['state']]),
+  );
+  for (const [step, value] of Object.entries(given)) {
+    if (committed.has(step) && same(committed.get(step), value)) continue;
+    const both = `${JSON.stringify(value)}, committed is ${JSON.stringify(committed.get(step))}`;
+    report('checkpoint-is-seen', `${name(now)} completed with ${both} of step ${step}`);
   }
 }
 
@@ -101,6 +116,12 @@ function checkpointChange(entry: Entry, before: QueueState, report: Report): voi
   const what = `step ${String(now['checkpoint_name'])} of ${name(now)}`;
   if (old !== null && !same(old['state'], now['state'])) {
     report('checkpoint-is-final', `${what}: ${JSON.stringify(old['state'])} became ${JSON.stringify(now['state'])}`);
+  }
+  const event = /^\$awaitEvent:(.*?)(?:#\d+)?$/.exec(String(now['checkpoint_name']))?.[1];
+  const emission = before.rows.e.get(String(event));
+  if (event !== undefined && emission !== undefined && !same(emission['payload'], now['state'])) {
+    const both = `${JSON.stringify(now['state'])}, emitted was ${JSON.stringify(emission['payload'])}`;
+    report('first-emit-wins', `${what} received ${both}`);
   }
   const owner = before.run(now['owner_run_id']);
   const last = before.runsOf(String(now['task_id'])).at(-1);

@@ -43,9 +43,11 @@ const actions = {
   async sleep({ name, seconds }, { ctx }) {
     await ctx.sleepFor(name, seconds);
   },
-  async await({ event, timeout }, { ctx, steps }) {
+  async await({ event, timeout }, { ctx, steps, awaited }) {
+    awaited[event] = (awaited[event] ?? 0) + 1;
+    const suffix = awaited[event] === 1 ? '' : `#${awaited[event]}`;
     try {
-      steps[`$awaitEvent:${event}`] = await ctx.awaitEvent(event, { timeout });
+      steps[`$awaitEvent:${event}${suffix}`] = await ctx.awaitEvent(event, { timeout });
     } catch (error) {
       if (!(error instanceof TimeoutError)) throw error;
     }
@@ -70,7 +72,7 @@ const actions = {
 };
 
 absurd.registerTask({ name: 'scripted' }, async ({ script }, ctx) => {
-  const execution = { ctx, exec: randomUUID(), steps: {} };
+  const execution = { ctx, exec: randomUUID(), steps: {}, awaited: {} };
   const { taskID: task, runID: run, attempt } = ctx;
   await note({ note: 'begin', exec: execution.exec, task, run, attempt, worker: workerId });
   for (const action of script) await actions[action.do](action, execution);
