@@ -8,7 +8,8 @@ async function ask<T>(question: { type: 'confirm' | 'password'; message: string 
   // Questions belong on standard error: standard output is for data.
   const prompt = createPromptModule({ input: io.stdin as NodeJS.ReadStream, output: process.stderr });
   try {
-    const answers = await prompt([{ ...question, name: 'answer', default: false } as never]);
+    const message = harmless(question.message);
+    const answers = await prompt([{ ...question, message, name: 'answer', default: false } as never]);
     return (answers as { answer: T }).answer;
   } catch (error) {
     if (error instanceof Error && error.name === 'ExitPromptError') throw interrupted();
@@ -31,7 +32,7 @@ export async function confirm(io: Io, question: string, yes: boolean | undefined
       'not_confirmed',
     );
   }
-  const answer = await ask<boolean>({ type: 'confirm', message: harmless(question) }, io);
+  const answer = await ask<boolean>({ type: 'confirm', message: question }, io);
   if (!answer) throw refused('Nothing was changed', undefined, 'not_confirmed');
 }
 

@@ -17,6 +17,8 @@ export interface CliErrorOptions {
   code?: string;
   /** What to type next. */
   hint?: string;
+  /** The message has lines of its own, none of which somebody else's name can make. */
+  lines?: boolean;
   cause?: unknown;
 }
 
@@ -28,6 +30,7 @@ export class CliError extends Error {
   readonly exitCode: number;
   readonly code: string;
   readonly hint: string | undefined;
+  readonly lines: boolean;
 
   constructor(message: string, options: CliErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -35,6 +38,7 @@ export class CliError extends Error {
     this.exitCode = options.exitCode ?? exit.failed;
     this.code = options.code ?? 'failed';
     this.hint = options.hint;
+    this.lines = options.lines ?? false;
   }
 }
 

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { CliError, exit } from '../errors.js';
+import { harmless } from '../format/text.js';
 import type { Host, Parameters, Settings, Surroundings } from './settings.js';
 
 /** The home folder: HOME where it is set, as a shell sees it. */
@@ -55,7 +56,7 @@ export function readPassfile(settings: Settings, at: Host, err: Surroundings['er
   const file = settings.passfile;
   if (!existsSync(file) || !statSync(file).isFile()) return undefined;
   if (process.platform !== 'win32' && (statSync(file).mode & 0o077) !== 0) {
-    err(`Password file ${file} is not used: others may read it (chmod 600 it)\n`);
+    err(`Password file ${harmless(file)} is not used: others may read it (chmod 600 it)\n`);
     return undefined;
   }
   const wanted = [at.host.startsWith('/') ? 'localhost' : at.host, String(at.port), settings.database, settings.user];

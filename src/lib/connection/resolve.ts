@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { usageError } from '../errors.js';
+import { harmless } from '../format/text.js';
 import { ensureEmbedded, findEmbedded } from './embedded.js';
 import { home, readService } from './files.js';
 import type { ConnectionFlags, Host, Parameters, Settings, SslMode, Surroundings } from './settings.js';
@@ -165,7 +166,7 @@ export async function resolveSettings(flags: ConnectionFlags, around: Surroundin
 export function describeSettings(settings: Settings): string {
   const hosts = settings.hosts.map(({ host, port }) => `${host}:${port}`).join(', ');
   const password = settings.password === undefined ? 'from the password file, or asked for' : '********';
-  return [
+  const lines = [
     `database: ${settings.database} (from ${settings.source})`,
     `host: ${hosts}`,
     `user: ${settings.user}`,
@@ -173,5 +174,6 @@ export function describeSettings(settings: Settings): string {
     `sslmode: ${settings.sslMode}`,
     `connect timeout: ${settings.connectTimeoutSeconds} s`,
     ...(settings.options ? [`options: ${settings.options}`] : []),
-  ].join('\n');
+  ];
+  return lines.map((line) => harmless(line)).join('\n');
 }
