@@ -2,6 +2,7 @@ import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import { CliError, exit, usageError } from '../lib/errors.js';
 import type { Rendering } from '../lib/output.js';
+import { pastedLiteral } from '../sql/identifiers.js';
 import { disableCron, enableCron, findCron, type CronJob } from '../sql/cron.js';
 
 const schedule = (description: string) => Flags.string({ helpValue: 'CRON', description });
@@ -65,7 +66,7 @@ function missing(home: string | null, here: string): CliError {
       exitCode: exit.failed,
       code: 'cron_missing',
       hint: elsewhere
-        ? `schedule there by hand with cron.schedule_in_database(…, '${here}'), or run absurdctl cleanup from a system's cron`
+        ? `schedule there by hand with cron.schedule_in_database(…, ${pastedLiteral(here)}), or run absurdctl cleanup from a system's cron`
         : 'create extension pg_cron, after adding it to shared_preload_libraries; or run absurdctl cleanup from a system’s cron',
     },
   );
