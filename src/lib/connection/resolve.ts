@@ -7,7 +7,7 @@ import { ensureEmbedded, findEmbedded } from './embedded.js';
 import { home, readService } from './files.js';
 import type { ConnectionFlags, Host, Parameters, Settings, SslMode, Surroundings } from './settings.js';
 import { sslModes } from './settings.js';
-import { isUri, parseKeywords, parseUri } from './uri.js';
+import { isUri, looksLikeUri, parseKeywords, parseUri } from './uri.js';
 
 const environmentNames: Record<string, string> = {
   host: 'PGHOST',
@@ -74,6 +74,20 @@ async function embeddedOr(target: Target, around: Surroundings): Promise<Target>
   return { text: server.url, source: `the embedded server (${target.source})` };
 }
 
+function plainName(text: string): Parameters {
+  if (!looksLikeUri(text)) return { dbname: text || undefined };
+  throw usageError(
+    'The database that was named looks like a connection URI, and is none',
+    "write it as postgresql://user@host:5432/name; a database of such a name as dbname='…'",
+  );
+}
+
+/** A NUL would end a value early in the first message to the server, and what follows would be taken for other settings. */
+function refuseNul(parameters: Parameters): void {
+  const name = Object.keys(parameters).find((key) => parameters[key]?.includes('\0'));
+  if (name !== undefined) throw usageError(`The setting "${name}" of the connection holds a NUL character`);
+}
+
 /** Where a client of this machine finds a server when no host is given: the usual sockets, else localhost. */
 function defaultHost(port: number): string {
   const folders = ['/var/run/postgresql', '/tmp'];
@@ -110,10 +124,11 @@ function sslMode(text: string | undefined): SslMode {
 
 function timeout(text: string | undefined): number {
   const seconds = Number(text ?? 10);
-  if (text !== undefined && (text.trim() === '' || !Number.isInteger(seconds))) {
+  if (text !== undefined && (text.trim() === '' || !Number.isSafeInteger(seconds))) {
     throw usageError(`"${text}" is not a connect timeout`, 'a whole number of seconds; 0 waits without limit');
   }
-  return Math.max(0, seconds);
+  // Longer than a timer can run is as good as the longest.
+  return Math.min(Math.max(0, seconds), 2_147_483);
 }
 
 /**
@@ -127,7 +142,7 @@ export async function resolveSettings(flags: ConnectionFlags, around: Surroundin
     ? parseUri(target.text)
     : target.text.includes('=')
       ? parseKeywords(target.text)
-      : { dbname: target.text || undefined };
+      : plainName(target.text);
   const given: Parameters = { ...named };
   if (flags.host !== undefined) Object.assign(given, { host: flags.host, hostaddr: undefined, port: undefined });
   if (flags.port !== undefined) given.port = String(flags.port);
@@ -135,6 +150,7 @@ export async function resolveSettings(flags: ConnectionFlags, around: Surroundin
 
   const service = given.service ?? env.PGSERVICE;
   const fromService = service ? readService(service, env) : {};
+  refuseNul({ ...fromService, ...given });
   const pick = (name: string): string | undefined => {
     const variable = environmentNames[name];
     return given[name] ?? fromService[name] ?? ((variable && env[variable]) || undefined);
