@@ -31,21 +31,6 @@ export function splitObject(text: string): Members {
   return members;
 }
 
-/** Splits the text of a valid JSON array into its items, one level deep. */
-export function splitArray(text: string): string[] {
-  const items: string[] = [];
-  let depth = 0;
-  let start = 1;
-  for (const [part, index] of jsonTokens(text)) {
-    const ends = depth === 1 && (part === ',' || part === ']');
-    if (ends && text.slice(start, index).trim() !== '') items.push(text.slice(start, index).trim());
-    if (ends) start = index + 1;
-    if (part === '{' || part === '[') depth++;
-    if (part === '}' || part === ']') depth--;
-  }
-  return items;
-}
-
 const joinObject = (members: Members): string =>
   `{${members.map(([key, text]) => `${JSON.stringify(key)}:${text}`).join(',')}}`;
 
