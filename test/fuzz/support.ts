@@ -26,7 +26,7 @@ export function sane(argv: readonly string[], { code, stdout, stderr }: RunResul
   expect(allowed, what).toContain(code);
   expect(stderr, what).not.toMatch(/\n\s+at .*[:(]\d+|node:internal|\bundefined\b.*\bundefined\b|\[object /);
   expect(stderr, what).not.toMatch(/TypeError|RangeError|ReferenceError|is not a function|Cannot read prop/);
-  if (code !== 0 && code !== 1 && code !== 6 && code !== 7) expect(stderr, what).not.toBe('');
+  if (code !== 0 && code !== 1 && code !== 6 && code !== 7) expect(stdout + stderr, what).not.toBe('');
 }
 
 /** Pieces that break whoever does not quote, escape or count in bytes. */

@@ -58,7 +58,7 @@ test('a queue by any name: made, listed, shown, counted, diagnosed, dropped', { 
       await call(db, ['drop-queue', '--yes', '--', queue]);
       expect(await call(db, ['list-queues', '--json'])).toBe('[]\n');
     }),
-    settings(8),
+    settings(4),
   );
 });
 
@@ -100,7 +100,7 @@ test(
             `"params":${canonical(params)}`,
           );
         }),
-        settings(20),
+        settings(10),
       );
     } finally {
       rmSync(cwd, { recursive: true, force: true });
@@ -132,7 +132,7 @@ test('an event by any name with any payload, a step of any name with any result'
         `"result":${canonical(state)}`,
       );
     }),
-    settings(25),
+    settings(10),
   );
 });
 
@@ -182,7 +182,7 @@ test('-P a.b:=json and k=text put every value where its path says, over any base
         }
       },
     ),
-    settings(40),
+    settings(25),
   );
 });
 
@@ -204,7 +204,7 @@ test('spawn-tasks: lines in, tasks out', { timeout }, async ({ db }) => {
         sorted(tasks.map(([task, params, headers]) => [task, canonical(params), canonical(headers)])),
       );
     }),
-    settings(12),
+    settings(10),
   );
 });
 
@@ -220,6 +220,6 @@ test('the same through a real process: its arguments, its pipes and its exit cod
       if ((JSON.parse(emitted.stdout) as { first: boolean }).first)
         expect(canonical(shown.stdout)).toBe(canonical(payload));
     }),
-    settings(3),
+    settings(2),
   );
 });
