@@ -20,7 +20,10 @@ import { readIdentity, readRunning } from '../../src/lib/embedded/pointer.js';
 import { failedTask } from '../commands/failed-task.js';
 import { run } from '../support/command.js';
 import { runCli } from '../support/cli.js';
-import { afterEach, beforeEach, expect, test, type TestDatabase } from '../support/database.js';
+import { afterEach, beforeEach, expect, test, vi, type TestDatabase } from '../support/database.js';
+
+// Large files, and a server of its own to be started: under load either takes its time.
+vi.setConfig({ testTimeout: 90_000 });
 
 let cwd = '';
 beforeEach(() => {
@@ -94,7 +97,7 @@ async function importChanged(db: TestDatabase, text: string): Promise<{ code: nu
   return { code, said: stdout + stderr };
 }
 
-test('import-task: what a hostile file says is data, or refused', { timeout: 60_000 }, async ({ db }) => {
+test('import-task: what a hostile file says is data, or refused', async ({ db }) => {
   await db.queue('mail');
   const id = await failedTask(db, 'mail');
   const { stdout } = await run(['export-task', id], db);
@@ -153,29 +156,25 @@ test('import-task: what a hostile file says is data, or refused', { timeout: 60_
   expect((await db.query('select from absurd.t_mail')).rowCount).toBe(1);
 });
 
-test(
-  'import-task and dump-task: a payload of many megabytes, and one as deep as the server takes',
-  { timeout: 60_000 },
-  async ({ db }) => {
-    await db.queue('mail');
-    const id = await failedTask(db, 'mail');
-    const { stdout } = await run(['export-task', id], db);
-    const deep = `${'{"a":'.repeat(2000)}1${'}'.repeat(2000)}`;
-    const large = JSON.stringify({ text: '\n"\\'.repeat(1_000_000), deep: '@' }).replace('"@"', deep);
-    writeFileSync(join(cwd, 'f.json'), stdout.replace(/"params": /, `"params": ${large}, "old": `));
-    const loaded = await run(['import-task', 'f.json', '--json'], { ...db, cwd });
-    expect(loaded.code, loaded.stderr).toBe(0);
-    const { task_id } = loaded.json<{ task_id: string }>();
-    for (const extra of [
-      ['--redact', 'params.deep.**.b'],
-      ['--redact', '**.text'],
-    ]) {
-      const { code, stdout: dump, stderr } = await run(['dump-task', task_id, ...extra], { ...db, width: 80 });
-      expect(code, stderr).toBe(0);
-      expect(dump.includes('[redacted]')).toBe(extra[1] === '**.text');
-    }
-  },
-);
+test('import-task and dump-task: a payload of many megabytes, and one as deep as the server takes', async ({ db }) => {
+  await db.queue('mail');
+  const id = await failedTask(db, 'mail');
+  const { stdout } = await run(['export-task', id], db);
+  const deep = `${'{"a":'.repeat(2000)}1${'}'.repeat(2000)}`;
+  const large = JSON.stringify({ text: '\n"\\'.repeat(1_000_000), deep: '@' }).replace('"@"', deep);
+  writeFileSync(join(cwd, 'f.json'), stdout.replace(/"params": /, `"params": ${large}, "old": `));
+  const loaded = await run(['import-task', 'f.json', '--json'], { ...db, cwd });
+  expect(loaded.code, loaded.stderr).toBe(0);
+  const { task_id } = loaded.json<{ task_id: string }>();
+  for (const extra of [
+    ['--redact', 'params.deep.**.b'],
+    ['--redact', '**.text'],
+  ]) {
+    const { code, stdout: dump, stderr } = await run(['dump-task', task_id, ...extra], { ...db, width: 80 });
+    expect(code, stderr).toBe(0);
+    expect(dump.includes('[redacted]')).toBe(extra[1] === '**.text');
+  }
+});
 
 test('a .absurd folder that came with a repository is believed nothing that could hurt', () => {
   const folder = join(cwd, '.absurd');
@@ -219,7 +218,7 @@ test('a .absurd folder that came with a repository is believed nothing that coul
   expect(running({ folder: '/elsewhere' })).toBeUndefined();
 });
 
-test('a link in place of the server’s folders is not followed', { timeout: 60_000 }, async () => {
+test('a link in place of the server’s folders is not followed', async () => {
   const elsewhere = join(cwd, 'elsewhere');
   mkdirSync(join(elsewhere, 'data'), { recursive: true });
   writeFileSync(join(elsewhere, 'data', 'precious'), 'precious');
