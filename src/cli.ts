@@ -1,4 +1,5 @@
 /** What bin/absurdctl starts: the one place that ends the process. */
+import { maskPasswords } from './lib/connection/uri.js';
 import { exit } from './lib/errors.js';
 import { processIo } from './lib/io.js';
 import { main } from './main.js';
@@ -7,6 +8,13 @@ export { commandSpecs, topicSummaries } from './main.js';
 
 /** How long a command may take to end after Ctrl-C. */
 const patienceMs = 5000;
+
+/** Takes passwords in addresses out of what `ps` shows of this process. Until then, some hundredths of a second, they show. */
+function hidePasswords(): void {
+  const words = process.argv.slice(2);
+  const shown = words.map(maskPasswords);
+  if (shown.some((word, i) => word !== words[i])) process.title = ['absurdctl', ...shown].join(' ');
+}
 
 /**
  * Runs the command line of this process. A reader that went away (`| head`) ends it quietly; a second Ctrl-C ends it at
@@ -19,6 +27,7 @@ export async function start(version: string): Promise<void> {
       process.exit(0);
     });
   }
+  hidePasswords();
   let interrupted = false;
   let windsUp = false;
   const interrupt = (signal: 'SIGINT' | 'SIGTERM', code: number): void => {

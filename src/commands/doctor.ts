@@ -5,6 +5,7 @@ import { checkIds, examine, type DoctorResult } from '../lib/doctor/index.js';
 import { openMetrics } from '../lib/doctor/openmetrics.js';
 import { thresholdNames, thresholds, type Thresholds } from '../lib/doctor/thresholds.js';
 import { exit, usageError } from '../lib/errors.js';
+import { harmless } from '../lib/format/text.js';
 import { MetricsCommand } from '../lib/metrics-command.js';
 import { nearest } from '../lib/nearest.js';
 import type { Rendering } from '../lib/output.js';
@@ -83,13 +84,13 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
     const { critical, warning, info } = result.counts;
     const blocks = result.findings.map(({ severity, check, queue, seen, why, mend }) =>
       [
-        `${severity.toUpperCase()}  ${check}${queue === null ? '' : `  ${queue}`}`,
+        `${severity.toUpperCase()}  ${check}${queue === null ? '' : `  ${harmless(queue)}`}`,
         `  ${seen}`,
         `  ${why}`,
         ...mend.map((step) => `  → ${step}`),
       ].join('\n'),
     );
-    const made = `${result.checks.length} checks of database ${result.database}`;
+    const made = `${result.checks.length} checks of database ${harmless(result.database)}`;
     return {
       text: blocks.length === 0 ? `Nothing found: ${made}\n` : `${blocks.join('\n\n')}\n`,
       note: blocks.length === 0 ? [] : `${critical} critical, ${warning} warning, ${info} info in ${made}`,

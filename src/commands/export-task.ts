@@ -1,9 +1,10 @@
-import { open } from 'node:fs/promises';
+import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
 import { CliError, errorCode, refused } from '../lib/errors.js';
+import { replaceFile } from '../lib/files.js';
 import { redactFlag } from '../lib/flags.js';
 import { toJson } from '../lib/format/json.js';
 import type { Rendering } from '../lib/output.js';
@@ -38,16 +39,17 @@ export default class ExportTask extends BaseCommand<TaskExport> {
       exportTask(db, await locateTask(db, args.id, flags.queue), this.io.now()),
     );
     const exported = { ...whole, task: redacted(this.io, whole.task, flags.redact) };
-    if (args.file !== undefined && args.file !== '-') await this.write(args.file, exported, flags.force === true);
+    if (args.file !== undefined && args.file !== '-') this.write(args.file, exported, flags.force === true);
     return exported;
   }
 
   /** What a task holds may be confidential: the file is its owner's alone. */
-  private async write(name: string, exported: TaskExport, force: boolean): Promise<void> {
+  private write(name: string, exported: TaskExport, force: boolean): void {
     const path = resolve(this.io.cwd, name);
+    const json = `${toJson(exported, 2)}\n`;
     try {
-      const file = await open(path, force ? 'w' : 'wx', 0o600);
-      await file.writeFile(`${toJson(exported, 2)}\n`).finally(() => file.close());
+      if (force) replaceFile(path, json, 0o600);
+      else writeFileSync(path, json, { mode: 0o600, flag: 'wx' });
     } catch (error) {
       if (errorCode(error) === 'EEXIST') throw refused(`${name} is there already`, '--force writes over it');
       throw new CliError(`${name} cannot be written: ${error instanceof Error ? error.message : String(error)}`);

@@ -1,9 +1,10 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand } from '../lib/base-command.js';
 import { CliError, refused } from '../lib/errors.js';
+import { kindOf, replaceFile } from '../lib/files.js';
 import type { Rendering } from '../lib/output.js';
 import { skill } from '../lib/skill.js';
 
@@ -24,14 +25,17 @@ export default class InstallSkill extends BaseCommand<InstalledSkill> {
     const { args, flags } = await this.parse(InstallSkill);
     const folder = resolve(this.io.cwd, args.dir, 'absurd');
     const file = join(folder, 'SKILL.md');
-    const there = read(file);
-    if (there === skill) return { file, written: false };
-    if (there !== undefined && !flags.force) {
-      throw refused(`${file} is there with another text`, '--force replaces it', 'file_differs');
+    const kind = kindOf(file);
+    if (kind === 'file' && read(file) === skill) return { file, written: false };
+    // A link in a repository may lead anywhere: it is not followed, --force replaces the link itself.
+    const is = kind === 'link' ? 'a link' : kind === 'file' ? 'there with another text' : 'no ordinary file';
+    if (kind === 'other' || (kind !== 'nothing' && !flags.force)) {
+      const hint = kind === 'other' ? 'remove it first' : '--force replaces it';
+      throw refused(`${file} is ${is}`, hint, 'file_differs');
     }
     try {
       mkdirSync(folder, { recursive: true });
-      writeFileSync(file, skill);
+      replaceFile(file, skill, 0o644);
     } catch (error) {
       throw new CliError(`${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
     }

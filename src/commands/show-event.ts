@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
 import { notFound, usageError } from '../lib/errors.js';
-import { shellWord } from '../lib/diagnosis/words.js';
+import { shellWord } from '../lib/format/shell.js';
 import { nearestPattern } from '../lib/nearest.js';
 import type { Rendering } from '../lib/output.js';
 import { queuesToLookIn } from '../lib/task-id.js';

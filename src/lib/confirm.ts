@@ -22,7 +22,8 @@ async function ask<T>(
   const prompt = createPromptModule({ ...streams, signal: ended.signal });
   stdin.on('keypress', onKey);
   try {
-    const answers = await prompt([{ ...question, name: 'answer', default: false } as never]);
+    const message = harmless(question.message);
+    const answers = await prompt([{ ...question, message, name: 'answer', default: false } as never]);
     return (answers as { answer: T }).answer;
   } catch (error) {
     if (error instanceof Error && error.name === 'ExitPromptError') throw interrupted();
@@ -59,7 +60,7 @@ export async function confirm(io: Io, question: string, yes: boolean | undefined
       'not_confirmed',
     );
   }
-  const answer = await ask<boolean>({ type: 'confirm', message: harmless(question) }, io, noAnswer);
+  const answer = await ask<boolean>({ type: 'confirm', message: question }, io, noAnswer);
   if (!answer) throw refused('Nothing was changed', undefined, 'not_confirmed');
 }
 

@@ -17,6 +17,8 @@ export interface CliErrorOptions {
   code?: string;
   /** What to type next. */
   hint?: string;
+  /** The message has lines of its own, none of which somebody else's name can make. */
+  lines?: boolean;
   cause?: unknown;
 }
 
@@ -28,6 +30,7 @@ export class CliError extends Error {
   readonly exitCode: number;
   readonly code: string;
   readonly hint: string | undefined;
+  readonly lines: boolean;
 
   constructor(message: string, options: CliErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -35,6 +38,7 @@ export class CliError extends Error {
     this.exitCode = options.exitCode ?? exit.failed;
     this.code = options.code ?? 'failed';
     this.hint = options.hint;
+    this.lines = options.lines ?? false;
   }
 }
 
@@ -80,7 +84,7 @@ const rules: Rule[] = [
   { test: /^AB001$/, exitCode: exit.refused, code: 'task_cancelled' },
   { test: /^AB002$/, exitCode: exit.refused, code: 'run_failed' },
   { test: /^55000$/, exitCode: exit.refused, code: 'wrong_state' },
-  { test: /^(22|23502|23514)/, exitCode: exit.usage, code: 'bad_value' },
+  { test: /^(22|23502|23514|54)/, exitCode: exit.usage, code: 'bad_value' },
   { test: /^3D000$/, exitCode: exit.unreachable, code: 'database_missing' },
   {
     test: /^28/,

@@ -3,6 +3,7 @@ import type { Command } from '@oclif/core/command';
 import { inspectSchema, listQueueNames } from '../sql/schema.js';
 import type { Database } from './connection/database.js';
 import { CliError, errorCode, exit, notFound, toCliError, usageError } from './errors.js';
+import { harmless } from './format/text.js';
 import { nearest } from './nearest.js';
 
 /** A wrong command line as a CliError: oclif's message without its footer, the nearest flag, where to read more. */
@@ -28,7 +29,11 @@ export function parseError(error: unknown, command: typeof Command, argv: string
     dashed !== undefined && message.startsWith('Unexpected arg')
       ? `; put -- before a name that starts with a dash`
       : '';
-  return usageError(message, `absurdctl ${id} --help${more}`);
+  // oclif's words have lines of their own (a list of what is missing); what they repeat of the command line must have none.
+  const typed = argv.flatMap((word) => [word, word.slice(word.indexOf('=') + 1), word.slice(2)]);
+  const plain = typed.reduce((text, word) => (/\n/.test(word) ? text.replaceAll(word, harmless(word)) : text), message);
+  const hint = `absurdctl ${id} --help${more}`;
+  return new CliError(plain, { exitCode: exit.usage, code: 'usage', hint, lines: true });
 }
 
 /** Words of a message about a queue that is not there. */

@@ -5,7 +5,7 @@ import type { RawJson } from '../sql/values.js';
 import { CliError, exit, notFound } from './errors.js';
 import { cut } from './format/text.js';
 import type { Section } from './output.js';
-import { failureText } from './task-dump.js';
+import { failureSection, failureText } from './task-dump.js';
 
 export interface FollowedTask {
   queue_name: string;
@@ -155,7 +155,7 @@ export function followedExitCode(list: readonly FollowedTask[]): number {
 /** The result of a completed task, or why it failed; nothing for the rest. */
 export function outcomeSections(task: FollowedTask): Section[] {
   if (task.state === 'completed') return [{ title: 'Result', json: task.result }];
-  if (task.failure_reason !== null) return [{ title: 'Failure', text: failureText(task.failure_reason) }];
+  if (task.failure_reason !== null) return [failureSection(task.failure_reason)];
   return [];
 }
 

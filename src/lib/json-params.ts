@@ -4,12 +4,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { usageError } from './errors.js';
+import { jsonTokens } from './format/json.js';
 import type { Io } from './io.js';
 
 /** The members of an object in their order, each value as its JSON text. */
 type Members = [key: string, text: string][];
-
-const token = /"(?:[^"\\]|\\.)*"|[[\]{}:,]|[^\s[\]{}:,"]+/g;
 
 /** Splits the text of a valid JSON object into its members, one level deep. */
 export function splitObject(text: string): Members {
@@ -17,7 +16,7 @@ export function splitObject(text: string): Members {
   let depth = 0;
   let key: string | undefined;
   let start = 0;
-  for (const { 0: part, index } of text.matchAll(token)) {
+  for (const [part, index] of jsonTokens(text)) {
     if (depth === 1 && key !== undefined && (part === ',' || part === '}')) {
       members.push([key, text.slice(start, index).trim()]);
       key = undefined;
@@ -30,21 +29,6 @@ export function splitObject(text: string): Members {
     if (part === '}' || part === ']') depth--;
   }
   return members;
-}
-
-/** Splits the text of a valid JSON array into its items, one level deep. */
-export function splitArray(text: string): string[] {
-  const items: string[] = [];
-  let depth = 0;
-  let start = 1;
-  for (const { 0: part, index } of text.matchAll(token)) {
-    const ends = depth === 1 && (part === ',' || part === ']');
-    if (ends && text.slice(start, index).trim() !== '') items.push(text.slice(start, index).trim());
-    if (ends) start = index + 1;
-    if (part === '{' || part === '[') depth++;
-    if (part === '}' || part === ']') depth--;
-  }
-  return items;
 }
 
 const joinObject = (members: Members): string =>

@@ -5,7 +5,7 @@
  */
 import { RawJson } from '../sql/values.js';
 import { toJson } from './format/json.js';
-import { copyEscape, csvEscape, harmless } from './format/text.js';
+import { copyEscape, csvEscape, harmless, harmlessJson } from './format/text.js';
 import type { Io } from './io.js';
 
 export type Mode = 'table' | 'json' | 'ndjson' | 'csv' | 'name';
@@ -109,7 +109,7 @@ function csvLines(rendering: Rendering, result: unknown): string[] {
 
 function pipeText(part: Section): string {
   const lines: string[] = [];
-  if (part.title !== undefined) lines.push(part.title);
+  if (part.title !== undefined) lines.push(copyEscape(part.title));
   if (part.record) {
     for (const [label, cell] of Object.entries(part.record)) {
       if (cell !== undefined) lines.push(`${label}: ${copyEscape(cellText(cell))}`.trimEnd());
@@ -145,9 +145,14 @@ export async function show(io: Io, mode: Mode, rendering: Rendering, result: unk
   const data =
     rendering.jsonResult !== undefined ? rendering.jsonResult : rendering.table ? rendering.table.rows : result;
   const lines = (list: string[]): void => io.out(list.map((line) => `${line}\n`).join(''));
-  if (mode === 'json') lines([toJson(data, 2)]);
-  else if (mode === 'ndjson') lines((Array.isArray(data) ? data : [data]).map((row) => toJson(row)));
-  else if (mode === 'csv') lines(csvLines(rendering, data));
+  const safe = (list: string[], how: (line: string) => string): void => lines(io.outTty ? list.map(how) : list);
+  if (mode === 'json') safe([toJson(data, 2)], harmlessJson);
+  else if (mode === 'ndjson')
+    safe(
+      (Array.isArray(data) ? data : [data]).map((row) => toJson(row)),
+      harmlessJson,
+    );
+  else if (mode === 'csv') safe(csvLines(rendering, data), (line) => harmless(line));
   else if (mode === 'name') lines(nameLines(rendering).map(io.outTty ? (name) => harmless(name) : copyEscape));
   else if (io.outTty) io.out((await import('./format/terminal.js')).drawParts(parts(rendering), io));
   else io.out(parts(rendering).map(pipeText).join('\n'));

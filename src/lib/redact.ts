@@ -5,9 +5,9 @@
  */
 import { RawJson } from '../sql/values.js';
 import { usageError } from './errors.js';
+import { jsonTokens } from './format/json.js';
 import { harmless } from './format/text.js';
 import type { Io } from './io.js';
-import { splitArray, splitObject } from './json-params.js';
 
 const masked = '[redacted]';
 
@@ -50,20 +50,45 @@ class Redaction {
     );
   }
 
-  /** The same on a JSON text, of which every other token stays as it is. */
+  /** The same on a JSON text, of which every other character stays as it is. However deep it is, nothing recurses. */
   private json(text: string, paths: readonly Path[]): string {
-    if (text.startsWith('['))
-      return `[${splitArray(text)
-        .map((item) => this.json(item, paths))
-        .join(', ')}]`;
-    if (!text.startsWith('{')) return text;
-    const members = splitObject(text).map(([name, member]) => {
-      const next = below(paths, name);
-      const hit = next.some((path) => path.length === 0);
-      if (hit) this.masked++;
-      return `${JSON.stringify(name)}: ${hit ? JSON.stringify(masked) : this.json(member, next)}`;
-    });
-    return `{${members.join(', ')}}`;
+    const spots: [from: number, to: number][] = [];
+    const open: { paths: readonly Path[]; object: boolean }[] = [];
+    let here = paths;
+    let awaitsKey = false;
+    let mask = false;
+    let hidden: { from: number; depth: number } | undefined;
+    for (const [part, from] of jsonTokens(text)) {
+      const [opens, closes] = [part === '{' || part === '[', part === '}' || part === ']'];
+      if (hidden) {
+        hidden.depth += opens ? 1 : closes ? -1 : 0;
+        if (hidden.depth > 0) continue;
+        spots.push([hidden.from, from + 1]);
+        hidden = undefined;
+      } else if (closes) {
+        open.pop();
+        awaitsKey = false;
+      } else if (part === ',') {
+        awaitsKey = open.at(-1)?.object ?? false;
+        here = open.at(-1)?.paths ?? paths;
+      } else if (awaitsKey) {
+        here = below(here, JSON.parse(part) as string);
+        mask = here.some((path) => path.length === 0);
+        awaitsKey = false;
+      } else if (part !== ':') {
+        if (mask && opens) hidden = { from, depth: 1 };
+        else if (mask) spots.push([from, from + part.length]);
+        else if (opens) open.push({ paths: here, object: (awaitsKey = part === '{') });
+        mask = false;
+      }
+    }
+    this.masked += spots.length;
+    let [result, done] = ['', 0];
+    for (const [from, to] of spots) {
+      result += text.slice(done, from) + JSON.stringify(masked);
+      done = to;
+    }
+    return result + text.slice(done);
   }
 }
 

@@ -49,6 +49,12 @@ function when(time: Timestamp | null, { tty, now }: RenderContext): string | und
   return tty && time !== 'infinity' ? `${time}  (${ago(time, now)})` : time;
 }
 
+/** A failure as a part of an answer: set in, so that no line of an error's text can pass for a line of ours. */
+export const failureSection = (reason: RawJson): Section => ({
+  title: 'Failure',
+  text: failureText(reason).replace(/^/gm, '  '),
+});
+
 /** Takes an error as the SDKs write it apart; anything else is shown as the JSON it is. */
 export function failureText(reason: RawJson): string {
   const value = reason.parse();
@@ -108,7 +114,7 @@ function runSections(dump: TaskDump, run: RunDetail, context: RenderContext): Se
       },
     },
   ];
-  if (run.failure_reason !== null) sections.push({ title: 'Failure', text: failureText(run.failure_reason) });
+  if (run.failure_reason !== null) sections.push(failureSection(run.failure_reason));
   if (steps.length > 0) sections.push(checkpointTable(`Checkpoints of attempt ${run.attempt}`, steps));
   return sections;
 }

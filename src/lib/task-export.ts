@@ -35,6 +35,9 @@ const rows: Record<'runs' | 'checkpoints' | 'waits', Record<string, (value: unkn
   checkpoints: { checkpoint_name: text, status: text, updated_at: text },
   waits: { run_id: id, step_name: text, event_name: text, created_at: text },
 };
+const plainId = (value: string): string => (uuid.test(value) ? value.toLowerCase() : value);
+/** What tells two rows of a list apart. */
+const identities = { runs: ['run_id'], checkpoints: ['checkpoint_name'], waits: ['run_id', 'step_name'] };
 const taskMembers = { task_id: id, task_name: text, queue_name: text, state: text, attempts: whole, enqueue_at: text };
 
 /**
@@ -62,10 +65,13 @@ export function checkExport(json: string, file: string): { queueName: string; ke
     if (wrong !== undefined) throw fail(`lacks a proper "${wrong[0]}" in its ${where}`);
   };
   check(task, taskMembers, 'task');
-  for (const [name, members] of Object.entries(rows)) {
+  for (const name of ['runs', 'checkpoints', 'waits'] as const) {
+    const members = rows[name];
     const list = task[name];
     if (!Array.isArray(list)) throw fail(`has no list "${name}"`);
     for (const row of list) check(row, members, name);
+    const names = list.map((row: Members) => identities[name].map((member) => plainId(String(row[member]))).join('\0'));
+    if (new Set(names).size < names.length) throw fail(`has the same row twice in its ${name}`);
   }
   return {
     queueName: String(task.queue_name),

@@ -9,6 +9,10 @@ export function databaseUrl(given: string | undefined): string {
 
 /** What the driver connects with: a URL, or a plain database name with the rest from the environment (PGHOST and its kin). */
 export function connectionConfig(url: string): { connectionString: string } | { database: string } {
+  // As a name it would stand in the server's error, its password too.
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(url) && /:.*@/s.test(url)) {
+    throw new Error('The database that was named looks like a connection string, and is none: write postgresql://…');
+  }
   return /^[a-z][a-z0-9+.-]*:\/\//i.test(url) || url.startsWith('/') ? { connectionString: url } : { database: url };
 }
 

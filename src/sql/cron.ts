@@ -1,3 +1,4 @@
+import { pastedLiteral } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 
 export interface CronJob {
@@ -66,20 +67,18 @@ export async function findCron(db: Queryable): Promise<CronPlace> {
   return rows[0];
 }
 
-const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
-
 /**
  * What has the jobs of a database run by the pg_cron of another one, to be typed in that one: its chores for one queue or for
  * all. Planning to detach partitions is not among them: it makes jobs itself, in its own database.
  */
 export function remoteJobs(database: string, queue: string | null, schedules: CronSchedules): string[] {
-  const argument = queue === null ? '' : literal(queue);
+  const argument = queue === null ? '' : pastedLiteral(queue);
   const jobs: [string, string, string][] = [
     ['partitions', schedules.partitions ?? '5 * * * *', `select absurd.ensure_partitions(${argument})`],
     ['cleanup', schedules.cleanup ?? '17 * * * *', `select * from absurd.cleanup_all_queues(${argument})`],
   ];
   return jobs.map(([name, schedule, command]) => {
     const values = [`absurd_${name}_${database}${queue === null ? '' : `_${queue}`}`, schedule, command, database];
-    return `select cron.schedule_in_database(${values.map(literal).join(', ')});`;
+    return `select cron.schedule_in_database(${values.map(pastedLiteral).join(', ')});`;
   });
 }

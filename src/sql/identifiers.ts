@@ -13,3 +13,24 @@ export const events = (queue: string): string => table('e', queue);
 export const waits = (queue: string): string => table('w', queue);
 /** Idempotency keys: partitioned queues only. */
 export const keys = (queue: string): string => table('i', queue);
+
+/** Control and format characters, odd blanks, the backslash: what a screen, a clipboard or COPY's escapes would change. */
+const odd = /(?! )[\p{C}\p{Z}\\]/u;
+
+function pasted(text: string, quote: string): string {
+  const doubled = text.replaceAll(quote, quote + quote);
+  if (!odd.test(text)) return quote + doubled + quote;
+  const escaped = [...doubled].map((character) => {
+    if (character === '!') return '!!';
+    if (!odd.test(character)) return character;
+    const code = (character.codePointAt(0) ?? 0).toString(16);
+    return code.length > 4 ? `!+${code.padStart(6, '0')}` : `!${code.padStart(4, '0')}`;
+  });
+  return `U&${quote}${escaped.join('')}${quote} uescape '!'`;
+}
+
+/** An identifier in SQL that people paste into psql: as `quoteIdent`, with all that cannot be seen spelled out. */
+export const pastedIdent = (name: string): string => pasted(name, '"');
+
+/** A text in such SQL. In statements that we run, values are parameters. */
+export const pastedLiteral = (text: string): string => pasted(text, "'");

@@ -1,4 +1,4 @@
-import { quoteIdent } from './identifiers.js';
+import { pastedIdent, quoteIdent } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 import type { Timestamp } from './values.js';
 
@@ -29,10 +29,10 @@ export async function hasDefaultPartition(db: Queryable, parent: string): Promis
   return rows[0]?.there === true;
 }
 
-/** The statement that detaches. A concurrent one cannot run inside a transaction. */
+/** The statement that detaches, fit to be pasted. A concurrent one cannot run inside a transaction. */
 export function detachStatement({ partition, parent }: DetachCandidate, concurrently: boolean): string {
   const how = concurrently ? ' concurrently' : '';
-  return `alter table absurd.${quoteIdent(parent)} detach partition absurd.${quoteIdent(partition)}${how}`;
+  return `alter table absurd.${pastedIdent(parent)} detach partition absurd.${pastedIdent(partition)}${how}`;
 }
 
 export async function detachPartition(db: Queryable, candidate: DetachCandidate, concurrently: boolean): Promise<void> {

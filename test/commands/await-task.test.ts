@@ -63,7 +63,7 @@ test('the exit code tells a failure (6), a cancellation (6) and a wait that was 
 
   const failure = await run(['await-task', failing.task_id], { url: db.url, width: 100 });
   expect(failure.code).toBe(6);
-  expect(failure.stdout).toContain('Failure\nError: no \\x1b[31mluck');
+  expect(failure.stdout).toContain('Failure\n  Error: no \\x1b[31mluck');
   expect(failure.stderr).toContain('attempt 1 failed: Error: no \\x1b[31mluck\nfailed\n');
 
   expect((await run(['await-task', cancelled.task_id], { url: db.url })).code).toBe(6);
@@ -112,7 +112,7 @@ test('spawn-task --wait follows what it spawned and exits by it', async ({ db, s
   const [task] = claimed;
   expect(code).toBe(6);
   expect(stdout).toBe(
-    `Task ID: ${task?.task_id}\nRun ID: ${task?.run_id}\nAttempt: 1\nState: failed\nAttempts: 1\n\nFailure\nnothing left\n`,
+    `Task ID: ${task?.task_id}\nRun ID: ${task?.run_id}\nAttempt: 1\nState: failed\nAttempts: 1\n\nFailure\n  nothing left\n`,
   );
   expect(stderr).toContain('attempt 1 failed: nothing left');
 

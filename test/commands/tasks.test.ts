@@ -273,8 +273,8 @@ Last started: 2026-03-04T12:00:00.000000Z  (11s ago)
 Failed: 2026-03-04T12:00:00.000000Z  (11s ago)
 
 Failure
-TypeError: x is\\x1b[2J not
-    at a.ts:1:2
+  TypeError: x is\\x1b[2J not
+      at a.ts:1:2
 
 Checkpoints of attempt 1
 STEP   RESULT       DONE     STATUS

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { prettyJson, toJson } from '../../src/lib/format/json.js';
+import { splitObject } from '../../src/lib/json-params.js';
 import { copyEscape, csvEscape, cut, displayWidth, harmless } from '../../src/lib/format/text.js';
 import { ago, duration, toRfc3339 } from '../../src/lib/format/time.js';
 import { nearest } from '../../src/lib/nearest.js';
@@ -19,6 +20,15 @@ describe('JSON', () => {
     );
   });
 
+  test('of many megabytes is laid out and taken apart like any other', () => {
+    const text = `{"a":"${'\\n\\"'.repeat(8_000_000)}","b":"\\\\"}`;
+    expect(splitObject(text).map(([key, value]) => [key, value.length])).toEqual([
+      ['a', 32_000_002],
+      ['b', 4],
+    ]);
+    expect(prettyJson(text)).toHaveLength(text.length + 9);
+  });
+
   test('indents arrays and objects, empty ones on one line', () => {
     expect(toJson([{ a: [], b: {} }], 2)).toBe('[\n  {\n    "a": [],\n    "b": {}\n  }\n]');
   });
@@ -27,6 +37,7 @@ describe('JSON', () => {
 describe('text', () => {
   test('control characters become visible', () => {
     expect(harmless('a\u001b[31mb\u0007\u009b\u202ec\r\n')).toBe('a\\x1b[31mb\\x07\\x9b\\u202ec\\r\\n');
+    expect(harmless('a\u061c\u00ad\ufeff\u{e0041}👩\u200d🌾')).toBe('a\\u061c\\xad\\ufeff\\u{e0041}👩\u200d🌾');
     expect(harmless('a\n\tb\u001b', { lines: true })).toBe('a\n\tb\\x1b');
   });
 

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { CliError, errorCode, exit, interrupted, isServerError } from '../errors.js';
+import { shellWord } from '../format/shell.js';
 import type { Io } from '../io.js';
 import { readPassfile } from './files.js';
 import type { Host, Settings } from './settings.js';
@@ -121,7 +122,7 @@ function unreachable(error: unknown, settings: Settings, at: Host): CliError {
     return new CliError(`There is no database "${settings.database}" at ${where(at)}`, {
       ...options,
       code: 'database_missing',
-      hint: `createdb ${settings.database}, or name another one with --database`,
+      hint: `createdb ${settings.database.startsWith('-') ? '-- ' : ''}${shellWord(settings.database)}, or name another one with --database`,
     });
   }
   if (isServerError(error)) {

@@ -2,7 +2,8 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { CliError, exit } from '../errors.js';
+import { CliError, exit, usageError } from '../errors.js';
+import { harmless } from '../format/text.js';
 import type { Host, Parameters, Settings, Surroundings } from './settings.js';
 
 /** The home folder: HOME where it is set, as a shell sees it. */
@@ -13,12 +14,23 @@ function serviceFiles(env: Surroundings['env']): string[] {
   return [own, join(env.PGSYSCONFDIR || '/etc/postgresql-common', 'pg_service.conf')];
 }
 
+/** Reads a file of settings; from a pipe or a device, reading might never end. Raises a usage error. */
+export function readSettings(file: string, what: string): string {
+  let reason = 'it is no ordinary file';
+  try {
+    if (statSync(file).isFile()) return readFileSync(file, 'utf8');
+  } catch (error) {
+    reason = error instanceof Error ? error.message : String(error);
+  }
+  throw usageError(`The ${what} "${file}" cannot be read: ${reason}`);
+}
+
 /** The settings of a named service: the first file that has it counts. An unknown service is an error. */
 export function readService(name: string, env: Surroundings['env']): Parameters {
   const files = serviceFiles(env);
   for (const file of files.filter((path) => existsSync(path))) {
     let found: Parameters | undefined;
-    for (const line of readFileSync(file, 'utf8')
+    for (const line of readSettings(file, 'service file')
       .split(/\r?\n/)
       .map((text) => text.trim())) {
       if (line === '' || line.startsWith('#')) continue;
@@ -55,11 +67,11 @@ export function readPassfile(settings: Settings, at: Host, err: Surroundings['er
   const file = settings.passfile;
   if (!existsSync(file) || !statSync(file).isFile()) return undefined;
   if (process.platform !== 'win32' && (statSync(file).mode & 0o077) !== 0) {
-    err(`Password file ${file} is not used: others may read it (chmod 600 it)\n`);
+    err(`Password file ${harmless(file)} is not used: others may read it (chmod 600 it)\n`);
     return undefined;
   }
   const wanted = [at.host.startsWith('/') ? 'localhost' : at.host, String(at.port), settings.database, settings.user];
-  for (const line of readFileSync(file, 'utf8').split(/\r?\n/)) {
+  for (const line of readSettings(file, 'password file').split(/\r?\n/)) {
     if (line.startsWith('#')) continue;
     const entry = fields(line);
     if (entry.length === 5 && wanted.every((value, i) => entry[i] === '*' || entry[i] === value)) return entry[4];

@@ -2,11 +2,12 @@ import { existsSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { usageError } from '../errors.js';
+import { harmless } from '../format/text.js';
 import { startAsNeeded, type EmbeddedFinder } from './embedded.js';
 import { home, readService } from './files.js';
 import type { ConnectionFlags, Host, Parameters, Settings, SslMode, Surroundings } from './settings.js';
 import { sslModes } from './settings.js';
-import { isUri, parseKeywords, parseUri } from './uri.js';
+import { isUri, looksLikeUri, parseKeywords, parseUri } from './uri.js';
 
 const environmentNames: Record<string, string> = {
   host: 'PGHOST',
@@ -73,6 +74,20 @@ async function embeddedOr(target: Target, around: Surroundings, embedded: Embedd
   return { text: server.url, source: `the embedded server (${target.source})` };
 }
 
+function plainName(text: string): Parameters {
+  if (!looksLikeUri(text)) return { dbname: text || undefined };
+  throw usageError(
+    'The database that was named looks like a connection URI, and is none',
+    "write it as postgresql://user@host:5432/name; a database of such a name as dbname='…'",
+  );
+}
+
+/** A NUL would end a value early in the first message to the server, and what follows would be taken for other settings. */
+function refuseNul(parameters: Parameters): void {
+  const name = Object.keys(parameters).find((key) => parameters[key]?.includes('\0'));
+  if (name !== undefined) throw usageError(`The setting "${name}" of the connection holds a NUL character`);
+}
+
 /** Where a client of this machine finds a server when no host is given: the usual sockets, else localhost. */
 function defaultHost(port: number): string {
   const folders = ['/var/run/postgresql', '/tmp'];
@@ -109,10 +124,11 @@ function sslMode(text: string | undefined): SslMode {
 
 function timeout(text: string | undefined): number {
   const seconds = Number(text ?? 10);
-  if (text !== undefined && (text.trim() === '' || !Number.isInteger(seconds))) {
+  if (text !== undefined && (text.trim() === '' || !Number.isSafeInteger(seconds))) {
     throw usageError(`"${text}" is not a connect timeout`, 'a whole number of seconds; 0 waits without limit');
   }
-  return Math.max(0, seconds);
+  // Longer than a timer can run is as good as the longest.
+  return Math.min(Math.max(0, seconds), 2_147_483);
 }
 
 /**
@@ -131,7 +147,7 @@ export async function resolveSettings(
     ? parseUri(target.text)
     : target.text.includes('=')
       ? parseKeywords(target.text)
-      : { dbname: target.text || undefined };
+      : plainName(target.text);
   const given: Parameters = { ...named };
   if (flags.host !== undefined) Object.assign(given, { host: flags.host, hostaddr: undefined, port: undefined });
   if (flags.port !== undefined) given.port = String(flags.port);
@@ -139,6 +155,7 @@ export async function resolveSettings(
 
   const service = given.service ?? env.PGSERVICE;
   const fromService = service ? readService(service, env) : {};
+  refuseNul({ ...fromService, ...given });
   const pick = (name: string): string | undefined => {
     const variable = environmentNames[name];
     return given[name] ?? fromService[name] ?? ((variable && env[variable]) || undefined);
@@ -170,7 +187,7 @@ export async function resolveSettings(
 export function describeSettings(settings: Settings): string {
   const hosts = settings.hosts.map(({ host, port }) => `${host}:${port}`).join(', ');
   const password = settings.password === undefined ? 'from the password file, or asked for' : '********';
-  return [
+  const lines = [
     `database: ${settings.database} (from ${settings.source})`,
     `host: ${hosts}`,
     `user: ${settings.user}`,
@@ -178,5 +195,6 @@ export function describeSettings(settings: Settings): string {
     `sslmode: ${settings.sslMode}`,
     `connect timeout: ${settings.connectTimeoutSeconds} s`,
     ...(settings.options ? [`options: ${settings.options}`] : []),
-  ].join('\n');
+  ];
+  return lines.map((line) => harmless(line)).join('\n');
 }

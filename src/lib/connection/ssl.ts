@@ -1,16 +1,16 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ConnectionOptions } from 'node:tls';
 import { usageError } from '../errors.js';
-import { home } from './files.js';
+import { home, readSettings } from './files.js';
 import type { Settings, SslMode, Surroundings } from './settings.js';
 
 function fileOr(path: string | undefined, fallback: string, what: string): string | undefined {
   if (path) {
     if (!existsSync(path)) throw usageError(`The ${what} "${path}" does not exist`);
-    return readFileSync(path, 'utf8');
+    return readSettings(path, what);
   }
-  return existsSync(fallback) ? readFileSync(fallback, 'utf8') : undefined;
+  return existsSync(fallback) ? readSettings(fallback, what) : undefined;
 }
 
 /**

@@ -1,7 +1,17 @@
 import { usageError } from '../errors.js';
 import type { Parameters } from './settings.js';
 
+/**
+ * Whether a text that is no URI of ours was meant as one: of another scheme, or with a slash or the scheme missing. It may
+ * hold a password, so it must not be taken for the name of a database, which errors show.
+ */
+export const looksLikeUri = (text: string): boolean => /^[a-z][a-z0-9+.-]*:\/\/?|:.*@/is.test(text);
+
 export const isUri = (text: string): boolean => /^postgres(ql)?:\/\//i.test(text);
+
+/** A word of the command line as it may be shown: the password of an address masked, well-formed or not. */
+export const maskPasswords = (word: string): string =>
+  word.replace(/(:\/\/[^:@/?]*:).*@/s, '$1***@').replace(/(\bpassword\s*=\s*)('(?:[^'\\]|\\.)*'?|[^\s&]*)/gi, '$1***');
 
 function decode(text: string): string {
   try {
@@ -25,6 +35,13 @@ export function parseUri(uri: string): Parameters {
     );
   }
   const [, userInfo, hostSpec = '', path, query = ''] = match;
+  // The rest of a password that holds an @ or / as it is would be taken for a host or a database, and shown in errors.
+  if (hostSpec.includes('@') || (userInfo === undefined && hostSpec.includes(':') && path?.includes('@'))) {
+    throw usageError(
+      'This connection URI has an @ where none can be',
+      'in a password, write @ / ? : as %40 %2F %3F %3A; in the name of a database, @ as %40',
+    );
+  }
   const parameters: Parameters = {};
   if (userInfo !== undefined) {
     const colon = userInfo.indexOf(':');

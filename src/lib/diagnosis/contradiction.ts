@@ -1,5 +1,5 @@
 import { known, type Cause, type TaskSubject } from './cause.js';
-import { quoted, shellWord } from './words.js';
+import { queueOption, quoted } from './words.js';
 
 const open = new Set(['pending', 'running', 'sleeping']);
 
@@ -50,8 +50,8 @@ export const contradiction: Cause<TaskSubject> = {
       next: task
         ? [
             `absurdctl dump-task --task-id=${id}`,
-            `absurdctl cancel-task ${id} --queue ${shellWord(queue)}`,
-            `absurdctl retry-task ${id} --queue ${shellWord(queue)} --spawn-new`,
+            `absurdctl cancel-task ${id} ${queueOption(queue)}`,
+            `absurdctl retry-task ${id} ${queueOption(queue)} --spawn-new`,
           ]
         : [`absurdctl doctor --only orphaned-runs`],
     };

@@ -1,7 +1,7 @@
 import type { RunFacts } from '../../sql/diagnosis.js';
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
 import { seconds } from './settings.js';
-import { at, plural, quoted, shellWord, shown } from './words.js';
+import { at, commandLine, plural, queueOption, quoted, shown } from './words.js';
 
 /** An error in one line. */
 export function errorLine(run: RunFacts): string {
@@ -69,7 +69,7 @@ function cancellation(code: string, key: 'max_delay' | 'max_duration' | null): C
         ],
         next: [
           `absurdctl dump-task --task-id=${task?.task_id ?? ''}`,
-          `absurdctl spawn-task ${shellWord(task?.task_name ?? '')} --queue ${shellWord(queue)}`,
+          commandLine('spawn-task', [task?.task_name ?? ''], queueOption(queue)),
         ],
       };
     },
@@ -116,7 +116,7 @@ function failure(code: string, silent: boolean): Cause<TaskSubject> {
         ],
         next: [
           `absurdctl dump-task --task-id=${id}`,
-          `absurdctl retry-task ${id} --queue ${shellWord(queue)}`,
+          `absurdctl retry-task ${id} ${queueOption(queue)}`,
           ...(silent ? ['extend the lease in long steps (heartbeat), or give workers a longer claim timeout'] : []),
         ],
       };

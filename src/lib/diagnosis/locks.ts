@@ -1,3 +1,4 @@
+import { pastedLiteral } from '../../sql/identifiers.js';
 import type { LockHolder } from '../../sql/diagnosis-locks.js';
 import { known, type Cause, type Evidence, type QueueSubject, type TaskSubject } from './cause.js';
 import { at, quoted, shown, span } from './words.js';
@@ -21,7 +22,7 @@ export function lockEvidence(holder: LockHolder): Evidence[] {
 }
 
 export function endLockHolder(holder: LockHolder): string[] {
-  if (holder.prepared !== null) return [`psql: rollback prepared '${shown(holder.prepared.replaceAll("'", "''"))}'`];
+  if (holder.prepared !== null) return [`psql: rollback prepared ${pastedLiteral(holder.prepared)}`];
   return [`psql: select pg_terminate_backend(${holder.pid ?? 'PID'})`, 'or let that session commit or roll back'];
 }
 

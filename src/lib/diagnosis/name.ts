@@ -1,5 +1,5 @@
 import { inferred, known, type Cause, type Evidence, type NameSubject } from './cause.js';
-import { plural, quoted, shellWord } from './words.js';
+import { option, plural, quoted } from './words.js';
 
 function standing({ samples, taskName }: NameSubject): Evidence[] {
   return samples.map((sample) => {
@@ -33,7 +33,7 @@ export const nameCauses: Cause<NameSubject>[] = [
     explain: (subject) => ({
       sentence: `no unfinished task is named ${quoted(subject.taskName)}, as far as was looked`,
       evidence: standing(subject),
-      next: [`absurdctl list-tasks --task-name ${shellWord(subject.taskName)}`],
+      next: [`absurdctl list-tasks ${option('task-name', subject.taskName)}`],
     }),
   },
 ];

@@ -1,11 +1,11 @@
 import { inferred, known, type Cause, type Evidence, type QueueSubject } from './cause.js';
 import { queueLocked } from './locks.js';
 import { claimEvidence, isSilent, rate } from './waiting.js';
-import { at, plural, quoted, shellWord, since, tally, until } from './words.js';
+import { at, plural, queueOption, quoted, since, tally, until } from './words.js';
 
 const ready = ({ flow }: QueueSubject): number => flow.pending_ready + flow.sleeping_ready;
-const stats = ({ queue }: QueueSubject): string => `absurdctl queue-stats --queue ${shellWord(queue)}`;
-const workers = ({ queue }: QueueSubject): string => `absurdctl list-workers --queue ${shellWord(queue)}`;
+const stats = ({ queue }: QueueSubject): string => `absurdctl queue-stats ${queueOption(queue)}`;
+const workers = ({ queue }: QueueSubject): string => `absurdctl list-workers ${queueOption(queue)}`;
 
 function states({ flow }: QueueSubject): Evidence[] {
   return [
@@ -118,7 +118,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
             inferred(`awaited ${quoted(event.event_name)}`, `${plural(event.waiting, 'wait')} in a sample`),
           ),
         ],
-        next: [`absurdctl list-waits --queue ${shellWord(subject.queue)}`],
+        next: [`absurdctl list-waits ${queueOption(subject.queue)}`],
       };
     },
   },

@@ -1,6 +1,6 @@
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
 import { claimEvidence } from './waiting.js';
-import { at, plural, quoted, shellWord, shown, since, until } from './words.js';
+import { at, plural, queueOption, quoted, shown, since, until } from './words.js';
 
 const isRunning = ({ task, run }: TaskSubject): boolean => task?.state === 'running' && run?.state === 'running';
 
@@ -21,7 +21,7 @@ function signOfLife({ run, checkpoints, now }: TaskSubject): Evidence[] {
 
 const worker = ({ run }: TaskSubject): string => `worker ${quoted(run?.claimed_by ?? 'unknown')}`;
 const cancel = ({ task, queue }: TaskSubject): string =>
-  `absurdctl cancel-task ${task?.task_id ?? ''} --queue ${shellWord(queue)}`;
+  `absurdctl cancel-task ${task?.task_id ?? ''} ${queueOption(queue)}`;
 
 export const running: Cause<TaskSubject>[] = [
   {
@@ -38,7 +38,7 @@ export const running: Cause<TaskSubject>[] = [
       ],
       next: [
         `start a worker on queue ${quoted(subject.queue)}: a claim fails the attempt and hands the task on`,
-        `absurdctl list-workers --queue ${shellWord(subject.queue)}`,
+        `absurdctl list-workers ${queueOption(subject.queue)}`,
         cancel(subject),
       ],
     }),

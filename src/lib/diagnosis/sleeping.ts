@@ -2,7 +2,7 @@ import { inferred, known, type Cause, type Evidence, type TaskSubject } from './
 import { failureEvidence, errorLine } from './finished.js';
 import { nearestPattern } from '../nearest.js';
 import { isPutBackPattern, strategyWords } from './settings.js';
-import { at, plural, quoted, shellWord, span, since, until } from './words.js';
+import { at, commandLine, plural, queueOption, quoted, since, span, until } from './words.js';
 
 const isAsleep = ({ task, run, now }: TaskSubject): boolean =>
   task?.state === 'sleeping' && run?.state === 'sleeping' && run.available_at > now;
@@ -30,8 +30,8 @@ function waitEvidence({ run, waits, now }: TaskSubject): Evidence[] {
 }
 
 const emit = ({ run, queue }: TaskSubject): string =>
-  `absurdctl emit-event ${shellWord(run?.wake_event ?? '')} --queue ${shellWord(queue)} --payload '{}'`;
-const listEvents = ({ queue }: TaskSubject): string => `absurdctl list-events --queue ${shellWord(queue)}`;
+  commandLine('emit-event', [run?.wake_event ?? ''], queueOption(queue), `--payload '{}'`);
+const listEvents = ({ queue }: TaskSubject): string => `absurdctl list-events ${queueOption(queue)}`;
 
 /** The step that sleeps: its checkpoint holds the wake-up time, or was saved after the claim. */
 function sleepingStep({ run, checkpoints }: TaskSubject): { name: string; certain: boolean } | null {
@@ -100,7 +100,7 @@ export const sleeping: Cause<TaskSubject>[] = [
         ],
         next: [
           `register ${quoted(task?.task_name ?? '')} in a worker of queue ${quoted(subject.queue)}, or start the worker that has it`,
-          `absurdctl cancel-task ${task?.task_id ?? ''} --queue ${shellWord(subject.queue)}`,
+          `absurdctl cancel-task ${task?.task_id ?? ''} ${queueOption(subject.queue)}`,
         ],
       };
     },
@@ -137,7 +137,7 @@ export const sleeping: Cause<TaskSubject>[] = [
     (subject) => ({
       clause: subject.event ? 'which has not been emitted' : 'and whether it was emitted could not be read',
       evidence: subject.event ? [known('emitted', 'never, in any queue that could be read')] : [],
-      next: [emit(subject), `absurdctl list-waits --queue ${shellWord(subject.queue)}`],
+      next: [emit(subject), `absurdctl list-waits ${queueOption(subject.queue)}`],
     }),
   ),
   {
@@ -157,7 +157,7 @@ export const sleeping: Cause<TaskSubject>[] = [
         ],
         next: [
           `absurdctl dump-task --task-id=${task?.task_id ?? ''}`,
-          `absurdctl cancel-task ${task?.task_id ?? ''} --queue ${shellWord(subject.queue)}`,
+          `absurdctl cancel-task ${task?.task_id ?? ''} ${queueOption(subject.queue)}`,
         ],
       };
     },

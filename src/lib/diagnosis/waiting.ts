@@ -1,7 +1,7 @@
 import type { QueueFlow } from '../../sql/diagnosis-queues.js';
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
 import { seconds } from './settings.js';
-import { at, plural, quoted, shellWord, since, span, tally } from './words.js';
+import { at, plural, queueOption, quoted, since, span, tally } from './words.js';
 
 /** Without a claim for this long while work is ready, the queue counts as not polled. */
 export const CLAIM_SILENCE_SECONDS = 60;
@@ -39,8 +39,8 @@ const isReady = ({ task, run, now }: TaskSubject): boolean =>
 
 const startWorker = (queue: string): string => `start a worker on queue ${quoted(queue)}`;
 const lists = (queue: string): string[] => [
-  `absurdctl list-workers --queue ${shellWord(queue)}`,
-  `absurdctl queue-stats --queue ${shellWord(queue)}`,
+  `absurdctl list-workers ${queueOption(queue)}`,
+  `absurdctl queue-stats ${queueOption(queue)}`,
 ];
 
 /** Why it is ready: a woken task is told apart from a new one. */
@@ -72,7 +72,7 @@ export const waiting: Cause<TaskSubject>[] = [
       evidence: [...readiness(subject), ...claimEvidence(subject)],
       next: [
         startWorker(subject.queue),
-        `absurdctl cancel-task ${subject.task?.task_id ?? ''} --queue ${shellWord(subject.queue)}`,
+        `absurdctl cancel-task ${subject.task?.task_id ?? ''} ${queueOption(subject.queue)}`,
       ],
     }),
   },
@@ -140,7 +140,7 @@ export const waiting: Cause<TaskSubject>[] = [
     explain: (subject) => ({
       sentence: 'it is the next in line, and the queue is being claimed from',
       evidence: [...readiness(subject), ...claimEvidence(subject)],
-      next: [`absurdctl why ${subject.task?.task_id ?? ''} --queue ${shellWord(subject.queue)}`],
+      next: [`absurdctl why ${subject.task?.task_id ?? ''} ${queueOption(subject.queue)}`],
     }),
   },
 ];

@@ -10,19 +10,7 @@ export function shown(text: string, limit = 200): string {
 
 export const quoted = (text: string): string => `"${shown(text)}"`;
 
-/** A word of a command line, quoted for a POSIX shell where it must be. */
-export function shellWord(text: string): string {
-  if (/^[A-Za-z0-9_./:@%+=-]+$/.test(text) && !text.startsWith('-')) return text;
-  if (shown(text, Infinity) !== text) {
-    const escaped = [...Buffer.from(text)].map((byte) =>
-      byte >= 0x20 && byte < 0x7f && byte !== 0x27 && byte !== 0x5c
-        ? String.fromCharCode(byte)
-        : `\\x${byte.toString(16).padStart(2, '0')}`,
-    );
-    return `$'${escaped.join('')}'`;
-  }
-  return `'${text.replaceAll("'", "'\\''")}'`;
-}
+export { commandLine, option, queueOption } from '../format/shell.js';
 
 /** A moment in UTC: RFC 3339 to the second, or `never` where it does not come. */
 export function at(moment: number | null): string {

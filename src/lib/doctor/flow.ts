@@ -1,5 +1,5 @@
 import { isSilent, rate } from '../diagnosis/waiting.js';
-import { at, plural, quoted, shellWord, since, span } from '../diagnosis/words.js';
+import { at, commandLine, plural, queueOption, quoted, since, span } from '../diagnosis/words.js';
 import type { QueueFlow } from '../../sql/diagnosis-queues.js';
 import { inQueue, type Check, type Facts, type Finding, type QueueFacts } from './check.js';
 
@@ -7,7 +7,7 @@ import { inQueue, type Check, type Facts, type Finding, type QueueFacts } from '
 const perFlow = (find: (flow: QueueFlow, queue: QueueFacts, facts: Facts) => Finding[]): Check['find'] => {
   return (facts) => facts.queues.flatMap((queue) => (queue.flow ? find(queue.flow, queue, facts) : []));
 };
-const word = ({ queue }: QueueFacts): string => shellWord(queue.queue_name);
+const inIt = ({ queue }: QueueFacts): string => queueOption(queue.queue_name);
 const ready = (flow: QueueFlow): number => flow.pending_ready + flow.sleeping_ready;
 
 export const flowChecks: Check[] = [
@@ -30,7 +30,7 @@ export const flowChecks: Check[] = [
           queue,
           seen,
           `start a worker on queue ${quoted(queue.queue.queue_name)}`,
-          `absurdctl why --queue ${word(queue)}`,
+          `absurdctl why ${inIt(queue)}`,
         ),
       ];
     }),
@@ -50,7 +50,7 @@ export const flowChecks: Check[] = [
           queue,
           seen,
           'start a worker: a claim hands the tasks on',
-          `absurdctl list-workers --queue ${word(queue)}`,
+          `absurdctl list-workers ${inIt(queue)}`,
         ),
       ];
     }),
@@ -68,7 +68,7 @@ export const flowChecks: Check[] = [
               queue,
               `${plural(flow.without_lease, 'run')} running without a lease`,
               'claim with a timeout above 0',
-              `absurdctl list-runs --queue ${word(queue)} --status running`,
+              `absurdctl list-runs ${inIt(queue)} --status running`,
             ),
           ],
     ),
@@ -86,7 +86,7 @@ export const flowChecks: Check[] = [
               queue,
               `${plural(ready(flow), 'run')} ready, claimed at ${rate(flow, thresholds.window)}`,
               'give the queue more workers, or more concurrency',
-              `absurdctl queue-stats --queue ${word(queue)}`,
+              `absurdctl queue-stats ${inIt(queue)}`,
             ),
           ],
     ),
@@ -99,9 +99,7 @@ export const flowChecks: Check[] = [
       const growing = ready(flow) > 100 && flow.window_created > flow.window_claims * 1.2 + 50;
       if (!growing) return [];
       const seen = `in the last ${span(thresholds.window)} ${plural(flow.window_created, 'run')} came in and about ${flow.window_claims} were claimed; ${plural(ready(flow), 'run')} ready`;
-      return [
-        inQueue('warning', queue, seen, 'give the queue more workers', `absurdctl queue-stats --queue ${word(queue)}`),
-      ];
+      return [inQueue('warning', queue, seen, 'give the queue more workers', `absurdctl queue-stats ${inIt(queue)}`)];
     }),
   },
   {
@@ -120,7 +118,7 @@ export const flowChecks: Check[] = [
           'warning',
           queue,
           seen,
-          `absurdctl list-tasks --queue ${word(queue)} --status failed`,
+          `absurdctl list-tasks ${inIt(queue)} --status failed`,
           'longer or exponential retry delays',
         ),
       ];
@@ -165,7 +163,7 @@ export const flowChecks: Check[] = [
             queue,
             seen,
             `absurdctl why ${oldest.task_id}`,
-            `absurdctl emit-event ${shellWord(oldest.event_name)} --queue ${word(queue)}`,
+            commandLine('emit-event', [oldest.event_name], inIt(queue)),
             'give awaits a timeout',
           ),
         ];

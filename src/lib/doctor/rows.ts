@@ -1,7 +1,7 @@
 import { isPutBackPattern } from '../diagnosis/settings.js';
-import { plural, quoted, shellWord, shown, span } from '../diagnosis/words.js';
+import { plural, queueOption, quoted, span } from '../diagnosis/words.js';
 import { unreadableSettings } from '../diagnosis/settings.js';
-import { runs, tasks } from '../../sql/identifiers.js';
+import { pastedIdent } from '../../sql/identifiers.js';
 import type { SampledRun } from '../../sql/doctor-queue.js';
 import { inQueue, type Check, type Facts, type Finding, type QueueFacts } from './check.js';
 
@@ -62,7 +62,7 @@ export const rowChecks: Check[] = [
       (found, queue) => ({
         seen: `${plural(found.length, 'unfinished run')} without a task, such as ${found[0].run_id}`,
         mend: [
-          `psql, after a backup: delete from ${shown(runs(queue.queue.queue_name))} r where not exists (select 1 from ${shown(tasks(queue.queue.queue_name))} t where t.task_id = r.task_id)`,
+          `psql, after a backup: delete from absurd.${pastedIdent(`r_${queue.queue.queue_name}`)} r where not exists (select 1 from absurd.${pastedIdent(`t_${queue.queue.queue_name}`)} t where t.task_id = r.task_id)`,
         ],
       }),
     ),
@@ -82,7 +82,7 @@ export const rowChecks: Check[] = [
                 queue,
                 found.join('; '),
                 'absurdctl why ID',
-                `absurdctl cancel-task ID --queue ${shellWord(queue.queue.queue_name)}`,
+                `absurdctl cancel-task ID ${queueOption(queue.queue.queue_name)}`,
               ),
             ];
       }),
@@ -132,7 +132,7 @@ export const rowChecks: Check[] = [
         seen: `${plural(found.length, 'task')} without an attempt limit at attempt ${Math.max(...found.map((run) => run.attempt))}: ${names(found)}`,
         mend: [
           `absurdctl why ${found[0].task_id}`,
-          `absurdctl cancel-task ${found[0].task_id} --queue ${shellWord(queue.queue.queue_name)}`,
+          `absurdctl cancel-task ${found[0].task_id} ${queueOption(queue.queue.queue_name)}`,
         ],
       }),
     ),

@@ -1,4 +1,4 @@
-import { at, plural, quoted, shellWord } from '../diagnosis/words.js';
+import { at, commandLine, plural, quoted } from '../diagnosis/words.js';
 import { overall, type Check, type Facts, type Finding } from './check.js';
 
 const parts = (version: string): number[] => version.split('.').map(Number);
@@ -153,7 +153,7 @@ export const schemaChecks: Check[] = [
             severity: 'critical',
             queue: queue_name,
             seen: `${plural(missing.length, 'table')} missing: ${names}`,
-            mend: [`absurdctl create-queue ${shellWord(queue_name)}`, `absurdctl drop-queue ${shellWord(queue_name)}`],
+            mend: [commandLine('create-queue', [queue_name]), commandLine('drop-queue', [queue_name])],
           },
         ];
       }),
@@ -171,8 +171,8 @@ export const schemaChecks: Check[] = [
           overall(
             'warning',
             `tables of a queue ${quoted(name.slice(2))} exist, and no such queue is registered`,
-            `absurdctl create-queue ${shellWord(name.slice(2))}`,
-            `absurdctl drop-queue ${shellWord(name.slice(2))}`,
+            commandLine('create-queue', [name.slice(2)]),
+            commandLine('drop-queue', [name.slice(2)]),
           ),
         );
     },

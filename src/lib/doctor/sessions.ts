@@ -1,6 +1,7 @@
+import { pastedLiteral } from '../../sql/identifiers.js';
 import type { SessionFacts } from '../../sql/doctor.js';
 import { endLockHolder, lockHolderName } from '../diagnosis/locks.js';
-import { plural, quoted, shellWord, shown, span } from '../diagnosis/words.js';
+import { plural, quoted, shown, span } from '../diagnosis/words.js';
 import { overall, type Check } from './check.js';
 
 function who(session: SessionFacts): string {
@@ -79,7 +80,7 @@ export const sessionChecks: Check[] = [
           overall(
             'warning',
             `${who(session)} has been open for ${span(session.transaction_seconds ?? 0)}`,
-            `psql: rollback prepared '${shown((session.prepared ?? '').replaceAll("'", "''"))}'`,
+            `psql: rollback prepared ${pastedLiteral(session.prepared ?? '')}`,
           ),
         ),
   },
@@ -94,7 +95,7 @@ export const sessionChecks: Check[] = [
           overall(
             'warning',
             `replication slot ${quoted(slot.slot_name)} is not in use and ${slot.xmin_age} transactions behind`,
-            `psql: select pg_drop_replication_slot(${shellWord(slot.slot_name)})`,
+            `psql: select pg_drop_replication_slot(${pastedLiteral(slot.slot_name)})`,
           ),
         ),
   },

@@ -1,6 +1,7 @@
+import { pastedIdent } from '../../sql/identifiers.js';
 import { uuidFloor } from '../../sql/doctor-queue.js';
 import type { PartitionFacts, TableHealth } from '../../sql/doctor.js';
-import { at, plural, quoted, shellWord, shown, span } from '../diagnosis/words.js';
+import { at, commandLine, plural, queueOption, quoted, shown, span } from '../diagnosis/words.js';
 import { inQueue, overall, type Check, type Facts, type Finding } from './check.js';
 
 const week = 7 * 86_400_000;
@@ -29,7 +30,7 @@ function missingPartitions({ known, partitions, now }: Facts): Finding[] {
       const spare = queue.default_partition === 'enabled' ? 'rows go to the default partition' : 'a spawn then fails';
       const severity = soon && queue.default_partition !== 'enabled' ? 'critical' : 'warning';
       const mend = [
-        `absurdctl cron --enable --queue ${shellWord(queue.queue_name)}`,
+        `absurdctl cron --enable ${queueOption(queue.queue_name)}`,
         'psql: select absurd.ensure_partitions()',
       ];
       return [{ severity, queue: queue.queue_name, seen: `no partition for the week of ${at(gap)}: ${spare}`, mend }];
@@ -49,7 +50,7 @@ const perTable = (
     facts.tables.flatMap((table) => {
       const seen = rule(table, facts);
       if (seen === null) return [];
-      const mend = `psql: vacuum (analyze) absurd.${table.table_name.replaceAll('"', '""').replace(/^(.*)$/s, '"$1"')}`;
+      const mend = `psql: vacuum (analyze) absurd.${pastedIdent(table.table_name)}`;
       return [
         {
           severity,
@@ -97,15 +98,15 @@ export const storageChecks: Check[] = [
         if (!left || left.tasks + left.events === 0) return [];
         const days = span(queue.queue.cleanup_ttl_seconds ?? 0);
         const seen = `${left.tasks >= 1000 ? '1000+' : left.tasks} of the oldest tasks and ${plural(left.events, 'event')} are kept beyond the policy of ${days}${left.oldest_at === null ? '' : `; the oldest finished ${at(left.oldest_at)}`}`;
-        const name = shellWord(queue.queue.queue_name);
+        const name = queue.queue.queue_name;
         const ttl = Math.max(1, Math.ceil((queue.queue.cleanup_ttl_seconds ?? 0) / 86_400));
         return [
           inQueue(
             'warning',
             queue,
             seen,
-            `absurdctl cleanup ${name} ${ttl}`,
-            `absurdctl cron --enable --queue ${name}`,
+            commandLine('cleanup', [name, String(ttl)]),
+            `absurdctl cron --enable ${queueOption(name)}`,
           ),
         ];
       }),
@@ -171,7 +172,7 @@ export const storageChecks: Check[] = [
           severity: 'warning',
           queue: owner(facts, index.table_name),
           seen: `index ${quoted(index.index_name)} of ${quoted(index.table_name)} is invalid`,
-          mend: [shown(`psql: reindex index concurrently absurd."${index.index_name.replaceAll('"', '""')}"`, 400)],
+          mend: [`psql: reindex index concurrently absurd.${pastedIdent(index.index_name)}`],
         })),
   },
   {

@@ -11,7 +11,7 @@ export class EmbeddedServerError extends CliError {
     message: string,
     hint?: string,
   ) {
-    super(message, { exitCode: exit.unreachable, code: `embedded_${kind.replace('-', '_')}`, hint });
+    super(message, { exitCode: exit.unreachable, code: `embedded_${kind.replace('-', '_')}`, hint, lines: true });
     this.name = 'EmbeddedServerError';
   }
 }

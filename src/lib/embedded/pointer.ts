@@ -3,6 +3,7 @@ import {
   chmodSync,
   existsSync,
   linkSync,
+  lstatSync,
   mkdirSync,
   readFileSync,
   realpathSync,
@@ -12,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { connect } from 'node:net';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { EmbeddedServerError, errorCode } from './errors.js';
 
 /*
@@ -89,6 +90,9 @@ export function makePointerFolder(folder: string): string {
   const path = pointerFolder(folder);
   try {
     mkdirSync(path, { recursive: true, mode: 0o755 });
+    if (lstatSync(path).isSymbolicLink()) {
+      throw new EmbeddedServerError('storage', `${path} is a link, which is not followed.`, 'Remove it.');
+    }
     if (!isTrusted(path)) {
       throw new EmbeddedServerError(
         'storage',
@@ -112,6 +116,10 @@ export function readIdentity(folder: string): Identity | undefined {
   if (!value || typeof value['id'] !== 'string') return undefined;
   if (typeof value['password'] !== 'string' || typeof value['files'] !== 'string') return undefined;
   const { id, password, files, schema } = value;
+  // A folder that came from somewhere brings its own file: what it names is made, chowned and, by --reset, deleted.
+  if (!/^[0-9a-f]{16}$/.test(id)) return undefined;
+  if (files !== 'postgres' && !(isAbsolute(files) && files === resolve(files) && basename(files) === id))
+    return undefined;
   return { id, password, files, ...(typeof schema === 'string' ? { schema } : {}) };
 }
 
@@ -142,12 +150,18 @@ export function writeIdentity(folder: string, identity: Identity): void {
   renameSync(writeDraft(path, identity), path);
 }
 
+/** An embedded server listens on the loopback interface and nowhere else. */
+function isLocal(url: string, port: number): boolean {
+  const address = URL.canParse(url) ? new URL(url) : undefined;
+  return address?.protocol === 'postgresql:' && address.hostname === '127.0.0.1' && address.port === String(port);
+}
+
 export function readRunning(folder: string): Running | undefined {
   const value = readJson(runningFile(folder));
   if (!value) return undefined;
   const { folder: of, pid, port, url, startedAt, idleTimeoutSeconds, postgresVersion } = value;
   if (typeof of !== 'string' || typeof port !== 'number' || typeof url !== 'string') return undefined;
-  if (of !== realpathSync(folder)) return undefined;
+  if (of !== realpathSync(folder) || !isLocal(url, port)) return undefined;
   return {
     folder: of,
     pid: typeof pid === 'number' ? pid : null,

@@ -4,6 +4,7 @@ import {
   chownSync,
   closeSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -217,6 +218,10 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
 /** Lets `account` use a folder of its own below a reachable one, hidden from everybody else. */
 export function giveFolder(folder: string, account: Account | undefined): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
+  // At the end of a link somebody else's folder would be chowned, and its data replaced.
+  if (lstatSync(folder).isSymbolicLink()) {
+    throw new EmbeddedServerError('storage', `${folder} is a link, which is not followed.`, 'Remove it.');
+  }
   chmodSync(folder, 0o700);
   if (account) chownSync(folder, account.uid, account.gid);
 }

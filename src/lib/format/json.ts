@@ -35,7 +35,27 @@ export function toJson(value: unknown, indent = 0, depth = 0): string {
   return `${open}${inner}${items.join(`,${inner}`)}\n${' '.repeat(indent * depth)}${close}`;
 }
 
-const token = /"(?:[^"\\]|\\.)*"|[[\]{}:,]|[^\s[\]{}:,"]+/g;
+/** Where the string ends that begins before `from`. */
+function endOfString(text: string, from: number): number {
+  for (let at = text.indexOf('"', from); at >= 0; at = text.indexOf('"', at + 1)) {
+    let slashes = 0;
+    while (text[at - 1 - slashes] === '\\') slashes++;
+    if (slashes % 2 === 0) return at + 1;
+  }
+  return text.length;
+}
+
+/**
+ * The tokens of a valid JSON text, and where each begins. Strings are walked by hand: an expression that matches a whole
+ * one runs out of stack at some ten megabytes.
+ */
+export function* jsonTokens(text: string): Generator<[token: string, index: number]> {
+  const start = /["[\]{}:,]|[^\s[\]{}:,"]+/g;
+  for (let match = start.exec(text); match; match = start.exec(text)) {
+    if (match[0] === '"') start.lastIndex = endOfString(text, start.lastIndex);
+    yield [text.slice(match.index, start.lastIndex), match.index];
+  }
+}
 
 /** Lays a JSON text out over lines without touching one token of it: numbers keep every digit, keys their order. */
 export function prettyJson(text: string, indent = 2): string {
@@ -43,7 +63,7 @@ export function prettyJson(text: string, indent = 2): string {
   let depth = 0;
   let empty = false;
   const line = (): string => `\n${' '.repeat(indent * depth)}`;
-  for (const [part] of text.matchAll(token)) {
+  for (const [part] of jsonTokens(text)) {
     if (part === '}' || part === ']') {
       depth--;
       result += (empty ? '' : line()) + part;

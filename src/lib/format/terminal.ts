@@ -4,7 +4,7 @@ import Table3 from 'cli-table3';
 import { cellOf, cellText, type Column, type Section, type Table } from '../output.js';
 import type { Io } from '../io.js';
 import { prettyJson } from './json.js';
-import { cut, displayWidth, harmless } from './text.js';
+import { cut, displayWidth, harmless, harmlessJson } from './text.js';
 import { ago, duration } from './time.js';
 
 type Paint = (text: string) => string;
@@ -110,7 +110,7 @@ export function drawParts(parts: Section[], io: Io): string {
       let text = part.title === undefined ? '' : `${chalk.bold.underline(harmless(part.title))}\n`;
       if (part.record) text += drawRecord(part.record, chalk);
       if (part.table) text += drawTable(part.table, io, chalk);
-      if (part.json) text += `${harmless(prettyJson(part.json.text), { lines: true })}\n`;
+      if (part.json) text += `${harmlessJson(prettyJson(part.json.text))}\n`;
       if (part.json === null) text += 'null\n';
       if (part.text !== undefined) text += `${harmless(part.text.replace(/\n$/, ''), { lines: true })}\n`;
       return text;

@@ -1,14 +1,29 @@
 /**
- * Makes a text harmless for a terminal: control characters (ESC, C1, DEL, bidirectional overrides) become visible escapes,
- * so that nothing stored can move the cursor, set a title or hide what follows. `\n` and `\t` stay only where `lines` is set.
+ * What a terminal obeys, or what a reader cannot see: control characters (ESC, C1, DEL), line and paragraph separators,
+ * marks that turn the direction of the text, and invisible characters, tags too, by which two names look the same. The two
+ * joiners (U+200C, U+200D) are not among them: scripts and emoji need them.
+ */
+const hazard =
+  /[\p{Cc}\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+
+/**
+ * Makes a text harmless for a terminal: what it would obey, or not show, becomes a visible escape, so that nothing stored
+ * can move the cursor, set a title or hide what follows. `\n` and `\t` stay only where `lines` is set.
  */
 export function harmless(text: string, { lines = false } = {}): string {
-  return text.replace(/[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, (character) => {
+  return text.replace(hazard, (character) => {
     if (lines && (character === '\n' || character === '\t')) return character;
     const known: Record<string, string> = { '\n': '\\n', '\t': '\\t', '\r': '\\r', '\b': '\\b', '\f': '\\f' };
     const code = character.codePointAt(0) ?? 0;
+    if (code > 0xffff) return `\\u{${hex(code, 4)}}`;
     return known[character] ?? (code < 256 ? `\\x${hex(code, 2)}` : `\\u${hex(code, 4)}`);
   });
+}
+
+/** The same for a JSON text: in its strings they become JSON's own escapes, so it still says what it said. */
+export function harmlessJson(text: string): string {
+  const escape = (unit: string): string => `\\u${hex(unit.charCodeAt(0), 4)}`;
+  return text.replace(hazard, (character) => (character === '\n' ? '\n' : character.replace(/[^]/g, escape)));
 }
 
 const hex = (code: number, digits: number): string => code.toString(16).padStart(digits, '0');

@@ -9,7 +9,7 @@ import {
   type TaskContext,
 } from '../../sdk/index.js';
 import { toJson } from '../format/json.js';
-import { harmless } from '../format/text.js';
+import { harmless, harmlessJson } from '../format/text.js';
 import type { Io } from '../io.js';
 
 export type EventName =
@@ -45,7 +45,8 @@ export function reporter(io: Io, asJson: boolean): Report {
   return (event, text, fields = {}) => {
     const at = io.now().toISOString();
     if (asJson) {
-      io.err(`${toJson({ time: at, event, ...fields })}\n`);
+      const json = toJson({ time: at, event, ...fields });
+      io.err(`${io.errTty ? harmlessJson(json) : json}\n`);
       return;
     }
     const word = event.replace(/^(run|worker)_/, '').padEnd(10);
