@@ -4626,6 +4626,37 @@ begin
     p_partition_table,
     v_bounds
   );
+  perform absurd._share_reading(p_parent_table, p_partition_table);
+end;
+$$;
+
+-- Lets those read a partition who may read its table. Through the table they may anyway, but who
+-- looks whether one partition holds rows asks that one, and its own rights count then.
+create or replace function absurd._share_reading (
+  p_parent_table text,
+  p_partition_table text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_reader text;
+begin
+  for v_reader in
+    select
+      case
+        when acl.grantee = 0 then 'public'
+        else quote_ident(pg_get_userbyid(acl.grantee))
+      end
+    from pg_catalog.pg_class as parent
+    cross join aclexplode(parent.relacl) as acl
+    where parent.oid = to_regclass(format('absurd.%I', p_parent_table))
+      and acl.privilege_type = 'SELECT'
+      and acl.grantee <> parent.relowner
+  loop
+    execute format('grant select on absurd.%1$I to %2$s', p_partition_table, v_reader);
+  end loop;
 end;
 $$;
 

@@ -25,6 +25,7 @@ const topics: Record<string, Record<string, Load>> = {
     init: () => import('./commands/init.js'),
     migrate: () => import('./commands/migrate.js'),
     'schema-version': () => import('./commands/schema-version.js'),
+    grants: () => import('./commands/grants.js'),
   },
   QUEUES: {
     'create-queue': () => import('./commands/create-queue.js'),
