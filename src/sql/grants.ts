@@ -1,4 +1,5 @@
 /** Who may do what: facts from the catalogs, which every role may read, and the statements that change them. */
+import type { BoundedReader } from './bounded.js';
 import { quoteIdent } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 
@@ -171,11 +172,16 @@ export interface Standing {
   standby: boolean;
 }
 
+const standing = `
+  select current_user::text as me,
+         (select pg_get_userbyid(n.nspowner)::text from pg_namespace n where n.nspname = 'absurd') as owner,
+         pg_is_in_recovery() as standby`;
+
 export async function readStanding(db: Queryable): Promise<Standing> {
-  const { rows } = await db.query<Standing>(
-    `select current_user::text as me,
-            (select pg_get_userbyid(n.nspowner)::text from pg_namespace n where n.nspname = 'absurd') as owner,
-            pg_is_in_recovery() as standby`,
-  );
+  const { rows } = await db.query<Standing>(standing);
   return rows[0] ?? { me: '', owner: null, standby: false };
 }
+
+/** The same between other questions; null where it got no answer. */
+export const readStandingIn = (reader: BoundedReader): Promise<Standing | null> =>
+  reader.row<Standing>('the role', standing);

@@ -70,7 +70,7 @@ export async function fill(db: TestDatabase, queue: string, role: Role, folder: 
   const { task_id: waiting } = await db.spawn(queue, 'waiting');
   const [asleep] = await db.claim(queue);
   const wait = [queue, waiting, asleep?.run_id];
-  await ask(`select absurd.await_event($1, $2, $3, 'nap', 'go-' || $2::text)`, wait);
+  await ask(`select absurd.await_event($1, $2, $3, 'nap', 'go-' || $4)`, [...wait, waiting]);
   await ask(`select absurd.emit_event($1, 'paid', '1')`, [queue]);
   const { task_id: open } = await db.spawn(queue, 'open', {}, { idempotency_key: `open ${waiting}` });
   const candidates = await ask('select partition_table from absurd.list_detach_candidates($1) limit 1', [queue]);
