@@ -60,7 +60,7 @@ export const everyLine: Line[] = [
   { needs: 'worker', argv: ({ queue }) => ['spawn-task', 'open', '-q', queue, '-P', 'n:=1'] },
   { needs: 'worker', argv: ({ queue }) => ['spawn-tasks', '-', '-q', queue], stdin: spawned },
   { needs: 'worker', argv: ({ open }) => ['cancel-task', open] },
-  { needs: 'worker', argv: ({ queue }) => ['cancel-task', '-q', queue, '--status', 'pending', '--all', '--yes'] },
+  { needs: 'worker', argv: ({ queue }) => ['cancel-task', '-q', queue, '--status', 'pending', '--yes'] },
   { needs: 'worker', argv: ({ failed }) => ['retry-task', failed] },
   { needs: 'worker', argv: ({ failed }) => ['retry-task', failed, '--spawn-new'] },
   { needs: 'worker', argv: ({ queue }) => ['retry-task', '-q', queue, '--all', '--yes'] },

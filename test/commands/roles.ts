@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Kind } from '../../src/lib/grants/kinds.js';
 import { quoteIdent } from '../../src/sql/identifiers.js';
 import { run, type RunResult } from '../support/command.js';
 import type { Row, TestDatabase } from '../support/database.js';
@@ -44,6 +45,19 @@ export async function withFolder<T>(work: (folder: string) => Promise<T>): Promi
   }
 }
 
+/** Gives `work` a role with the grants of a kind, and another one without any. */
+export function withGrants(
+  db: TestDatabase,
+  kind: Kind,
+  work: (role: Role, other: string) => Promise<void>,
+): Promise<void> {
+  return withRole(db, async (role) => {
+    const granted = await run(['grants', role.name, '--as', kind, '--apply'], db);
+    if (granted.code !== 0) throw new Error(granted.stderr);
+    await withRole(db, (other) => work(role, other.name));
+  });
+}
+
 /** A queue, partitioned ones with an old empty week that may be detached and a week that is missing. */
 export async function makeQueue(db: TestDatabase, mode: 'unpartitioned' | 'partitioned'): Promise<string> {
   const queue = await db.queue(mode === 'partitioned' ? `p's "own"` : `it's "q"`, mode);
@@ -57,7 +71,7 @@ export async function makeQueue(db: TestDatabase, mode: 'unpartitioned' | 'parti
 }
 
 /** Fills a queue, again where it was filled before: whatever is pending is cancelled first. */
-export async function fill(db: TestDatabase, queue: string, role: Role, folder: string): Promise<Given> {
+export async function fill(db: TestDatabase, queue: string, role: string, folder: string): Promise<Given> {
   const ask = async (sql: string, values: unknown[]): Promise<Row> => (await db.query(sql, values)).rows[0] ?? {};
   await db.query(
     `select absurd.cancel_task($1, t.task_id) from absurd.${quoteIdent(`t_${queue}`)} t where t.state in ('pending', 'sleeping')`,
@@ -78,7 +92,7 @@ export async function fill(db: TestDatabase, queue: string, role: Role, folder: 
   if (written.code !== 0) throw new Error(written.stderr);
   return {
     queue,
-    role: role.name,
+    role,
     failed,
     open,
     done,
