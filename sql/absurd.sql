@@ -659,7 +659,8 @@ end;
 $$;
 
 -- Corrects t_<queue>.cancel_due after an update. An after-trigger, because a before-trigger would
--- lock and log every row that is updated, also the many without cancellation settings.
+-- lock and log every row that is updated, also the many without cancellation settings. A partition
+-- is written through its table: only that one's rights has who may work on the queue.
 create or replace function absurd._repair_cancel_due ()
   returns trigger
   language plpgsql
@@ -667,9 +668,8 @@ create or replace function absurd._repair_cancel_due ()
 as $$
 begin
   execute format(
-    'update %1$I.%2$I set cancel_due = $1 where task_id = $2',
-    tg_table_schema,
-    tg_table_name
+    'update %1$s set cancel_due = $1 where task_id = $2',
+    coalesce(pg_partition_root(tg_relid), tg_relid)::regclass
   )
   using
     absurd._cancel_due(new.cancellation, new.enqueue_at, new.first_started_at, new.state),

@@ -55,7 +55,7 @@ export async function explainError(error: unknown, database: Database | undefine
   const plain = toCliError(error);
   if (database === undefined) return plain;
   try {
-    if (plain.code === 'not_permitted' && plain.hint === undefined) return await notPermitted(plain, database, asked);
+    if (plain.code === 'not_permitted') return await notPermitted(plain, database, asked);
     if (plain.code === 'read_only') return await readOnly(plain, database);
     return error instanceof CliError ? plain : await missing(error, plain, database, asked.queue);
   } catch {
@@ -64,9 +64,13 @@ export async function explainError(error: unknown, database: Database | undefine
 }
 
 async function notPermitted(plain: CliError, database: Database, { command, argv }: Asked): Promise<CliError> {
-  const standing = await database.read(readStanding);
+  const need = needOf(command, argv);
+  // Who makes the schema, or grants, knows better what is missing; the others know how to go on afterwards.
+  if (plain.hint !== undefined && need === 'owner') return plain;
+  const right = rightHint(await database.read(readStanding), need);
+  const hint = plain.hint === undefined ? right : `${right}; then ${plain.hint}`;
   const { message, exitCode, code, cause } = plain;
-  return new CliError(message, { exitCode, code, cause, hint: rightHint(standing, needOf(command, argv)) });
+  return new CliError(message, { exitCode, code, cause, hint });
 }
 
 async function readOnly({ message, code }: CliError, database: Database): Promise<CliError> {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Kind } from '../../src/lib/grants/kinds.js';
 import { quoteIdent } from '../../src/sql/identifiers.js';
 import { run, type RunResult } from '../support/command.js';
-import type { Row, TestDatabase } from '../support/database.js';
+import type { Filler, Row, TestDatabase } from '../support/database.js';
 import type { Given, Line } from './every-command.js';
 import { failedTask } from './failed-task.js';
 
@@ -59,7 +59,7 @@ export function withGrants(
 }
 
 /** A queue, partitioned ones with an old empty week that may be detached and a week that is missing. */
-export async function makeQueue(db: TestDatabase, mode: 'unpartitioned' | 'partitioned'): Promise<string> {
+export async function makeQueue(db: Filler, mode: 'unpartitioned' | 'partitioned'): Promise<string> {
   const queue = await db.queue(mode === 'partitioned' ? `p's "own"` : `it's "q"`, mode);
   if (mode === 'unpartitioned') return queue;
   const policy = async (value: Row): Promise<unknown> =>
@@ -71,7 +71,7 @@ export async function makeQueue(db: TestDatabase, mode: 'unpartitioned' | 'parti
 }
 
 /** Fills a queue, again where it was filled before: whatever is pending is cancelled first. */
-export async function fill(db: TestDatabase, queue: string, role: string, folder: string): Promise<Given> {
+export async function fill(db: Filler, queue: string, role: string, folder: string): Promise<Given> {
   const ask = async (sql: string, values: unknown[]): Promise<Row> => (await db.query(sql, values)).rows[0] ?? {};
   await db.query(
     `select absurd.cancel_task($1, t.task_id) from absurd.${quoteIdent(`t_${queue}`)} t where t.state in ('pending', 'sleeping')`,
@@ -137,7 +137,7 @@ export async function snapshot(db: TestDatabase): Promise<unknown[]> {
 }
 
 /** What of pg_cron the functions rely on, with its rights: every role may read its jobs, none may use the schema. */
-export async function standInForCron(db: TestDatabase): Promise<void> {
+export async function standInForCron(db: Filler): Promise<void> {
   await db.query(`
     create schema cron;
     create table cron.job (

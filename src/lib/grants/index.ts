@@ -10,6 +10,7 @@ import {
 } from '../../sql/grants.js';
 import type { Queryable } from '../../sql/queryable.js';
 import type { Database } from '../connection/database.js';
+import { shellWord } from '../diagnosis/words.js';
 import { CliError, notFound } from '../errors.js';
 import { unknownQueue } from '../explain.js';
 import { nearest } from '../nearest.js';
@@ -81,7 +82,7 @@ export async function applyGrants(db: Database, wanted: Wanted): Promise<GrantsP
       if (missing === null) return plan;
       throw new CliError(`This role may not grant ${missing}`, {
         code: 'not_permitted',
-        hint: `connect with -U as a superuser or as the owner: ${plan.owners.join(', ')}`,
+        hint: `only a superuser or the owner may: ${plan.owners.map((owner) => `-U ${shellWord(owner)}`).join(', ')}`,
       });
     },
     { lockTimeoutMs },
