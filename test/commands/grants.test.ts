@@ -16,7 +16,7 @@ const rights = async (db: TestDatabase, role: string): Promise<string[]> => {
        from (select c.relname::text as what, c.relacl as acl from pg_class c where c.relnamespace = 'absurd'::regnamespace
              union all select 'schema', n.nspacl from pg_namespace n where n.nspname = 'absurd'
              union all select p.proname, p.proacl from pg_proc p where p.pronamespace = 'absurd'::regnamespace
-             union all select 'later ' || d.defaclobjtype, d.defaclacl from pg_default_acl d) x,
+             union all select 'later ' || d.defaclobjtype::text, d.defaclacl from pg_default_acl d) x,
             aclexplode(x.acl) a
       where a.grantee = $1::regrole order by 1`,
     [quoteIdent(role)],

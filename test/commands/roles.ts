@@ -38,6 +38,9 @@ export async function withFolder<T>(work: (folder: string) => Promise<T>): Promi
     join(folder, 'open.mjs'),
     `export default [{ name: 'open', handler: async (_, ctx) => ctx.step('s', async () => 1) }];`,
   );
+  const task = { task_name: 'open', params: {}, state: 'pending', attempts: 0, runs: [], checkpoints: [], waits: [] };
+  const exported = { format: 'absurd-task', format_version: 1, exported_at: '2026-01-01T00:00:00Z', task };
+  writeFileSync(join(folder, 'exported.json'), JSON.stringify(exported));
   try {
     return await work(folder);
   } finally {

@@ -71,7 +71,7 @@ export function whyId(db: Queryable, id: string, queue: string | undefined, opti
   return ask(db, options, async (reader) => {
     const list = await queuesOf(reader, queue);
     const names = list.queues.map((known) => known.queue_name);
-    const found = await locate(reader, names, id);
+    const found = (await locate(reader, names, id)) ?? (await locateOneByOne(reader, names, id));
     if (!found) {
       const locked = await lockedOut(reader, names);
       if (locked) return { ...locked, queue: queue ?? null, task_id: null, run_id: null, task_name: null };
@@ -81,6 +81,16 @@ export function whyId(db: Queryable, id: string, queue: string | undefined, opti
     }
     return whyFound(reader, list, found.queue, found.task_id, found.kind === 'run' ? id : null, options);
   });
+}
+
+/** Where one question about all queues was refused for want of a right to some, the others may still know the id. */
+async function locateOneByOne(reader: BoundedReader, names: string[], id: string): ReturnType<typeof locate> {
+  if (!refusedFor(reader)) return null;
+  for (const name of names) {
+    const found = await locate(reader, [name], id);
+    if (found) return found;
+  }
+  return null;
 }
 
 /** Why does nothing move in this queue? */
