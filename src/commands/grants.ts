@@ -2,8 +2,9 @@ import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import { shellWord } from '../lib/diagnosis/words.js';
-import { applyGrants, planFor, type GrantsPlan, type Wanted } from '../lib/grants/index.js';
+import { applyGrants, planFor, type GrantsPlan } from '../lib/grants/index.js';
 import { kinds } from '../lib/grants/kinds.js';
+import type { Wanted } from '../lib/grants/plan.js';
 import type { Rendering } from '../lib/output.js';
 
 export default class Grants extends BaseCommand<GrantsPlan> {

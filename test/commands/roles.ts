@@ -38,8 +38,12 @@ export async function withFolder<T>(work: (folder: string) => Promise<T>): Promi
     join(folder, 'open.mjs'),
     `export default [{ name: 'open', handler: async (_, ctx) => ctx.step('s', async () => 1) }];`,
   );
-  const task = { task_name: 'open', params: {}, state: 'pending', attempts: 0, runs: [], checkpoints: [], waits: [] };
-  const exported = { format: 'absurd-task', format_version: 1, exported_at: '2026-01-01T00:00:00Z', task };
+  const at = '2026-01-01T00:00:00Z';
+  const task = {
+    ...{ task_id: '019a32d3-8425-7ae2-a5af-2f17a6707666', task_name: 'open', queue_name: 'q', params: {} },
+    ...{ state: 'completed', attempts: 0, enqueue_at: at, runs: [], checkpoints: [], waits: [] },
+  };
+  const exported = { format: 'absurd-task', format_version: 1, exported_at: at, task };
   writeFileSync(join(folder, 'exported.json'), JSON.stringify(exported));
   try {
     return await work(folder);

@@ -69,7 +69,10 @@ describe.skipIf(missing !== null)(`a hot standby${missing === null ? '' : ` (ski
       const wrong: string[] = [];
       const about = given.get('partitioned');
       if (about === undefined) throw new Error('the queue was not made');
-      const exported = await run(['export-task', about.failed, about.exported], { url: pair.primary, cwd: folder });
+      const exported = await run(['export-task', about.failed, about.exported, '--force'], {
+        url: pair.primary,
+        cwd: folder,
+      });
       expect(exported.code).toBe(0);
       for (const line of everyLine.filter(({ needs }) => !['reader', 'none'].includes(needs))) {
         const refused = await runLine(line, about, url.href, folder);

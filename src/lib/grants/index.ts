@@ -14,19 +14,7 @@ import { shellWord } from '../diagnosis/words.js';
 import { CliError, notFound } from '../errors.js';
 import { unknownQueue } from '../explain.js';
 import { nearest } from '../nearest.js';
-import type { Kind } from './kinds.js';
-import { planGrants } from './plan.js';
-
-export interface Wanted {
-  role: string;
-  kind: Kind;
-  /** Only these queues; all where it is empty. */
-  queues: readonly string[];
-  /** Also queues that the owners of the schema's tables make later. */
-  newQueues: boolean;
-  /** Take the rights away instead. */
-  revoke: boolean;
-}
+import { planGrants, type Wanted } from './plan.js';
 
 export interface Statement {
   /** Without a semicolon. */
@@ -44,7 +32,7 @@ export interface GrantsPlan extends Wanted {
 
 /** Raises exit 3 for a role or queue that is not there. */
 export async function planFor(db: Queryable, wanted: Wanted): Promise<GrantsPlan> {
-  const { role, kind, revoke } = wanted;
+  const { role, revoke } = wanted;
   const queues = await listQueueTables(db);
   const known = queues.map(({ queue_name }) => queue_name);
   for (const queue of wanted.queues) if (!known.includes(queue)) throw unknownQueue(queue, known);
@@ -52,7 +40,7 @@ export async function planFor(db: Queryable, wanted: Wanted): Promise<GrantsPlan
   if (!facts.found) throw unknownRole(role, await listRoleNames(db));
   const some = queues.filter(({ queue_name }) => wanted.queues.length === 0 || wanted.queues.includes(queue_name));
   const makers = wanted.newQueues ? facts.owners : revoke ? facts.opened : [];
-  const rights = planGrants(kind, some, facts, makers);
+  const rights = planGrants(wanted, some, facts, makers);
   return {
     ...wanted,
     statements: rights.map((right) => ({ statement: rightStatement(right, role, revoke), why: right.why })),

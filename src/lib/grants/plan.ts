@@ -8,6 +8,17 @@ export interface Grant extends Right {
   why: string;
 }
 
+export interface Wanted {
+  role: string;
+  kind: Kind;
+  /** Only these queues; all where it is empty. */
+  queues: readonly string[];
+  /** Also queues that the owners of the schema's tables make later. */
+  newQueues: boolean;
+  /** Take the rights away instead. */
+  revoke: boolean;
+}
+
 type Rights = Record<string, string[]>;
 
 /** Rights on the tables of a queue by letter, that each kind adds to the kind before it. */
@@ -43,6 +54,12 @@ const verbs: Record<string, string> = {
   delete: 'delete from',
 };
 
+/** Default privileges may have given more than the kind has on that table: what is taken away is all of it. */
+function revocation(kind: Kind, { queue_name: queue, letters, partitions }: QueueTables): Grant {
+  const names = [...letters.map((letter) => `${letter}_${queue}`), ...partitions];
+  return { privileges: everyRight(kind), on: { kind: 'tables', names }, why: 'the tables of one queue' };
+}
+
 function tableGrant(kind: Kind, queue: string, letter: string): Grant | undefined {
   const privileges = included(kind).flatMap((one) => byLetter[one][letter] ?? []);
   if (privileges.length === 0) return undefined;
@@ -55,7 +72,7 @@ function tableGrant(kind: Kind, queue: string, letter: string): Grant | undefine
 }
 
 /** All that future tables of a queue may need: the tables cannot be told apart before they are made. */
-function futureRights(kind: Kind): string[] {
+function everyRight(kind: Kind): string[] {
   const all = included(kind).flatMap((one) => Object.values(byLetter[one]).flat());
   return Object.keys(verbs).filter((privilege) => all.includes(privilege));
 }
@@ -66,25 +83,32 @@ function futureRights(kind: Kind): string[] {
  * may not execute them.
  */
 export function planGrants(
-  kind: Kind,
+  { kind, revoke, queues: { length: named } }: Wanted,
   queues: readonly QueueTables[],
   facts: RoleFacts,
   makers: readonly string[],
 ): Grant[] {
+  const everyQueue = named === 0;
   const closed = facts.closed > 0;
   const operator = kind === 'operator';
-  const perQueue = queues.flatMap(({ queue_name: queue, letters, partitions }): Grant[] => [
-    ...letters.flatMap((letter) => tableGrant(kind, queue, letter) ?? []),
-    ...(partitions.length > 0
-      ? [
-          {
-            privileges: ['select'],
-            on: { kind: 'tables' as const, names: partitions },
-            why: 'look whether a partition is empty: doctor, list-detach-candidates',
-          },
-        ]
-      : []),
-  ]);
+  const perQueue = queues.flatMap((one): Grant[] => {
+    if (revoke) return [revocation(kind, one)];
+    const { queue_name: queue, letters, partitions } = one;
+    return [
+      ...letters.flatMap((letter) => tableGrant(kind, queue, letter) ?? []),
+      ...(partitions.length > 0
+        ? [
+            {
+              privileges: ['select'],
+              on: { kind: 'tables' as const, names: partitions },
+              why: 'look whether a partition is empty: doctor, list-detach-candidates',
+            },
+          ]
+        : []),
+    ];
+  });
+  // Who loses one queue keeps the others.
+  if (revoke && !everyQueue) return perQueue;
   return [
     { privileges: ['usage'], on: { kind: 'schema', name: 'absurd' }, why: 'use anything in the schema' },
     ...(closed
@@ -118,7 +142,7 @@ export function planGrants(
     ...perQueue,
     ...makers.flatMap((maker): Grant[] => [
       {
-        privileges: futureRights(kind),
+        privileges: everyRight(kind),
         on: { kind: 'future', maker, what: 'tables' },
         why: 'queues made later; the tables cannot be told apart before they are there, so this is on all of them',
       },
