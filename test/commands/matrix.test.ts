@@ -49,7 +49,7 @@ async function complaints(
   });
 }
 
-test('a server that is not there: 5, with the address', { timeout: 60_000 }, async () => {
+test('a server that is not there: 5, with the address', { timeout: 120_000 }, async () => {
   const wrong = await complaints(withDatabase, 'postgresql://nobody@127.0.0.1:1/none', (_, result) => {
     const { code, message } = errorOf(result as never);
     return result.code === 5 && code === 'unreachable' && message.includes('127.0.0.1:1') ? null : 'expected 5';
@@ -57,7 +57,7 @@ test('a server that is not there: 5, with the address', { timeout: 60_000 }, asy
   expect(wrong).toEqual([]);
 });
 
-test('a database without a schema: 5, and init is named', { timeout: 60_000 }, async ({ emptyDatabase: db }) => {
+test('a database without a schema: 5, and init is named', { timeout: 120_000 }, async ({ emptyDatabase: db }) => {
   // init makes it; --check, doctor and a plan answer that nothing is there, schema-version that it is unknown.
   const lines = withDatabase.filter((line) => commandOf(line) !== 'init');
   const wrong = await complaints(lines, db.url, (line, result) => {
@@ -74,7 +74,7 @@ test('a database without a schema: 5, and init is named', { timeout: 60_000 }, a
   expect(rows[0]).toEqual({ found: null });
 });
 
-test('a role without rights: 1, and the grant is named', { timeout: 60_000 }, async ({ db }) => {
+test('a role without rights: 1, and the grant is named', { timeout: 120_000 }, async ({ db }) => {
   await db.queue('q');
   await standInForCron(db);
   await withRole(db, async ({ name, url }) => {
@@ -113,7 +113,7 @@ async function fillOlder(db: TestDatabase): Promise<void> {
 }
 
 describe.for(['0.2.0', '0.3.0', '0.4.0', '0.5.0'])("the original's schema %s", (version) => {
-  test('reads answer; what it lacks is named', { timeout: 60_000 }, async ({ emptyDatabase: db }) => {
+  test('reads answer; what it lacks is named', { timeout: 120_000 }, async ({ emptyDatabase: db }) => {
     await installOlder(db, version);
     await fillOlder(db);
     const before = await db.query(`select ${quoteIdent('task_id')}, state from absurd.t_q order by 1`);
