@@ -67,9 +67,9 @@ async function notPermitted(plain: CliError, database: Database, { command, argv
   const need = needOf(command, argv);
   // Who makes the schema, or grants, knows better what is missing; the others know how to go on afterwards.
   if (plain.hint !== undefined && need === 'owner') return plain;
-  const right = rightHint(await database.read(readStanding), need);
-  const hint = plain.hint === undefined ? right : `${right}; then ${plain.hint}`;
   const { message, exitCode, code, cause } = plain;
+  const right = rightHint(await database.read(readStanding), need, message);
+  const hint = plain.hint === undefined ? right : `${right}; then ${plain.hint}`;
   return new CliError(message, { exitCode, code, cause, hint });
 }
 

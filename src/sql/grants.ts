@@ -168,6 +168,8 @@ export interface Standing {
   me: string;
   /** The owner of the schema; null where there is none. */
   owner: string | null;
+  /** Whether the role may use the schema and read its list of queues: what every kind may. */
+  enters: boolean;
   /** Whether this server only follows another one, and so takes no writes. */
   standby: boolean;
 }
@@ -175,11 +177,14 @@ export interface Standing {
 const standing = `
   select current_user::text as me,
          (select pg_get_userbyid(n.nspowner)::text from pg_namespace n where n.nspname = 'absurd') as owner,
+         exists (select from pg_namespace n join pg_class c on c.relnamespace = n.oid and c.relname = 'queues'
+                  where n.nspname = 'absurd' and has_schema_privilege(n.oid, 'usage')
+                    and has_table_privilege(c.oid, 'select')) as enters,
          pg_is_in_recovery() as standby`;
 
 export async function readStanding(db: Queryable): Promise<Standing> {
   const { rows } = await db.query<Standing>(standing);
-  return rows[0] ?? { me: '', owner: null, standby: false };
+  return rows[0] ?? { me: '', owner: null, enters: false, standby: false };
 }
 
 /** The same between other questions; null where it got no answer. */

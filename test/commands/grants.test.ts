@@ -191,3 +191,24 @@ test('--apply by one who may not grant changes nothing, and says who may', async
     }),
   );
 });
+
+test('a worker that finds no queue, or a queue without its functions, is sent to the owner', async ({ db }) => {
+  await db.queue('q');
+  const { task_id: id } = await db.spawn('q', 'a');
+  const file = (await run(['export-task', id], db)).stdout;
+  await db.query('drop function absurd."spawn:q"');
+  await withRole(db, async ({ name, url }) => {
+    await run(['grants', name, '--as', 'worker', '--apply'], db);
+    const spawned = await run(['spawn-task', 'a', '-q', 'q', '--json'], { url });
+    const imported = await run(['import-task', '-', '-q', 'new', '--json'], { url, stdin: file });
+    for (const refused of [spawned, imported]) {
+      expect(refused.code).toBe(1);
+      expect(errorOf(refused)).toMatchObject({
+        code: 'not_permitted',
+        hint: expect.stringContaining('absurdctl create-queue -U postgres, or absurdctl init -U postgres') as string,
+      });
+    }
+    expect((await run(['init'], db)).code).toBe(0);
+    expect((await run(['spawn-task', 'a', '-q', 'q'], { url })).code).toBe(0);
+  });
+});

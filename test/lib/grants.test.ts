@@ -23,7 +23,7 @@ test.for([
 });
 
 test('the hint is a command line for a shell, whatever the names are', () => {
-  const standing = { me: `it's me`, owner: 'the boss', standby: false };
+  const standing = { me: `it's me`, owner: 'the boss', enters: true, standby: false };
   expect(grantCommand(standing, 'reader')).toBe(`absurdctl grants 'it'\\''s me' --as reader --apply -U 'the boss'`);
   expect(rightHint(standing, 'worker')).toBe(grantCommand(standing, 'worker'));
   expect(rightHint(standing, 'owner')).toBe(`only the owner of the schema may: -U 'the boss'`);
