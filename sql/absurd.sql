@@ -659,7 +659,8 @@ end;
 $$;
 
 -- Corrects t_<queue>.cancel_due after an update. An after-trigger, because a before-trigger would
--- lock and log every row that is updated, also the many without cancellation settings.
+-- lock and log every row that is updated, also the many without cancellation settings. A partition
+-- is written through its table: only that one's rights has who may work on the queue.
 create or replace function absurd._repair_cancel_due ()
   returns trigger
   language plpgsql
@@ -667,9 +668,8 @@ create or replace function absurd._repair_cancel_due ()
 as $$
 begin
   execute format(
-    'update %1$I.%2$I set cancel_due = $1 where task_id = $2',
-    tg_table_schema,
-    tg_table_name
+    'update %1$s set cancel_due = $1 where task_id = $2',
+    coalesce(pg_partition_root(tg_relid), tg_relid)::regclass
   )
   using
     absurd._cancel_due(new.cancellation, new.enqueue_at, new.first_started_at, new.state),
@@ -4635,6 +4635,37 @@ begin
     p_partition_table,
     v_bounds
   );
+  perform absurd._share_reading(p_parent_table, p_partition_table);
+end;
+$$;
+
+-- Lets those read a partition who may read its table. Through the table they may anyway, but who
+-- looks whether one partition holds rows asks that one, and its own rights count then.
+create or replace function absurd._share_reading (
+  p_parent_table text,
+  p_partition_table text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_reader text;
+begin
+  for v_reader in
+    select
+      case
+        when acl.grantee = 0 then 'public'
+        else quote_ident(pg_get_userbyid(acl.grantee))
+      end
+    from pg_catalog.pg_class as parent
+    cross join aclexplode(parent.relacl) as acl
+    where parent.oid = to_regclass(format('absurd.%I', p_parent_table))
+      and acl.privilege_type = 'SELECT'
+      and acl.grantee <> parent.relowner
+  loop
+    execute format('grant select on absurd.%1$I to %2$s', p_partition_table, v_reader);
+  end loop;
 end;
 $$;
 

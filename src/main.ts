@@ -27,6 +27,7 @@ const topics: Record<string, Record<string, Load>> = {
     migrate: () => import('./commands/migrate.js'),
     'schema-version': () => import('./commands/schema-version.js'),
     uninstall: () => import('./commands/uninstall.js'),
+    grants: () => import('./commands/grants.js'),
   },
   QUEUES: {
     'create-queue': () => import('./commands/create-queue.js'),

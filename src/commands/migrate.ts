@@ -48,7 +48,7 @@ export default class Migrate extends BaseCommand<Migration> {
     }
     if (flags['dump-sql']) return { what: 'sql', plan: null };
     const db = await this.db();
-    const { plan, work } = await planMigration(db);
+    const { plan, work } = await planMigration(db, flags['dry-run']);
     this.requireFit(plan, flags.from?.replace(/^v/, ''));
     if (flags.check) return { what: 'check', plan };
     if (isCurrent(plan)) return { what: 'nothing', plan };
@@ -85,7 +85,9 @@ export default class Migrate extends BaseCommand<Migration> {
       };
     }
     if (what === 'nothing') {
-      const note = `Nothing to do: the schema is up to date${left}`;
+      const note = plan.compared
+        ? `Nothing to do: the schema is up to date${left}`
+        : 'Nothing to do as far as the catalogs tell; what was changed by hand, --check finds as the owner on the primary';
       return { note, table: rows.length === 0 ? undefined : differenceTable(rows), jsonResult: planJson(plan) };
     }
     const note = rows.length === 0 ? 'The schema is what this absurdctl ships' : mend(plan);

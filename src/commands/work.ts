@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { usageError } from '../lib/errors.js';
+import { toCliError, usageError } from '../lib/errors.js';
 import { unknownQueue } from '../lib/explain.js';
 import { secondsFlag } from '../lib/flags.js';
 import type { Rendering } from '../lib/output.js';
@@ -79,6 +79,10 @@ export default class Work extends BaseCommand<WorkReport> {
           if (missing !== undefined) throw unknownQueue(missing, known);
         },
       });
+    } catch (error) {
+      // Who is connected, and to what, is asked once more, to say it.
+      if (['not_permitted', 'read_only'].includes(toCliError(error).code)) await this.db();
+      throw error;
     } finally {
       await pool.close();
     }

@@ -228,7 +228,11 @@ export abstract class BaseCommand<T> extends Command {
   private async explain(error: unknown): Promise<CliError> {
     const database = await this.database?.catch(() => undefined);
     const queue = this.parsedArgs.queue ?? this.parsedFlags.queue;
-    return explainError(error, database, typeof queue === 'string' ? queue : undefined);
+    return explainError(error, database, {
+      queue: typeof queue === 'string' ? queue : undefined,
+      command: this.ctor.id,
+      argv: this.argv,
+    });
   }
 
   /** Flags that could not be parsed still say in which form the error is wanted. */

@@ -66,6 +66,10 @@ export function isServerError(error: unknown): error is ServerError {
   return error instanceof Error && 'severity' in error && 'code' in error && typeof error.code === 'string';
 }
 
+/** An error for want of a right: the base command adds the hint that names it. */
+export const notPermitted = (message: string, cause?: unknown): CliError =>
+  new CliError(message, { code: 'not_permitted', cause });
+
 /** The SQLSTATE or the system's error code (`ECONNREFUSED`), where there is one. */
 export function errorCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
@@ -95,12 +99,9 @@ const rules: Rule[] = [
   { test: /^53300$/, exitCode: exit.unreachable, code: 'too_many_connections', hint: 'try again in a moment' },
   { test: /^(08|57P0[1235])/, exitCode: exit.unreachable, code: 'unreachable' },
   { test: /^3F000$/, exitCode: exit.unreachable, code: 'schema_missing', hint: 'absurdctl init' },
-  {
-    test: /^42501$/,
-    exitCode: exit.failed,
-    code: 'not_permitted',
-    hint: 'connect as a role that may (-U), or have this one granted the right',
-  },
+  // explain.ts finds out which right it is, and names it.
+  { test: /^42501$/, exitCode: exit.failed, code: 'not_permitted' },
+  { test: /^25006$/, exitCode: exit.refused, code: 'read_only' },
   {
     test: /^55P03$/,
     exitCode: exit.failed,

@@ -2,8 +2,11 @@
 import type { Command } from '@oclif/core/command';
 import { inspectSchema, listQueueNames } from '../sql/schema.js';
 import type { Database } from './connection/database.js';
-import { CliError, errorCode, exit, notFound, toCliError, usageError } from './errors.js';
+import { readStanding } from '../sql/grants.js';
+import { CliError, errorCode, exit, notFound, refused, toCliError, usageError } from './errors.js';
 import { harmless } from './format/text.js';
+import { rightHint } from './grants/hint.js';
+import { needOf } from './grants/kinds.js';
 import { nearest } from './nearest.js';
 
 /** A wrong command line as a CliError: oclif's message without its footer, the nearest flag, where to read more. */
@@ -51,44 +54,84 @@ export function unknownQueue(queue: string, known: readonly string[]): CliError 
   return notFound(`There is no queue "${queue}"`, hint, 'queue_not_found');
 }
 
+/** What was asked when an error came up. */
+export interface Asked {
+  queue: string | undefined;
+  command: string;
+  argv: readonly string[];
+}
+
 /**
  * Turns an error into what the user reads. Where something was not found, one more question finds out what is missing: the
- * schema, the queue that was named, or a function that only a newer schema has.
+ * schema, the queue that was named, or a function that only a newer schema has. Where something was not permitted, or the
+ * server takes no writes, it finds out who is connected, and to what.
  */
-export async function explainError(
-  error: unknown,
-  database: Database | undefined,
-  queue: string | undefined,
-): Promise<CliError> {
+export async function explainError(error: unknown, database: Database | undefined, asked: Asked): Promise<CliError> {
   const plain = toCliError(error);
-  const state = errorCode(error);
-  if (error instanceof CliError || database === undefined) return plain;
-  if (state === undefined || !['P0002', '42P01', '42883', '3F000', '42501', '22023'].includes(state)) return plain;
+  if (database === undefined) return plain;
   try {
-    const schema = await database.read(inspectSchema);
-    if (!schema.installed) {
-      return new CliError(`The database "${schema.database}" has no Absurd schema`, {
-        exitCode: exit.unreachable,
-        code: 'schema_missing',
-        hint: 'absurdctl init installs it; --database names another database',
-        cause: error,
-      });
-    }
-    if (state === '42883' && schema.revision === null) {
-      return new CliError(
-        `The schema of "${schema.database}" (${schema.version ?? 'unknown version'}) is too old for this: ${plain.message}`,
-        {
-          exitCode: exit.unreachable,
-          code: 'schema_too_old',
-          hint: 'absurdctl init brings what is missing; data and running workers are kept',
-          cause: error,
-        },
-      );
-    }
-    if (queue === undefined || state === '42501') return plain;
-    const known = await database.read(listQueueNames);
-    return known.includes(queue) ? plain : unknownQueue(queue, known);
+    if (plain.code === 'not_permitted') return await notPermitted(plain, database, asked);
+    if (plain.code === 'read_only') return await readOnly(plain, database);
+    return error instanceof CliError ? plain : await missing(error, plain, database, asked.queue);
   } catch {
     return plain;
   }
+}
+
+async function notPermitted(plain: CliError, database: Database, { command, argv }: Asked): Promise<CliError> {
+  const need = needOf(command, argv);
+  // Who makes the schema, or grants, knows better what is missing; the others know how to go on afterwards.
+  if (plain.hint !== undefined && need === 'owner') return plain;
+  const { message, exitCode, code, cause } = plain;
+  const right = rightHint(await database.read(readStanding), need, message);
+  const hint = plain.hint === undefined ? right : `${right}; then ${plain.hint}`;
+  return new CliError(message, { exitCode, code, cause, hint });
+}
+
+async function readOnly({ message, code }: CliError, database: Database): Promise<CliError> {
+  const { standby } = await database.read(readStanding);
+  return standby
+    ? refused(
+        `This server is a standby and takes no writes: ${message}`,
+        'connect to the primary (-h, or several hosts in a URI that ends in ?target_session_attrs=read-write)',
+        code,
+      )
+    : refused(
+        `This connection may only read: ${message}`,
+        `default_transaction_read_only is on for this role or database; PGOPTIONS='-c default_transaction_read_only=off' overrules it`,
+        code,
+      );
+}
+
+async function missing(
+  error: unknown,
+  plain: CliError,
+  database: Database,
+  queue: string | undefined,
+): Promise<CliError> {
+  const state = errorCode(error);
+  if (state === undefined || !['P0002', '42P01', '42883', '3F000', '22023'].includes(state)) return plain;
+  const schema = await database.read(inspectSchema);
+  if (!schema.installed) {
+    return new CliError(`The database "${schema.database}" has no Absurd schema`, {
+      exitCode: exit.unreachable,
+      code: 'schema_missing',
+      hint: 'absurdctl init installs it; --database names another database',
+      cause: error,
+    });
+  }
+  if (state === '42883' && schema.revision === null) {
+    return new CliError(
+      `The schema of "${schema.database}" (${schema.version ?? 'unknown version'}) is too old for this: ${plain.message}`,
+      {
+        exitCode: exit.unreachable,
+        code: 'schema_too_old',
+        hint: 'absurdctl init brings what is missing; data and running workers are kept',
+        cause: error,
+      },
+    );
+  }
+  if (queue === undefined) return plain;
+  const known = await database.read(listQueueNames);
+  return known.includes(queue) ? plain : unknownQueue(queue, known);
 }

@@ -71,8 +71,9 @@ function mayNot(error: unknown, { database, installed }: SchemaState): CliError 
   const reason = error instanceof Error ? error.message : String(error);
   return new CliError(`This role may not ${installed ? 'upgrade' : 'install'} the schema in "${database}": ${reason}`, {
     code: 'not_permitted',
+    // Whose schema it is, the base command finds out.
     hint: installed
-      ? 'connect as the role that owns the schema absurd (-U)'
+      ? undefined
       : `connect as another role (-U), or: grant create on database "${database.replaceAll('"', '""')}" to this one`,
     cause: error,
   });

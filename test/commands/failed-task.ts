@@ -1,7 +1,7 @@
-import type { TestDatabase } from '../support/database.js';
+import type { Filler } from '../support/database.js';
 
 /** A task of three steps, the last of which failed for good. */
-export async function failedTask(db: TestDatabase, queue: string): Promise<string> {
+export async function failedTask(db: Filler, queue: string): Promise<string> {
   const { task_id: id } = await db.spawn(
     queue,
     'order',

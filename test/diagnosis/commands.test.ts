@@ -89,7 +89,7 @@ test('a role that may only read gets answers; one that may not is told what to g
     const doctor = await runCli(['doctor', '-d', url.href, '--fail-on', 'info']);
 
     expect(refused).toMatchObject({ code: 1, stdout: '' });
-    expect(refused.stderr).toContain('grant usage on schema absurd');
+    expect(refused.stderr).toContain(`absurdctl grants ${role} --as reader --apply -U postgres`);
     expect(why.stdout).toBe('never_claimed\n');
     expect(doctor).toMatchObject({ code: 0, stderr: '' });
   } finally {

@@ -17,6 +17,9 @@ export const table: Record<string, Golden> = {
   init: { writes: ['init', 'init --ref 0.3.0'] },
   migrate: { writes: ['migrate', 'migrate --check', 'migrate --dry-run', 'migrate --from 0.1.0'] },
   'schema-version': { reads: ['schema-version'] },
+  grants: {
+    reads: ['grants postgres --as reader -q orders', 'grants nobody --as worker', 'grants postgres --as king'],
+  },
   uninstall: { writes: ['uninstall --dry-run', 'uninstall', 'uninstall --yes', 'uninstall --yes'] },
   'create-queue': {
     writes: ['create-queue invoices', 'create-queue orders', 'create-queue ledger --storage-mode unpartitioned'],

@@ -165,6 +165,17 @@ function conveniences(
   };
 }
 
+/** What fills a queue. */
+export type Filler = Pick<TestDatabase, 'url' | 'query' | 'queue' | 'spawn' | 'claim'>;
+
+/** The same on a server that a test started by itself. The caller ends `client`. */
+export async function connectTo(url: string): Promise<Filler & Connection> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  const main = connection(client);
+  return { ...main, ...conveniences(main, new Clock('')), url };
+}
+
 export interface Lease {
   database: TestDatabase;
   close(): Promise<void>;

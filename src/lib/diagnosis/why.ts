@@ -23,8 +23,10 @@ import {
   type QueueList,
 } from '../../sql/diagnosis-queues.js';
 import type { Queryable } from '../../sql/queryable.js';
-import { CliError, exit, notFound } from '../errors.js';
+import { readStandingIn } from '../../sql/grants.js';
+import { CliError, exit, notFound, notPermitted } from '../errors.js';
 import { unknownQueue } from '../explain.js';
+import { grantCommand } from '../grants/hint.js';
 import { nearest } from '../nearest.js';
 import { diagnose, type Diagnosis, type TaskSubject } from './cause.js';
 import { taskCauses } from './index.js';
@@ -50,15 +52,31 @@ export interface WhyOptions {
   timeoutMs: number;
 }
 
+/** Asks, and where some of it may not be read, says last how that is mended. */
+function ask(
+  db: Queryable,
+  options: WhyOptions,
+  work: (reader: BoundedReader) => Promise<WhyResult>,
+): Promise<WhyResult> {
+  return readBounded(db, options, async (reader) => {
+    const result = await work(reader);
+    const standing = refusedFor(reader) === undefined ? null : await readStandingIn(reader);
+    return standing === null ? result : { ...result, next: [...result.next, grantCommand(standing, 'reader')] };
+  });
+}
+
+const refusedFor = (reader: BoundedReader): Unread | undefined => reader.unread.find(({ code }) => code === '42501');
+
 /** Why is this task, or run, where it is? Raises a not-found error for an id that no queue knows. */
 export function whyId(db: Queryable, id: string, queue: string | undefined, options: WhyOptions): Promise<WhyResult> {
-  return readBounded(db, options, async (reader) => {
+  return ask(db, options, async (reader) => {
     const list = await queuesOf(reader, queue);
     const names = list.queues.map((known) => known.queue_name);
-    const found = await locate(reader, names, id);
+    const found = (await locate(reader, names, id)) ?? (await locateOneByOne(reader, names, id));
     if (!found) {
       const locked = await lockedOut(reader, names);
       if (locked) return { ...locked, queue: queue ?? null, task_id: null, run_id: null, task_name: null };
+      if (refusedFor(reader)) throw unreadable(reader);
       const where = queue === undefined ? `any of ${names.length} queues` : `queue ${quoted(queue)}`;
       throw notFound(`No task or run ${id} in ${where}`, 'absurdctl list-tasks');
     }
@@ -66,9 +84,19 @@ export function whyId(db: Queryable, id: string, queue: string | undefined, opti
   });
 }
 
+/** Where one question about all queues was refused for want of a right to some, the others may still know the id. */
+async function locateOneByOne(reader: BoundedReader, names: string[], id: string): ReturnType<typeof locate> {
+  if (!refusedFor(reader)) return null;
+  for (const name of names) {
+    const found = await locate(reader, [name], id);
+    if (found) return found;
+  }
+  return null;
+}
+
 /** Why does nothing move in this queue? */
 export function whyQueue(db: Queryable, queue: string, options: WhyOptions): Promise<WhyResult> {
-  return readBounded(db, options, async (reader) => {
+  return ask(db, options, async (reader) => {
     const list = await queuesOf(reader, queue);
     const flow = await readQueueFlow(reader, queue, list.now_text, options.windowSeconds);
     const asked = { queue, task_id: null, run_id: null, task_name: null };
@@ -96,7 +124,7 @@ export function whyTaskName(
   queue: string | undefined,
   options: WhyOptions,
 ): Promise<WhyResult> {
-  return readBounded(db, options, async (reader) => {
+  return ask(db, options, async (reader) => {
     const list = await queuesOf(reader, queue);
     const samples: NameSample[] = [];
     for (const { queue_name } of list.queues) {
@@ -130,6 +158,7 @@ async function refuseUnknownName(reader: BoundedReader, list: QueueList, taskNam
   const names: string[] = [];
   for (const { queue_name } of list.queues) names.push(...(await readRecentNames(reader, queue_name)));
   if (names.includes(taskName)) return;
+  if (refusedFor(reader)) throw unreadable(reader);
   const near = nearest(taskName, names);
   throw notFound(
     `No task named ${quoted(taskName)} among the latest of ${list.queues.length} queues`,
@@ -157,13 +186,9 @@ async function queuesOf(reader: BoundedReader, queue: string | undefined): Promi
 
 /** The first question that failed, as the error that the user reads. */
 function unreadable(reader: BoundedReader): CliError {
-  const first = reader.unread[0];
-  if (first?.code === '42501') {
-    return new CliError(`Could not read ${first.what}: ${shown(first.reason)}`, {
-      code: 'not_permitted',
-      hint: 'connect as a role that may (-U), or: grant usage on schema absurd, and select on all its tables, to this one',
-    });
-  }
+  const refused = refusedFor(reader);
+  const first = refused ?? reader.unread[0];
+  if (refused) return notPermitted(`Could not read ${refused.what}: ${shown(refused.reason)}`);
   const missing = first && ['42P01', '42883', '3F000'].includes(first.code);
   return new CliError(`Could not read ${first?.what ?? 'the database'}: ${shown(first?.reason ?? 'unknown')}`, {
     exitCode: missing ? exit.unreachable : exit.failed,

@@ -11,6 +11,7 @@ import type {
   TableColumn,
   TableHealth,
 } from '../../sql/doctor.js';
+import type { Standing } from '../../sql/grants.js';
 import type { Thresholds } from './thresholds.js';
 
 export const severities = ['info', 'warning', 'critical'] as const;
@@ -51,6 +52,8 @@ export interface Facts {
   partitions: PartitionFacts[];
   defaultRows: { partition: string; rows: number }[];
   unread: Unread[];
+  /** Who is connected; only read where a right was missing. */
+  standing: Standing | null;
 }
 
 export interface Finding {

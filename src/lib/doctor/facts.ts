@@ -31,7 +31,7 @@ import type { Facts, Need, QueueFacts } from './check.js';
 import { expectedFunctions } from './schema.js';
 import type { Thresholds } from './thresholds.js';
 
-/** Reads what the selected checks need, each question once and within its bounds. Null where not even the catalogs answer. */
+/** Reads what the selected checks need, each question once and within its bounds. Null where not even the catalogs answer, or the list of queues may not be read. */
 export async function readFacts(
   reader: BoundedReader,
   needs: Set<Need>,
@@ -40,6 +40,7 @@ export async function readFacts(
   const schema = await readSchema(reader);
   if (!schema) return null;
   const list = schema.installed ? await readQueues(reader) : null;
+  if (schema.installed && list === null && reader.unread[0]?.code === '42501') return null;
   const facts: Facts = {
     now: list?.now ?? Date.now(),
     thresholds,
@@ -57,6 +58,7 @@ export async function readFacts(
     partitions: [],
     defaultRows: [],
     unread: reader.unread,
+    standing: null,
   };
   if (needs.has('sessions')) {
     facts.server = await readServer(reader);

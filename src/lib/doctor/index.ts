@@ -1,6 +1,7 @@
 import { readBounded, type Unread } from '../../sql/bounded.js';
 import type { Queryable } from '../../sql/queryable.js';
-import { CliError } from '../errors.js';
+import { readStandingIn } from '../../sql/grants.js';
+import { CliError, notPermitted } from '../errors.js';
 import { shown } from '../diagnosis/words.js';
 import { severities, type Check, type Facts, type Finding, type Severity } from './check.js';
 import { readFacts } from './facts.js';
@@ -51,9 +52,16 @@ export function examine(db: Queryable, options: DoctorOptions): Promise<Examinat
   const needs = new Set(selected.flatMap((check) => check.needs));
   return readBounded(db, options, async (reader) => {
     const facts = await readFacts(reader, needs, { ...defaultThresholds, ...options.thresholds });
-    if (!facts) throw new CliError(`Could not read the catalogs: ${shown(reader.unread[0]?.reason ?? 'unknown')}`);
+    if (!facts) throw unreadable(reader.unread[0]);
+    if (reader.unread.some(({ code }) => code === '42501')) facts.standing = await readStandingIn(reader);
     return { facts, result: judge(selected, facts) };
   });
+}
+
+/** Not even the catalogs, or the list of queues, could be read: nothing was examined. */
+function unreadable(first: Unread | undefined): CliError {
+  const message = `Could not read ${first?.what ?? 'the catalogs'}: ${shown(first?.reason ?? 'unknown')}`;
+  return first?.code === '42501' ? notPermitted(message) : new CliError(message);
 }
 
 /** The rules over the facts: pure. */

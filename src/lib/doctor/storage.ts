@@ -2,6 +2,7 @@ import { pastedIdent } from '../../sql/identifiers.js';
 import { uuidFloor } from '../../sql/doctor-queue.js';
 import type { PartitionFacts, TableHealth } from '../../sql/doctor.js';
 import { at, commandLine, plural, queueOption, quoted, shown, span } from '../diagnosis/words.js';
+import { grantCommand } from '../grants/hint.js';
 import { inQueue, overall, type Check, type Facts, type Finding } from './check.js';
 
 const week = 7 * 86_400_000;
@@ -179,13 +180,12 @@ export const storageChecks: Check[] = [
     id: 'unread',
     why: 'What could not be read was not checked.',
     needs: [],
-    find: ({ unread }) =>
-      unread.map(({ what, reason }) =>
+    find: ({ unread, standing }) =>
+      unread.map(({ what, reason, code }) =>
         overall(
           'warning',
           `not read: ${shown(what)} (${shown(reason)})`,
-          'absurdctl doctor --timeout 60',
-          'a role that may read the schema, such as a member of pg_read_all_data and pg_monitor',
+          code === '42501' && standing !== null ? grantCommand(standing, 'reader') : 'absurdctl doctor --timeout 60',
         ),
       ),
   },

@@ -37,6 +37,8 @@ export interface MigrationPlan {
   /** In the order in which they are done. */
   steps: Step[];
   indexes: MissingIndex[];
+  /** False where this role or this server could not compare: then `differences`, and what follows from them, are not known. */
+  compared: boolean;
   differences: Difference[];
 }
 
@@ -52,6 +54,19 @@ export async function findMissingIndexes(db: Database): Promise<MissingIndex[]> 
 }
 
 class Undo extends Error {}
+
+const none: Beside = { differences: [], partitions: [] };
+
+/** As `beside`; undefined where this role or this server cannot compare and that is borne. */
+async function besideWhere(db: Database, lenient: boolean): Promise<Beside | undefined> {
+  try {
+    return await beside(db);
+  } catch (error) {
+    const cannot = error instanceof CliError && ['not_permitted', 'read_only'].includes(error.code);
+    if (lenient && cannot) return undefined;
+    throw error;
+  }
+}
 
 /** Makes everything beside what is there, compares, and takes it back. */
 async function beside(db: Database): Promise<Beside> {
@@ -91,7 +106,11 @@ function cannotCompare(error: unknown): unknown {
   });
 }
 
-export async function planMigration(db: Database): Promise<{ plan: MigrationPlan; work: Work }> {
+/**
+ * A plan is for everybody to see, as far as the catalogs tell (`lenient`); comparing takes the owner, and the primary. Raises
+ * CliError (not_permitted, read_only) where it cannot compare and has to.
+ */
+export async function planMigration(db: Database, lenient = false): Promise<{ plan: MigrationPlan; work: Work }> {
   const found = await db.read(async (read) => {
     const state = await inspectSchema(read);
     return { state, ...(await look(read, state.installed)) };
@@ -99,7 +118,8 @@ export async function planMigration(db: Database): Promise<{ plan: MigrationPlan
   const { state, indexes, tables, registry } = found;
   // A newer schema is not ours to compare with: the script refuses it, and so does the caller.
   const older = state.installed && (state.revision ?? 0) <= shippedRevision();
-  const { differences, partitions } = older ? await beside(db) : { differences: [], partitions: [] };
+  const compared = older ? await besideWhere(db, lenient) : none;
+  const { differences, partitions } = compared ?? none;
   return {
     plan: {
       database: state.database,
@@ -111,6 +131,7 @@ export async function planMigration(db: Database): Promise<{ plan: MigrationPlan
       changes: countChanges(differences, partitions),
       steps: planSteps({ indexes, tables, registry, differences, partitions }),
       indexes,
+      compared: compared !== undefined,
       differences,
     },
     work: { registry, tables },

@@ -35,12 +35,12 @@ export interface WorkReport {
   suspended: number;
 }
 
-type Reason = 'interrupted' | 'empty' | 'changed';
+type Reason = 'interrupted' | 'empty' | 'changed' | 'refused';
 
 /** How long a worker that loads its modules again waits for what runs; the rest is handed back and starts again. */
 const reloadDrainSeconds = 2;
 
-/** Runs workers until a signal, an empty queue (`burst`) or an error at the start. */
+/** Runs workers until a signal, an empty queue (`burst`), an error at the start, or a refusal of the first claim. */
 export async function runWork(io: Io, pool: WorkerPool, options: WorkOptions): Promise<WorkReport> {
   const done: WorkReport = { queues: [], completed: 0, failed: 0, suspended: 0 };
   const report = counting(reporter(io, options.asJson), done);
@@ -85,7 +85,7 @@ async function workOnce(round: Round): Promise<Reason> {
   const sinceMs = Date.now();
   let crew: Crew | undefined;
   try {
-    crew = await loadAndStart(round, () => end.come('empty'));
+    crew = await loadAndStart(round, end);
   } catch (error) {
     // A file that was saved half-way is no reason to end a watch: the next save will do.
     if (!round.again) throw error;
@@ -93,15 +93,18 @@ async function workOnce(round: Round): Promise<Reason> {
     report('worker_error', message, { error: message });
   }
   const unwatch = options.watch ? onChange(round.watched, sinceMs, () => end.come('changed')) : (): void => undefined;
-  const reason = await end.reason;
-  unwatch();
+  const reason = await end.reason.finally(unwatch);
+  if (end.refusal !== undefined) {
+    await crew?.stop(0);
+    throw end.refusal;
+  }
   if (reason === 'changed') report('worker_reloading', 'a file has changed');
   else if (reason === 'interrupted') report('worker_stopping', 'waiting for what runs; once more ends at once');
   await crew?.stop(reason === 'changed' ? reloadDrainSeconds : options.drainTimeoutSeconds);
   return round.interrupted.aborted ? 'interrupted' : reason;
 }
 
-async function loadAndStart(round: Round, onEmpty: () => void): Promise<Crew> {
+async function loadAndStart(round: Round, end: End): Promise<Crew> {
   const { io, pool, options, report, done } = round;
   const { workerId = `${hostname()}:${process.pid}`, concurrency, claimTimeout, pollInterval, listenUrl } = options;
   const client = Crew.client(pool, report, io.now, options.queue ?? 'default');
@@ -111,7 +114,11 @@ async function loadAndStart(round: Round, onEmpty: () => void): Promise<Crew> {
   options.checkQueues(client.registry.size === 0 ? [] : done.queues);
   const crew = await Crew.start(client, report, {
     ...(options.queue === undefined ? {} : { queue: options.queue }),
-    ...(options.burst ? { onEmpty } : {}),
+    ...(options.burst ? { onEmpty: () => end.come('empty') } : {}),
+    onRefused: (error) => {
+      end.refusal ??= error;
+      end.come('refused');
+    },
     ...(listenUrl === undefined ? {} : { listenUrl }),
     workerId,
     concurrency,
@@ -129,7 +136,14 @@ async function loadAndStart(round: Round, onEmpty: () => void): Promise<Crew> {
   return crew;
 }
 
-function whatComes(interrupted: AbortSignal): { reason: Promise<Reason>; come(reason: Reason): void } {
+interface End {
+  reason: Promise<Reason>;
+  come(reason: Reason): void;
+  /** Why the server will not have this worker. */
+  refusal?: Error;
+}
+
+function whatComes(interrupted: AbortSignal): End {
   let come: (reason: Reason) => void = () => undefined;
   const reason = new Promise<Reason>((resolve) => (come = resolve));
   if (interrupted.aborted) come('interrupted');

@@ -1,6 +1,7 @@
 /** Workers of one process: one for each queue that the loaded modules have tasks for, all on one pool. */
 import { Absurd, type ClaimedTask, type Queryable, type Worker, type WorkerOptions } from '../../sdk/index.js';
 import type { Registry } from '../../sdk/registry.js';
+import { errorCode } from '../errors.js';
 import { eventLog, runHooks, type Report } from './events.js';
 
 export interface CrewOptions extends WorkerOptions {
@@ -8,17 +9,24 @@ export interface CrewOptions extends WorkerOptions {
   queue?: string;
   /** Calls `onEmpty` once no queue has anything to claim and nothing runs. */
   onEmpty?: () => void;
+  /** Calls `onRefused` where a queue's first claim fails for good: no right to it, or a server that takes no writes. */
+  onRefused?: (error: Error) => void;
   listenUrl?: string;
 }
+
+/** Later on a server may be a standby for a while; one that was never anything else is the wrong one. */
+const isRefusal = (error: Error): boolean => ['42501', '25006'].includes(errorCode(error) ?? '');
 
 /** A client that counts what it runs and notes when its queue has nothing to claim. */
 class WatchedClient extends Absurd {
   empty = false;
+  everClaimed = false;
   runningCount = 0;
   onQuiet: () => void = () => undefined;
 
   override async claimTasks(options: Parameters<Absurd['claimTasks']>[0]): Promise<ClaimedTask[]> {
     const claimed = await super.claimTasks(options);
+    this.everClaimed = true;
     this.empty = claimed.length === 0;
     this.runningCount += claimed.length;
     if (this.empty) this.onQuiet();
@@ -52,7 +60,7 @@ export class Crew {
   }
 
   static async start(client: Absurd, report: Report, options: CrewOptions): Promise<Crew> {
-    const { queue, onEmpty, listenUrl, ...workerOptions } = options;
+    const { queue, onEmpty, onRefused, listenUrl, ...workerOptions } = options;
     const crew = new Crew(queue === undefined ? Crew.queuesOf(client) : [queue]);
     const clients = crew.queues.map((name) => forQueue(client, name, listenUrl));
     for (const one of clients) {
@@ -60,8 +68,13 @@ export class Crew {
         if (clients.every(({ empty, runningCount }) => empty && runningCount === 0)) onEmpty?.();
       };
     }
-    const onError = (error: Error): void => report('worker_error', error.message, { error: error.message });
-    for (const one of clients) crew.workers.push(await one.startWorker({ ...workerOptions, onError }));
+    for (const one of clients) {
+      const onError = (error: Error): void => {
+        if (onRefused && !one.everClaimed && isRefusal(error)) return onRefused(error);
+        report('worker_error', error.message, { error: error.message });
+      };
+      crew.workers.push(await one.startWorker({ ...workerOptions, onError }));
+    }
     return crew;
   }
 

@@ -1,0 +1,76 @@
+import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { shellWord } from '../lib/format/shell.js';
+import { applyGrants, planFor, type GrantsPlan } from '../lib/grants/index.js';
+import { kinds } from '../lib/grants/kinds.js';
+import type { Wanted } from '../lib/grants/plan.js';
+import type { Rendering } from '../lib/output.js';
+
+export default class Grants extends BaseCommand<GrantsPlan> {
+  static override summary = 'Print, or run, the rights that a role needs to read, to work or to operate';
+  static override description = [
+    'reader: every command that only looks. worker: also all that the SDK, its workers and the commands on tasks and events do. operator: also cleanup, queue-policy and cron. Creating, upgrading and dropping stay with the owner of the schema (docs/operations.md, Roles).',
+    'Without --apply it prints a script for psql and changes nothing. --apply runs it in one transaction, needs a superuser or the owner of the tables, and may be run again at any time.',
+  ].join('\n');
+  static override examples = [
+    '<%= config.bin %> grants reporting --as reader',
+    '<%= config.bin %> grants app --as worker --queue mail --apply',
+    '<%= config.bin %> grants app --as worker --new-queues | psql -f -',
+  ];
+  static override args = { role: Args.string({ required: true, description: 'an existing role' }) };
+  static override flags = {
+    ...dbFlags,
+    as: Flags.option({ options: kinds, required: true, description: 'what the role is for' })(),
+    queue: Flags.string({
+      char: 'q',
+      multiple: true,
+      helpValue: 'QUEUE',
+      description: 'only this queue (repeat for more); all that are there when absent',
+    }),
+    'new-queues': Flags.boolean({
+      description: "also queues made later by those who own the schema's tables now (default privileges)",
+      exclusive: ['queue'],
+    }),
+    apply: Flags.boolean({ description: 'run the statements instead of printing them' }),
+    revoke: Flags.boolean({ description: 'take these rights away instead' }),
+  };
+
+  private applied = false;
+
+  async execute(): Promise<GrantsPlan> {
+    const { args, flags } = await this.parse(Grants);
+    const wanted: Wanted = {
+      role: args.role,
+      kind: flags.as,
+      queues: flags.queue ?? [],
+      newQueues: flags['new-queues'] ?? false,
+      revoke: flags.revoke ?? false,
+    };
+    this.applied = flags.apply ?? false;
+    return flags.apply ? applyGrants(await this.db(), wanted) : this.read((db) => planFor(db, wanted));
+  }
+
+  render(plan: GrantsPlan): Rendering {
+    const { role, kind, statements, revoke } = plan;
+    const script = statements.map(({ statement, why }) => `${statement};  -- ${why}\n`).join('');
+    const done = revoke ? `"${role}" is no ${kind} any more` : `"${role}" is ${article(kind)} now`;
+    return {
+      ...(this.applied ? {} : { text: script }),
+      note: [...(this.applied ? [`${done}: ${statements.length} statements`] : []), ...advice(plan)],
+      name: statements.map(({ statement }) => statement),
+      jsonResult: statements,
+    };
+  }
+}
+
+const article = (kind: string): string => `${kind === 'operator' ? 'an' : 'a'} ${kind}`;
+
+function advice({ role, kind, newQueues, revoke, superuser }: GrantsPlan): string[] {
+  if (revoke) return [];
+  const again = `absurdctl grants ${shellWord(role)} --as ${kind}`;
+  return [
+    ...(superuser ? [`"${role}" is a superuser and needs no grants`] : []),
+    ...(newQueues ? [] : [`Queues made later are not among them: ${again} again then, or with --new-queues now`]),
+  ];
+}

@@ -1,0 +1,28 @@
+/** What to type where a right is missing. */
+import { shellWord } from '../format/shell.js';
+import type { Standing } from '../../sql/grants.js';
+import type { Need } from './kinds.js';
+
+/** The command by which the owner of the schema gives the role what a kind needs. */
+export function grantCommand({ me, owner }: Pick<Standing, 'me' | 'owner'>, kind: Need): string {
+  const user = owner === null || owner === me ? '' : ` -U ${shellWord(owner)}`;
+  return `absurdctl grants ${shellWord(me)} --as ${kind} --apply${user}`;
+}
+
+/**
+ * For an error: who is connected, and what they lack. `need` is unknown where no command is to blame. `message` is the
+ * server's: who enters the schema and is refused there makes something in it, a queue or what a queue lacks.
+ */
+export function rightHint(standing: Standing, need: Need | undefined, message = ''): string {
+  const { owner, enters } = standing;
+  const other = `connect as a role that may (-U)`;
+  if (owner === null || need === undefined || need === 'none') return other;
+  if (enters && need === 'worker' && /for (schema absurd|table queues)$/.test(message)) {
+    const user = `-U ${shellWord(owner)}`;
+    return `only the owner may make queues and their functions: absurdctl create-queue ${user}, or absurdctl init ${user}`;
+  }
+  if (need !== 'owner') return grantCommand(standing, need);
+  return owner === standing.me
+    ? `connect as a superuser, or as the role that owns that table (-U)`
+    : `only the owner of the schema may: -U ${shellWord(owner)}`;
+}

@@ -1,0 +1,81 @@
+/** From a kind of role to statements, and from statements to rights that are really there. */
+import {
+  findMissingRight,
+  listQueueTables,
+  listRoleNames,
+  readRoleFacts,
+  rightStatement,
+  runRightStatement,
+  type Right,
+} from '../../sql/grants.js';
+import type { Queryable } from '../../sql/queryable.js';
+import type { Database } from '../connection/database.js';
+import { shellWord } from '../format/shell.js';
+import { CliError, notFound } from '../errors.js';
+import { unknownQueue } from '../explain.js';
+import { nearest } from '../nearest.js';
+import { planGrants, type Wanted } from './plan.js';
+
+export interface Statement {
+  /** Without a semicolon. */
+  statement: string;
+  why: string;
+}
+
+export interface GrantsPlan extends Wanted {
+  statements: Statement[];
+  rights: Right[];
+  /** Roles that own tables of the schema. */
+  owners: string[];
+  superuser: boolean;
+}
+
+/** Raises exit 3 for a role or queue that is not there. */
+export async function planFor(db: Queryable, wanted: Wanted): Promise<GrantsPlan> {
+  const { role, revoke } = wanted;
+  const queues = await listQueueTables(db);
+  const known = queues.map(({ queue_name }) => queue_name);
+  for (const queue of wanted.queues) if (!known.includes(queue)) throw unknownQueue(queue, known);
+  const facts = await readRoleFacts(db, role);
+  if (!facts.found) throw unknownRole(role, await listRoleNames(db));
+  const some = queues.filter(({ queue_name }) => wanted.queues.length === 0 || wanted.queues.includes(queue_name));
+  const makers = wanted.newQueues ? facts.owners : revoke ? facts.opened : [];
+  const rights = planGrants(wanted, some, facts, makers);
+  return {
+    ...wanted,
+    statements: rights.map((right) => ({ statement: rightStatement(right, role, revoke), why: right.why })),
+    rights,
+    owners: facts.owners,
+    superuser: facts.superuser,
+  };
+}
+
+function unknownRole(role: string, known: readonly string[]): CliError {
+  const meant = nearest(role, known);
+  const create = `create it first (psql: create role "${role.replaceAll('"', '""')}" login)`;
+  return notFound(
+    `There is no role "${role}"`,
+    meant === undefined ? create : `did you mean "${meant}"? or ${create}`,
+    'role_not_found',
+  );
+}
+
+/** Runs the plan in one transaction. Raises `not_permitted` where the rights are not there afterwards; nothing is changed then. */
+export async function applyGrants(db: Database, wanted: Wanted): Promise<GrantsPlan> {
+  return db.transaction(
+    async (transaction) => {
+      const plan = await planFor(transaction, wanted);
+      for (const { statement } of plan.statements) await runRightStatement(transaction, statement);
+      const missing = wanted.revoke ? null : await findMissingRight(transaction, wanted.role, plan.rights);
+      if (missing === null) return plan;
+      throw new CliError(`This role may not grant ${missing}`, {
+        code: 'not_permitted',
+        hint: `only a superuser or the owner may: ${plan.owners.map((owner) => `-U ${shellWord(owner)}`).join(', ')}`,
+      });
+    },
+    { lockTimeoutMs },
+  );
+}
+
+/** Rights of a table are a row of the catalog: somebody else who changes them is soon done. */
+const lockTimeoutMs = 10_000;
