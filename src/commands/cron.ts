@@ -2,7 +2,6 @@ import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import { CliError, exit, usageError } from '../lib/errors.js';
 import type { Rendering } from '../lib/output.js';
-import { pastedIdent } from '../sql/identifiers.js';
 import { disableCron, enableCron, findCron, remoteJobs, type CronJob, type CronPlace } from '../sql/cron.js';
 
 const schedule = (description: string) => Flags.string({ helpValue: 'CRON', description });
@@ -69,8 +68,8 @@ function missing({ here, available, home, told, database, role }: CronPlace, job
   const load =
     'add pg_cron to shared_preload_libraries, set cron.database_name to this database and restart the server';
   if (here) {
-    const message = `Role "${role}" may not use pg_cron in database "${database}"`;
-    return fail(message, `grant usage on schema cron to ${pastedIdent(role)}`);
+    // The base says which grant gives it.
+    return new CliError(`Role "${role}" may not use pg_cron in database "${database}"`, { code: 'not_permitted' });
   }
   if (!available) {
     return fail(

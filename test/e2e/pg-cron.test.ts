@@ -76,7 +76,7 @@ describe.skipIf(!there)('pg_cron (skipped where this system has no PostgreSQL wi
     expect(blind.stderr).toContain('show cron.database_name');
     await db.query('create extension pg_cron');
     const stranger = await run(['cron', '--enable'], { url: address(home, 'stranger') });
-    expect(stranger.stderr).toContain('grant usage on schema cron to "stranger"');
+    expect(stranger.stderr).toContain('absurdctl grants stranger --as operator --apply');
 
     const schedules = ['partition', 'cleanup', 'detach'].flatMap((name) => [`--${name}-schedule`, '* * * * *']);
     const enabled = await run(['cron', '--enable', ...schedules, '--json'], { url });
