@@ -8,7 +8,7 @@ import type { Fault } from './plan.js';
 import { playRound, type RoundResult } from './round.js';
 import { startChaosServer } from './server.js';
 
-export function describe(result: RoundResult): string {
+function describe(result: RoundResult): string {
   const { seed, round, mode, tasks, history, seconds, violations } = result;
   const verdict = violations.length === 0 ? 'all kept' : `${violations.length} violations`;
   const words = violations.map(

@@ -77,6 +77,8 @@ function resultChecked(now: HistoryRow, before: QueueState, report: Report): voi
   );
   for (const [step, value] of Object.entries(given)) {
     if (committed.has(step) && same(committed.get(step), value)) continue;
+    // The contract's own oddity: after a timeout, the next await of that event in the same execution is null, and leaves nothing.
+    if (value === null && step.startsWith('$awaitEvent:') && !committed.has(step)) continue;
     const both = `${JSON.stringify(value)}, committed is ${JSON.stringify(committed.get(step))}`;
     report('checkpoint-is-seen', `${name(now)} completed with ${both} of step ${step}`);
   }
