@@ -64,8 +64,13 @@ export async function readHoldings(db: Queryable): Promise<SchemaHoldings> {
   );
   const holdings = rows[0] ?? { bytes: 0, strangers: [], dependents: [], cron_jobs: [] };
   const cron = await db.query<{ there: boolean }>(
-    `select coalesce(has_table_privilege(to_regclass('cron.job'), 'select'), false)
-              and to_regprocedure('absurd.disable_cron(text)') is not null as there`,
+    // A name lookup would raise where the role may not use the schema.
+    `select exists (
+              select from pg_class c
+                join pg_namespace n on n.oid = c.relnamespace
+               where n.nspname = 'cron' and c.relname = 'job'
+                 and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+            ) and to_regprocedure('absurd.disable_cron(text)') is not null as there`,
   );
   if (cron.rows[0]?.there !== true) return holdings;
   const jobs = await db.query<{ jobname: string }>(

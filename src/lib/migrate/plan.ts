@@ -93,8 +93,8 @@ function cannotCompare(error: unknown): unknown {
   const instead = 'absurdctl doctor writes nothing, needs fewer rights and looks at less';
   if (state === '42501') {
     return new CliError(`This role may not compare or upgrade the schema: ${reason}`, {
+      // The base says who may.
       code: 'not_permitted',
-      hint: `connect as the role that owns the schema absurd (-U); ${instead}`,
       cause: error,
     });
   }
