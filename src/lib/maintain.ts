@@ -73,4 +73,6 @@ function oldestOfEach(candidates: readonly DetachCandidate[]): DetachCandidate[]
 }
 
 const endsAll = ({ exitCode, code }: CliError): boolean =>
-  exitCode === exit.interrupted || exitCode === exit.unreachable || ['not_permitted', 'read_only', 'sqlstate_42883'].includes(code);
+  exitCode === exit.interrupted ||
+  exitCode === exit.unreachable ||
+  ['not_permitted', 'read_only', 'sqlstate_42883'].includes(code);
