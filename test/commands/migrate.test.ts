@@ -244,10 +244,13 @@ test('a role without rights and a server that is only read are told what to do',
     await db.query(`drop owned by "${role}"; drop role "${role}"`);
   }
   await db.query(`alter database "${db.name}" set default_transaction_read_only = on`);
-  const standby = await run(['migrate', '--dry-run', '--json'], db);
-  expect(standby.code).toBe(1);
+  const plan = await run(['migrate', '--dry-run', '--json'], db);
+  expect(plan.code).toBe(0);
+  expect(plan.json()).toMatchObject({ installed: true, compared: false, differences: [] });
+  const standby = await run(['migrate', '--check', '--json'], db);
+  expect(standby.code).toBe(4);
   expect(JSON.parse(standby.stderr)).toMatchObject({
     code: 'read_only',
-    hint: expect.stringContaining('the primary') as string,
+    hint: expect.stringContaining('default_transaction_read_only') as string,
   });
 });
