@@ -20,6 +20,7 @@ export const loudFaults = [
   'jump the clock',
   'exhaust connections',
   'restart the pooler',
+  'lose answers',
   'drain a worker',
 ] as const;
 export const quietFaults = [
@@ -35,7 +36,8 @@ export const quietFaults = [
 export type Fault = (typeof loudFaults)[number] | (typeof quietFaults)[number];
 
 export interface WorkerPlan {
-  behindPooler: boolean;
+  /** How it reaches the server. */
+  way: 'direct' | 'proxy' | 'pooler';
   closeSeconds: number;
   options: Record<string, unknown>;
 }
@@ -75,7 +77,9 @@ function deal<T>(seed: number, round: number, count: number, faults: readonly T[
 export function plan({ seed, round, loud, quiet, spawns, hasPooler }: Deal): Plan {
   const random = new Random(seed * 7919 + round);
   const loudOnes = loudFaults.filter((fault) => hasPooler || fault !== 'restart the pooler');
-  const workers = Array.from({ length: 3 }, (_, n) => planWorker(random, hasPooler && n === 2));
+  const workers = Array.from({ length: 3 }, (_, n) =>
+    planWorker(random, n === 0 ? 'proxy' : n === 2 && hasPooler ? 'pooler' : 'direct'),
+  );
   return {
     mode: (seed + round) % 2 === 0 ? 'unpartitioned' : 'partitioned',
     wakeup: random.chance(0.5),
@@ -87,10 +91,10 @@ export function plan({ seed, round, loud, quiet, spawns, hasPooler }: Deal): Pla
   };
 }
 
-function planWorker(random: Random, behindPooler: boolean): WorkerPlan {
+function planWorker(random: Random, way: WorkerPlan['way']): WorkerPlan {
   const pool = random.chance(0.3) ? { pool: random.between(1, 2) } : {};
   return {
-    behindPooler,
+    way,
     closeSeconds: random.pick([0, 0.3, 10]),
     options: {
       claimTimeout: random.pick([1, 2, 2]),
