@@ -1042,8 +1042,8 @@ declare
   v_storage_mode text;
 begin
   perform absurd.validate_queue_name(p_queue_name);
-  -- An install holds the first lock alone. Two sessions that make the same queue's functions at once
-  -- would collide on a catalog row.
+  -- An install holds the first lock alone. Two sessions that make the same queue's functions at
+  -- once would collide on a catalog row.
   perform pg_advisory_xact_lock_shared(hashtextextended('absurd.install', 0));
   perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
 
@@ -1379,8 +1379,8 @@ begin
 
   v_queue := absurd._require_queue(p_queue_name);
   perform absurd.validate_queue_name(p_queue_name);
-  -- Two sessions that make the same function at once would collide on its catalog row, and so would
-  -- one with an install.
+  -- Two sessions that make the same function at once would collide on its catalog row, and so
+  -- would one with an install.
   perform pg_advisory_xact_lock_shared(hashtextextended('absurd.install', 0));
   perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
   perform absurd._make_queue_functions(v_queue.queue_name, v_queue.storage_mode);

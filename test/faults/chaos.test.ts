@@ -9,7 +9,7 @@ import { startChaosServer, type ChaosServer } from './chaos/server.js';
 /** Rounds that together deal every fault once or more; ABSURD_CHAOS_SEED deals them otherwise. */
 const seed = Number(process.env['ABSURD_CHAOS_SEED'] ?? 7);
 const rounds = 3;
-const faults = { loud: 3, quiet: 3, spawns: 120 };
+const faults = { loud: 4, quiet: 3, spawns: 80 };
 
 let server: ChaosServer;
 beforeAll(async () => {

@@ -232,3 +232,52 @@ for (const [what, call] of [
     expect((await runsOf(db, taskID)).map((run) => [run.state, run.claimed_by])).toEqual([['completed', 'two']]);
   });
 }
+
+test('what still runs is handed back by the time that close resolves, however slow the server', async ({
+  make,
+  db,
+}) => {
+  const slow = {
+    async query(text: string, values?: unknown[]) {
+      // Longer than a handler has to wind up.
+      if (text.includes('schedule_run')) await new Promise((resolve) => setTimeout(resolve, 500));
+      return db.pool.query(text, values);
+    },
+  };
+  const absurd = make({ db: slow });
+  await absurd.createQueue();
+  absurd.registerTask({ name: 'stuck' }, () => new Promise(() => undefined));
+  const { taskID } = await absurd.spawn('stuck', {});
+  const worker = await absurd.startWorker({ pollInterval: 0.01, claimTimeout: 600 });
+  await until(async () => (await stateOf(db, taskID)) === 'running');
+  await worker.close({ timeout: 0 });
+  expect((await runsOf(db, taskID)).map((run) => run.state)).toEqual(['sleeping']);
+});
+
+test('so is what a claim brings once the time of a closing worker is up', async ({ make, db }) => {
+  const claiming = gate();
+  const goOn = gate();
+  const slow = {
+    async query(text: string, values?: unknown[]) {
+      const answer = await db.pool.query(text, values);
+      if (text.includes('claim_task') && answer.rows.length > 0) {
+        claiming.open();
+        await goOn.promise;
+      }
+      return answer;
+    },
+  };
+  const absurd = make({ db: slow });
+  await absurd.createQueue();
+  let ran = false;
+  absurd.registerTask({ name: 'stuck' }, async () => (ran = true));
+  const { taskID } = await absurd.spawn('stuck', {});
+  const worker = await absurd.startWorker({ pollInterval: 0.01, claimTimeout: 600 });
+  await claiming.promise;
+  const closed = worker.close({ timeout: 0 });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  goOn.open();
+  await closed;
+  expect(ran).toBe(false);
+  expect((await runsOf(db, taskID)).map((run) => run.state)).toEqual(['sleeping']);
+});

@@ -99,6 +99,12 @@ export const loud: Loud = {
     await scene.pooler?.restart();
   },
 
+  async 'lose answers'(scene) {
+    scene.proxy.lose(scene.random.pick([0.05, 0.2, 0.5]));
+    await pause(scene.random.between(500, 2500));
+    scene.proxy.lose(0);
+  },
+
   async 'drain a worker'(scene) {
     const worker = scene.random.pick(scene.workers);
     await scene.drain(worker);

@@ -20,6 +20,7 @@ export const loudFaults = [
   'jump the clock',
   'exhaust connections',
   'restart the pooler',
+  'lose answers',
   'drain a worker',
 ] as const;
 export const quietFaults = [
@@ -35,7 +36,8 @@ export const quietFaults = [
 export type Fault = (typeof loudFaults)[number] | (typeof quietFaults)[number];
 
 export interface WorkerPlan {
-  behindPooler: boolean;
+  /** How it reaches the server. */
+  way: 'direct' | 'proxy' | 'pooler';
   closeSeconds: number;
   options: Record<string, unknown>;
 }
@@ -61,36 +63,42 @@ export interface Deal {
   loud: number;
   quiet: number;
   spawns: number;
+  /** These faults alone. */
+  only?: readonly string[] | undefined;
   hasPooler: boolean;
 }
 
 /** The faults in an order that the seed decides, and so cut that every one has its turn before any has its second. */
 function deal<T>(seed: number, round: number, count: number, faults: readonly T[]): T[] {
   const cards: T[] = [];
+  if (faults.length === 0) return cards;
   const wanted = (round + 1) * count;
   for (let deck = 0; cards.length < wanted; deck += 1) cards.push(...new Random(seed * 31 + deck).shuffled(faults));
   return cards.slice(round * count, wanted);
 }
 
-export function plan({ seed, round, loud, quiet, spawns, hasPooler }: Deal): Plan {
+export function plan({ seed, round, loud, quiet, spawns, only, hasPooler }: Deal): Plan {
   const random = new Random(seed * 7919 + round);
-  const loudOnes = loudFaults.filter((fault) => hasPooler || fault !== 'restart the pooler');
-  const workers = Array.from({ length: 3 }, (_, n) => planWorker(random, hasPooler && n === 2));
+  const wanted = (fault: Fault): boolean => only === undefined || only.includes(fault);
+  const loudOnes = loudFaults.filter((fault) => wanted(fault) && (hasPooler || fault !== 'restart the pooler'));
+  const workers = Array.from({ length: 3 }, (_, n) =>
+    planWorker(random, n === 0 ? 'proxy' : n === 2 && hasPooler ? 'pooler' : 'direct'),
+  );
   return {
     mode: (seed + round) % 2 === 0 ? 'unpartitioned' : 'partitioned',
     wakeup: random.chance(0.5),
     spawns,
     workers,
     loud: deal<Fault>(seed, round, loud, loudOnes),
-    quiet: deal<Fault>(seed + 1, round, quiet, quietFaults),
+    quiet: deal<Fault>(seed + 1, round, quiet, quietFaults.filter(wanted)),
     random,
   };
 }
 
-function planWorker(random: Random, behindPooler: boolean): WorkerPlan {
+function planWorker(random: Random, way: WorkerPlan['way']): WorkerPlan {
   const pool = random.chance(0.3) ? { pool: random.between(1, 2) } : {};
   return {
-    behindPooler,
+    way,
     closeSeconds: random.pick([0, 0.3, 10]),
     options: {
       claimTimeout: random.pick([1, 2, 2]),

@@ -8,8 +8,10 @@ import { installHistory, readHistory, readTables, recordQueue } from './history.
 import { loud, resetClock } from './loud.js';
 import { errorsOf } from './log.js';
 import { plan, type Deal, type Fault } from './plan.js';
+import { startProxy } from './proxy.js';
 import { quiet } from './quiet.js';
 import { pause, Scene, script } from './scene.js';
+import { Random } from './random.js';
 import { ask, type ChaosServer } from './server.js';
 import { settle, workload } from './workload.js';
 
@@ -78,11 +80,13 @@ export async function playRound(server: ChaosServer, given: Omit<Deal, 'hasPoole
   const name = `chaos_${given.seed}_${given.round}`;
   const url = await makeDatabase(server, name, 'work', planned.mode);
   const pooler = pgbouncer === undefined ? undefined : await startPooler(url, 4);
+  const luck = new Random(given.seed + given.round);
+  const proxy = await startProxy(url, () => luck.next());
   const pool = new pg.Pool({ connectionString: url, max: 8 });
   pool.on('error', silent);
   const absurd = new Absurd({ db: pool, queueName: 'work', log: noLog });
   const facts = noFacts();
-  const scene = new Scene(planned, name, server, pooler, url, pool, absurd, facts);
+  const scene = new Scene(planned, name, server, pooler, proxy, url, pool, absurd, facts);
   try {
     if (planned.wakeup) await absurd.setQueueWakeup(true);
     for (const worker of planned.workers) scene.startWorker(worker);
@@ -104,6 +108,7 @@ export async function playRound(server: ChaosServer, given: Omit<Deal, 'hasPoole
     for (const worker of scene.workers) await worker.kill();
     await pool.end().catch(silent);
     pooler?.stop();
+    proxy.stop();
     await ask(server.url, `drop database if exists "${name}" with (force)`).catch(silent);
   }
 }

@@ -6,6 +6,7 @@ import type { Pooler } from '../../support/pgbouncer.js';
 import type { Facts } from '../checker/types.js';
 import { addNote } from './history.js';
 import type { Plan, WorkerPlan } from './plan.js';
+import type { Proxy } from './proxy.js';
 import type { Random } from './random.js';
 import type { ChaosServer } from './server.js';
 import { WorkerProcess } from './workers.js';
@@ -41,6 +42,7 @@ export class Scene {
     readonly name: string,
     readonly server: ChaosServer,
     readonly pooler: Pooler | undefined,
+    readonly proxy: Proxy,
     readonly url: string,
     readonly pool: pg.Pool,
     readonly absurd: Absurd,
@@ -94,9 +96,9 @@ export class Scene {
   }
 
   startWorker(plan: WorkerPlan): WorkerProcess {
-    const worker = plan.behindPooler && this.pooler !== undefined ? this.pooler.url : this.url;
+    const ways = { direct: this.url, proxy: this.proxy.url, pooler: this.pooler?.url ?? this.url };
     const id = `${this.name} ${(this.workersMade += 1)}`;
-    const made = new WorkerProcess(id, plan, { worker, history: this.url, queue: this.queue });
+    const made = new WorkerProcess(id, plan, { worker: ways[plan.way], history: this.url, queue: this.queue });
     this.workers.push(made);
     return made;
   }

@@ -59,8 +59,10 @@ const actions = {
     if (ctx.attempt < before) throw new Error(`attempt ${ctx.attempt} fails`);
   },
   async beat({ ms }, { ctx }) {
-    await ctx.heartbeat();
-    await pause(ms);
+    for (let left = ms; left > 0; left -= 400) {
+      await ctx.heartbeat();
+      await pause(Math.min(left, 400));
+    }
   },
   async spawn({ key, script }, { ctx, steps }) {
     const name = `spawn ${key}`;
