@@ -981,7 +981,7 @@ begin
       execute format('drop index absurd.%1$I', v_part.part_name);
     end if;
     execute v_part.statement;
-    -- The index too: who prepares an upgrade by hand or with absurdctl makes it when the rest is done.
+    -- The index too: whoever prepares an upgrade builds it when all the rest is there.
     v_backfill := v_backfill
       or v_part.part_name in ('repair_cancel_due', 't_' || p_queue_name || '_due');
   end loop;

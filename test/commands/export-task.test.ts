@@ -140,7 +140,7 @@ test('a file that is no export is refused, and nothing is loaded', async ({ db }
     expect(result.code, words).toBe(2);
     expect(result.stderr).toContain(words);
   }
-  expect((await run(['import-task', 'nowhere.json'], { ...db, cwd })).code).toBe(2);
+  expect((await run(['import-task', 'nowhere.json'], { ...db, cwd })).code).toBe(3);
   expect((await run(['export-task', id, 'no/such/folder/f.json'], { ...db, cwd })).code).toBe(1);
   expect((await db.query('select from absurd.t_mail')).rowCount).toBe(1);
 });

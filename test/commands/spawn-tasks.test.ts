@@ -88,7 +88,7 @@ test('a dry run checks and does nothing; an unknown queue and a missing file are
   expect((await run(['spawn-tasks', '-', '-n'], { ...db, stdin: 'x' })).code).toBe(2);
   expect((await db.query('select 1 from absurd.t_default')).rows).toEqual([]);
   expect((await run(['spawn-tasks', '-', '-q', 'nowhere'], { ...db, stdin: line('a') })).code).toBe(3);
-  expect((await run(['spawn-tasks', 'no-such-file'], db)).code).toBe(2);
+  expect((await run(['spawn-tasks', 'no-such-file'], db)).code).toBe(3);
   expect((await run(['spawn-tasks', '-', '-o', 'name'], { ...db, stdin: '' })).stdout).toBe('');
 });
 

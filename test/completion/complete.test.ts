@@ -68,8 +68,8 @@ describe('what the commands say of themselves', () => {
     const open = (await commandSpecs()).flatMap(({ id, args }) =>
       args.filter(({ lookUp, options }) => !lookUp && !options).map(({ name }) => `${id} ${name}`),
     );
-    // A name that is new, a number of days: nothing to offer.
-    expect(open.sort()).toEqual(['cleanup days', 'create-queue name']);
+    // A name that is new, a number of days, a role, which is no business of the queues: nothing to offer.
+    expect(open.sort()).toEqual(['cleanup days', 'create-queue name', 'grants role']);
   });
 });
 

@@ -125,8 +125,8 @@ describe('the pointer', () => {
 
   test('of several first identities one wins, and all agree on it', () => {
     pointer.makePointerFolder(folder);
-    const first = pointer.createIdentity(folder, { id: 'a', password: 'p', files: 'postgres' });
-    const second = pointer.createIdentity(folder, { id: 'b', password: 'q', files: 'postgres' });
+    const first = pointer.createIdentity(folder, { id: 'a'.repeat(16), password: 'p', files: 'postgres' });
+    const second = pointer.createIdentity(folder, { id: 'b'.repeat(16), password: 'q', files: 'postgres' });
     expect(second).toEqual(first);
   });
 });
