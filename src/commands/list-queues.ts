@@ -1,7 +1,8 @@
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import type { Column, Rendering } from '../lib/output.js';
-import { countTasks, listQueueNames, listRegisteredQueues } from '../sql/queues.js';
-import { finishedStates, unfinishedStates, type QueueName, type QueueOverview, type TaskState } from '../sql/queues.js';
+import { countTasks, type QueueOverview } from '../sql/queue-counts.js';
+import { listQueueNames, listRegisteredQueues } from '../sql/queues.js';
+import { finishedStates, unfinishedStates, type QueueName, type TaskState } from '../sql/queues.js';
 
 /** Every table and index of a queue takes a lock while it is counted, so they are counted some at a time. */
 const queuesAtATime = 50;
@@ -19,9 +20,11 @@ export default class ListQueues extends BaseCommand<(QueueName | QueueOverview)[
     await this.parse(ListQueues);
     const onlyNames = this.mode() === 'name' || (this.mode() === 'table' && !this.io.outTty);
     if (onlyNames) return (await this.readRanges(listQueueNames)).map((name) => ({ queue_name: name }));
-    const registered = await this.readRanges(listRegisteredQueues);
-    const counted: QueueOverview[] = [];
-    for (let i = 0; i < registered.length; i += queuesAtATime) {
+    const { registered, counted } = await this.readRanges(async (db) => {
+      const all = await listRegisteredQueues(db);
+      return { registered: all, counted: await countTasks(db, all.slice(0, queuesAtATime)) };
+    });
+    for (let i = queuesAtATime; i < registered.length; i += queuesAtATime) {
       const some = registered.slice(i, i + queuesAtATime);
       counted.push(...(await this.readRanges((db) => countTasks(db, some))));
     }

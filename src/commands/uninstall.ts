@@ -4,7 +4,8 @@ import { confirmByName } from '../lib/confirm.js';
 import { CliError, errorCode, refused } from '../lib/errors.js';
 import { byteSize } from '../lib/format/size.js';
 import type { Rendering } from '../lib/output.js';
-import { countTasks, listRegisteredQueues, unfinishedStates } from '../sql/queues.js';
+import { countTasks } from '../sql/queue-counts.js';
+import { listRegisteredQueues, unfinishedStates } from '../sql/queues.js';
 import { inspectSchema } from '../sql/schema.js';
 import { dropSchema, readHoldings, type SchemaHoldings } from '../sql/uninstall.js';
 

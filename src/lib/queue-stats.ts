@@ -2,7 +2,8 @@
 import { readNameStats, type NameStats } from '../sql/name-stats.js';
 import type { Queryable } from '../sql/queryable.js';
 import { readQueueFlow, type QueueFlow } from '../sql/queue-stats.js';
-import { countTasks, listRegisteredQueues, type QueueOverview } from '../sql/queues.js';
+import { countTasks, type QueueOverview } from '../sql/queue-counts.js';
+import { listRegisteredQueues } from '../sql/queues.js';
 
 interface Rate {
   /** Of the runs that ended since then; null when none did. */
