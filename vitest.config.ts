@@ -7,10 +7,10 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 90_000,
+    hookTimeout: 120_000,
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3,
     reporters: process.env.ABSURD_TEST_REPORT ? ['default', 'json'] : ['default'],
     outputFile: process.env.ABSURD_TEST_REPORT ? { json: process.env.ABSURD_TEST_REPORT } : undefined,
   },

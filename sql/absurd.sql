@@ -1136,7 +1136,8 @@ begin
         'done:' || p_queue_name,
         'ends:' || p_queue_name,
         'save:' || p_queue_name,
-        'keep:' || p_queue_name
+        'keep:' || p_queue_name,
+        'emit:' || p_queue_name
       )
   loop
     execute format('drop function %1$s', v_function);
@@ -1310,10 +1311,10 @@ $$;
 -- With tables a queue, SQL that is built anew at every call is planned anew at every call, and that
 -- is the largest cost of such an engine. So the calls on which throughput hangs have a function a
 -- queue with static SQL, made from the templates _make_spawn (chapter 6), _make_claim (7),
--- _make_complete, _make_complete_many (8), _make_save and _make_save_many (10): "spawn:<queue>",
--- "claim:<queue>", "done:<queue>", "ends:<queue>", "save:<queue>" and "keep:<queue>". The public
--- functions only dispatch to them. They are made with the queue, made again by every install,
--- dropped with the queue, and made on the spot should one be missing.
+-- _make_complete, _make_complete_many (8), _make_save, _make_save_many (10) and _make_emit (11):
+-- "spawn:<queue>", "claim:<queue>", "done:<queue>", "ends:<queue>", "save:<queue>", "keep:<queue>"
+-- and "emit:<queue>". The public functions only dispatch to them. They are made with the queue,
+-- made again by every install, dropped with the queue, and made on the spot should one be missing.
 --
 -- A cached plan outlives the moment it was made for: one made while the queue was empty must not
 -- scan a million rows later. So these functions plan once, and only in the way that holds for any
@@ -1354,11 +1355,12 @@ begin
   perform absurd._make_complete_many(p_queue_name);
   perform absurd._make_save(p_queue_name);
   perform absurd._make_save_many(p_queue_name);
+  perform absurd._make_emit(p_queue_name);
 end;
 $$;
 
 -- The quoted name of one of a queue's functions, which is made first when it is missing.
---   p_kind   spawn, claim, done, ends, save or keep
+--   p_kind   spawn, claim, done, ends, save, keep or emit
 --   Raises   22023 for an illegal queue name, P0002 for an unknown queue.
 create or replace function absurd._queue_function (
   p_kind text,
@@ -2389,44 +2391,6 @@ begin
     raise exception '% must be a JSON array', p_what
       using errcode = '22023';
   end if;
-end;
-$$;
-
--- Locks many runs in the order of their ids.
---   Returns  the ids of those that are in one of the allowed states once they are locked.
---   Locks    the runs.
-create or replace function absurd._lock_runs (
-  p_queue_name text,
-  p_run_ids uuid[],
-  p_allowed text[]
-)
-  returns uuid[]
-  language plpgsql
-  volatile
-as $$
-declare
-  v_run_ids uuid[];
-begin
-  execute format(
-    $sql$
-      with locked_run as materialized (
-        select
-          r.run_id,
-          r.state
-        from absurd.%1$I as r
-        where r.run_id = any ($1)
-        order by r.run_id
-        for update
-      )
-      select coalesce(array_agg(locked_run.run_id), '{}')
-      from locked_run
-      where locked_run.state = any ($2)
-    $sql$,
-    'r_' || p_queue_name
-  )
-  into v_run_ids
-  using p_run_ids, p_allowed;
-  return v_run_ids;
 end;
 $$;
 
@@ -3730,6 +3694,127 @@ begin
 end;
 $$;
 
+-- Makes "emit:<queue>": keeps an event, and wakes the runs that wait for it.
+create or replace function absurd._make_emit (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $make$
+begin
+  execute format(
+    $create$
+      create or replace function absurd.%1$I (
+        p_event_name text,
+        p_payload jsonb
+      )
+        returns void
+        language plpgsql
+        volatile
+        %2$s
+        -- Rows are locked in the order of their ids: that sort must not become a walk through all.
+        set enable_sort = on
+      as $body$
+      declare
+        v_now timestamptz := absurd.current_time();
+        v_run_ids uuid[];
+      begin
+        insert into absurd.%6$I as e (event_name, payload, emitted_at)
+        values (p_event_name, p_payload, v_now)
+        on conflict (event_name) do update
+        set
+          payload = excluded.payload,
+          emitted_at = excluded.emitted_at
+        where e.payload is null;
+
+        if not found then
+          return;
+        end if;
+
+        v_run_ids := array(
+          select w.run_id
+          from absurd.%7$I as w
+          where w.event_name = p_event_name
+            and (w.timeout_at is null or w.timeout_at > v_now)
+        );
+
+        if cardinality(v_run_ids) > 0 then
+          v_run_ids := array(
+            with locked_run as materialized (
+              select
+                r.run_id,
+                r.state
+              from absurd.%4$I as r
+              where r.run_id = any (v_run_ids)
+              order by r.run_id
+              for update
+            )
+            select locked_run.run_id
+            from locked_run
+            where locked_run.state = 'sleeping'
+          );
+
+          insert into absurd.%5$I as c (
+            task_id, checkpoint_name, state, status, owner_run_id, updated_at
+          )
+          select distinct on (w.task_id, w.step_name)
+            w.task_id, w.step_name, p_payload, 'committed', w.run_id, v_now
+          from absurd.%7$I as w
+          where w.event_name = p_event_name
+            and w.run_id = any (v_run_ids)
+            and (w.timeout_at is null or w.timeout_at > v_now)
+          order by w.task_id, w.step_name, w.run_id desc
+          on conflict (task_id, checkpoint_name) do update
+          set
+            state = excluded.state,
+            status = excluded.status,
+            owner_run_id = excluded.owner_run_id,
+            updated_at = excluded.updated_at;
+
+          with woken_run as (
+            update absurd.%4$I as r
+            set
+              state = 'pending',
+              available_at = v_now,
+              event_payload = p_payload,
+              wake_event = null,
+              claimed_by = null,
+              claim_expires_at = null
+            where r.run_id = any (v_run_ids)
+            returning r.task_id
+          ),
+          locked_task as materialized (
+            select t.task_id
+            from absurd.%3$I as t
+            where t.task_id in (select woken_run.task_id from woken_run)
+              and t.state in ('pending', 'running', 'sleeping')
+            order by t.task_id
+            for update
+          )
+          update absurd.%3$I as t
+          set state = 'pending'
+          from locked_task
+          where t.task_id = locked_task.task_id;
+        end if;
+
+        delete from absurd.%7$I as w
+        where w.event_name = p_event_name
+          and (w.run_id = any (v_run_ids) or w.timeout_at <= v_now);
+      end;
+      $body$
+    $create$,
+    'emit:' || p_queue_name,
+    absurd._plan_settings(),
+    't_' || p_queue_name,
+    'r_' || p_queue_name,
+    'c_' || p_queue_name,
+    'e_' || p_queue_name,
+    'w_' || p_queue_name
+  );
+end;
+$make$;
+
 -- Emits an event. The first emission wins for ever; a later one changes nothing and wakes nobody.
 -- Every run that sleeps in a wait for it, and whose timeout has not passed, becomes pending with
 -- the payload as the checkpoint of its waiting step.
@@ -3745,150 +3830,11 @@ create or replace function absurd.emit_event (
   language plpgsql
   volatile
 as $$
-declare
-  v_now timestamptz := absurd.current_time();
-  v_payload jsonb := coalesce(p_payload, 'null');
-  v_emitted bigint;
 begin
   perform absurd._require_text(p_event_name, 'Event name');
   perform absurd._require_queue(p_queue_name);
-
-  execute format(
-    $sql$
-      insert into absurd.%1$I as e (event_name, payload, emitted_at)
-      values ($1, $2, $3)
-      on conflict (event_name) do update
-      set
-        payload = excluded.payload,
-        emitted_at = excluded.emitted_at
-      where e.payload is null
-    $sql$,
-    'e_' || p_queue_name
-  )
-  using p_event_name, v_payload, v_now;
-  get diagnostics v_emitted = row_count;
-
-  if v_emitted > 0 then
-    perform absurd._wake_waiters(p_queue_name, p_event_name, v_payload, v_now);
-  end if;
-end;
-$$;
-
--- Wakes the runs that wait for an event, and forgets its waits.
---   Locks    the runs in the order of their ids, then their tasks.
-create or replace function absurd._wake_waiters (
-  p_queue_name text,
-  p_event_name text,
-  p_payload jsonb,
-  p_now timestamptz
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
-declare
-  v_run_ids uuid[];
-begin
-  execute format(
-    $sql$
-      select array(
-        select w.run_id
-        from absurd.%1$I as w
-        where w.event_name = $1
-          and (w.timeout_at is null or w.timeout_at > $2)
-      )
-    $sql$,
-    'w_' || p_queue_name
-  )
-  into v_run_ids
-  using p_event_name, p_now;
-
-  if cardinality(v_run_ids) > 0 then
-    v_run_ids := absurd._lock_runs(p_queue_name, v_run_ids, array['sleeping']);
-    perform absurd._wake_locked_runs(p_queue_name, p_event_name, v_run_ids, p_payload, p_now);
-  end if;
-
-  execute format(
-    $sql$
-      delete from absurd.%1$I as w
-      where w.event_name = $1
-        and (w.run_id = any ($2) or w.timeout_at <= $3)
-    $sql$,
-    'w_' || p_queue_name
-  )
-  using p_event_name, v_run_ids, p_now;
-end;
-$$;
-
--- Makes sleeping runs that are locked pending, with the payload as their step's checkpoint.
---   Locks    their tasks.
-create or replace function absurd._wake_locked_runs (
-  p_queue_name text,
-  p_event_name text,
-  p_run_ids uuid[],
-  p_payload jsonb,
-  p_now timestamptz
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
-begin
-  execute format(
-    $sql$
-      insert into absurd.%2$I as c (
-        task_id, checkpoint_name, state, status, owner_run_id, updated_at
-      )
-      select distinct on (w.task_id, w.step_name)
-        w.task_id, w.step_name, $2, 'committed', w.run_id, $4
-      from absurd.%1$I as w
-      where w.event_name = $1
-        and w.run_id = any ($3)
-        and (w.timeout_at is null or w.timeout_at > $4)
-      order by w.task_id, w.step_name, w.run_id desc
-      on conflict (task_id, checkpoint_name) do update
-      set
-        state = excluded.state,
-        status = excluded.status,
-        owner_run_id = excluded.owner_run_id,
-        updated_at = excluded.updated_at
-    $sql$,
-    'w_' || p_queue_name,
-    'c_' || p_queue_name
-  )
-  using p_event_name, p_payload, p_run_ids, p_now;
-
-  execute format(
-    $sql$
-      with woken_run as (
-        update absurd.%2$I as r
-        set
-          state = 'pending',
-          available_at = $3,
-          event_payload = $2,
-          wake_event = null,
-          claimed_by = null,
-          claim_expires_at = null
-        where r.run_id = any ($1)
-        returning r.task_id
-      ),
-      locked_task as materialized (
-        select t.task_id
-        from absurd.%1$I as t
-        where t.task_id in (select woken_run.task_id from woken_run)
-          and t.state in ('pending', 'running', 'sleeping')
-        order by t.task_id
-        for update
-      )
-      update absurd.%1$I as t
-      set state = 'pending'
-      from locked_task
-      where t.task_id = locked_task.task_id
-    $sql$,
-    't_' || p_queue_name,
-    'r_' || p_queue_name
-  )
-  using p_run_ids, p_payload, p_now;
+  execute format('select %1$s($1, $2)', absurd._queue_function('emit', p_queue_name))
+  using p_event_name, coalesce(p_payload, 'null');
 end;
 $$;
 
@@ -5491,7 +5437,7 @@ begin
     select p.oid::regprocedure::text
     from pg_catalog.pg_proc as p
     where p.pronamespace = to_regnamespace('absurd')
-      and p.proname ~ '^(spawn|claim|done|ends|save|keep):'
+      and p.proname ~ '^(spawn|claim|done|ends|save|keep|emit):'
       and not exists (
         select 1
         from absurd.queues as q

@@ -44,18 +44,21 @@ export async function withServer(work) {
     url.pathname = `/${name}`;
     return url.href;
   };
+  // Also when it is interrupted: a server of ours has no idle limit.
+  process.once('exit', () => {
+    if (folder === undefined) return;
+    dev('--stop');
+    rmSync(folder, { recursive: true, force: true });
+  });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
+  const [{ version }] = await query(address, `select current_setting('server_version') as version`);
+  console.log(
+    `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores; Node ${process.version}; PostgreSQL ${version}`,
+  );
   try {
-    const [{ version }] = await query(address, `select current_setting('server_version') as version`);
-    console.log(
-      `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores; Node ${process.version}; PostgreSQL ${version}`,
-    );
     return await work(database);
   } finally {
     if (folder === undefined)
       for (const name of made) await query(address, `drop database if exists "${name}" with (force)`);
-    else {
-      dev('--stop');
-      rmSync(folder, { recursive: true, force: true });
-    }
   }
 }

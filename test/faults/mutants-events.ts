@@ -25,7 +25,7 @@ export const moreMutants: Mutant[] = [
   {
     name: 'an emission wakes nobody',
     breaks: 'no-wakeup-lost',
-    mutations: [{ function: 'emit_event', from: 'if v_emitted > 0 then', to: 'if false then' }],
+    mutations: [{ function: '_make_emit', from: 'if not found then', to: 'if true then' }],
     async story(story) {
       await story.spawn('job');
       await story.awaitEvent(await story.claim('w'), 's', 'go');
@@ -36,7 +36,7 @@ export const moreMutants: Mutant[] = [
   {
     name: 'the last emission wins',
     breaks: 'first-emit-wins',
-    mutations: [{ function: 'emit_event', from: 'where e.payload is null', to: '' }],
+    mutations: [{ function: '_make_emit', from: 'where e.payload is null', to: '' }],
     async story(story) {
       await story.emit('go', 'first');
       await story.emit('go', 'second');
