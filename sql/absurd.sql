@@ -1137,6 +1137,7 @@ begin
         'ends:' || p_queue_name,
         'save:' || p_queue_name,
         'keep:' || p_queue_name,
+        'load:' || p_queue_name,
         'emit:' || p_queue_name
       )
   loop
@@ -1311,10 +1312,11 @@ $$;
 -- With tables a queue, SQL that is built anew at every call is planned anew at every call, and that
 -- is the largest cost of such an engine. So the calls on which throughput hangs have a function a
 -- queue with static SQL, made from the templates _make_spawn (chapter 6), _make_claim (7),
--- _make_complete, _make_complete_many (8), _make_save, _make_save_many (10) and _make_emit (11):
--- "spawn:<queue>", "claim:<queue>", "done:<queue>", "ends:<queue>", "save:<queue>", "keep:<queue>"
--- and "emit:<queue>". The public functions only dispatch to them. They are made with the queue,
--- made again by every install, dropped with the queue, and made on the spot should one be missing.
+-- _make_complete, _make_complete_many (8), _make_save, _make_save_many, _make_load (10) and
+-- _make_emit (11): "spawn:<queue>", "claim:<queue>", "done:<queue>", "ends:<queue>",
+-- "save:<queue>", "keep:<queue>", "load:<queue>" and "emit:<queue>". The public functions only
+-- dispatch to them. They are made with the queue, made again by every install, dropped with the
+-- queue, and made on the spot should one be missing.
 --
 -- A cached plan outlives the moment it was made for: one made while the queue was empty must not
 -- scan a million rows later. So these functions plan once, and only in the way that holds for any
@@ -1355,12 +1357,13 @@ begin
   perform absurd._make_complete_many(p_queue_name);
   perform absurd._make_save(p_queue_name);
   perform absurd._make_save_many(p_queue_name);
+  perform absurd._make_load(p_queue_name);
   perform absurd._make_emit(p_queue_name);
 end;
 $$;
 
 -- The quoted name of one of a queue's functions, which is made first when it is missing.
---   p_kind   spawn, claim, done, ends, save, keep or emit
+--   p_kind   spawn, claim, done, ends, save, keep, load or emit
 --   Raises   22023 for an illegal queue name, P0002 for an unknown queue.
 create or replace function absurd._queue_function (
   p_kind text,
@@ -3450,6 +3453,60 @@ begin
 end;
 $$;
 
+-- Makes "load:<queue>": the committed checkpoints that runs may see.
+create or replace function absurd._make_load (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $make$
+begin
+  execute format(
+    $create$
+      create or replace function absurd.%1$I (
+        p_run_ids uuid[]
+      )
+        returns table (
+          run_id uuid,
+          checkpoint_name text,
+          state jsonb,
+          owner_run_id uuid,
+          updated_at timestamptz
+        )
+        language plpgsql
+        volatile
+        %2$s
+        -- The order asked for is of few rows, and no index has it.
+        set enable_sort = on
+      as $body$
+      #variable_conflict use_column
+      begin
+        return query
+        select
+          r.run_id,
+          c.checkpoint_name,
+          c.state,
+          c.owner_run_id,
+          c.updated_at
+        from absurd.%3$I as r
+        join absurd.%4$I as c on c.task_id = r.task_id
+        left join absurd.%3$I as owner on owner.run_id = c.owner_run_id
+        where r.run_id = any (p_run_ids)
+          and c.status = 'committed'
+          and coalesce(owner.attempt, 0) <= r.attempt
+        order by r.run_id, c.updated_at, c.checkpoint_name;
+      end;
+      $body$
+    $create$,
+    'load:' || p_queue_name,
+    absurd._plan_settings(),
+    'r_' || p_queue_name,
+    'c_' || p_queue_name
+  );
+end;
+$make$;
+
 -- What get_task_checkpoint_states returns, for many runs in one call. Ours, beside the contract.
 --   Returns  a row a checkpoint and run, oldest first within each run; unknown runs have none.
 --   Raises   P0002 unknown queue.
@@ -3471,23 +3528,8 @@ begin
   perform absurd._require_queue(p_queue_name);
 
   return query execute format(
-    $sql$
-      select
-        r.run_id,
-        c.checkpoint_name,
-        c.state,
-        c.owner_run_id,
-        c.updated_at
-      from absurd.%1$I as r
-      join absurd.%2$I as c on c.task_id = r.task_id
-      left join absurd.%1$I as owner on owner.run_id = c.owner_run_id
-      where r.run_id = any ($1)
-        and c.status = 'committed'
-        and coalesce(owner.attempt, 0) <= r.attempt
-      order by r.run_id, c.updated_at, c.checkpoint_name
-    $sql$,
-    'r_' || p_queue_name,
-    'c_' || p_queue_name
+    'select * from %1$s($1)',
+    absurd._queue_function('load', p_queue_name)
   )
   using p_run_ids;
 end;
@@ -5437,7 +5479,7 @@ begin
     select p.oid::regprocedure::text
     from pg_catalog.pg_proc as p
     where p.pronamespace = to_regnamespace('absurd')
-      and p.proname ~ '^(spawn|claim|done|ends|save|keep|emit):'
+      and p.proname ~ '^(spawn|claim|done|ends|save|keep|load|emit):'
       and not exists (
         select 1
         from absurd.queues as q

@@ -253,6 +253,7 @@ export class Absurd {
       guard: assignment?.guard ?? new RunGuard(),
       log: this.log,
       hooks: this.hooks,
+      ...(assignment && { onHandled: assignment.onHandled }),
     });
   }
 

@@ -20,6 +20,8 @@ export interface Execution {
   guard: RunGuard;
   log: Log;
   hooks: AbsurdHooks;
+  /** Called when the handler has returned and only the end of the run is to be stored. */
+  onHandled?: () => void;
 }
 
 /** Rejects only where the end of the run could not be stored. */
@@ -90,9 +92,11 @@ async function perform(execution: Execution, context: TaskContext, registration:
 }
 
 async function complete(execution: Execution, result: unknown): Promise<void> {
-  const { task, store, guard } = execution;
+  const { task, store, guard, hooks } = execution;
   guard.check();
   const stateJson = JSON.stringify(result ?? null) as string | undefined;
+  // A hook around the execution may hold what there is only one of for each slot, and has not returned.
+  if (hooks.wrapTaskExecution === undefined) execution.onHandled?.();
   try {
     await store.complete(task.run_id, stateJson);
   } catch (error) {

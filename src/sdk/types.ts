@@ -104,7 +104,7 @@ export interface WorkerOptions {
   claimTimeout?: number;
   /** Most runs a claim; default: the concurrency. */
   batchSize?: number;
-  /** Most runs at a time; default 1. */
+  /** Most handlers at a time; default 1. */
   concurrency?: number;
   /** Seconds between two looks at an empty queue; default 0.25. */
   pollInterval?: number;

@@ -26,6 +26,8 @@ export interface Assignment {
   workerID: string;
   store: RunStore;
   guard: RunGuard;
+  /** To be called when the handler has returned and only the end of the run is to be stored. */
+  onHandled: () => void;
 }
 
 /** By the claimed row, so that `executeTask` keeps its public form. */
@@ -63,6 +65,8 @@ export class QueueWorker implements Worker {
   private readonly pollMs: number;
   private readonly fatalOnLeaseTimeout: boolean;
   private readonly running = new Set<Running>();
+  /** How many of them only have their end to be stored. */
+  private ending = 0;
   private readonly bell = new Bell();
   private readonly closing = new AbortController();
   private readonly givingUp = new AbortController();
@@ -112,7 +116,7 @@ export class QueueWorker implements Worker {
   private async poll(): Promise<void> {
     let errorPauseMs = this.pollMs;
     while (!this.closing.signal.aborted) {
-      const free = this.concurrency - this.running.size;
+      const free = this.freeSlots();
       if (free <= 0) {
         await this.bell.wait(Infinity);
         // Runs that end together free their slots together: one claim fills them all.
@@ -141,6 +145,15 @@ export class QueueWorker implements Worker {
     }
   }
 
+  /**
+   * How many runs may start. One whose handler has returned needs no slot while its end is stored: so the server claims for us
+   * while it completes, and neither waits for the other. As many may be ending as may run.
+   */
+  private freeSlots(): number {
+    const { running, concurrency } = this;
+    return Math.min(concurrency - (running.size - this.ending), 2 * concurrency - running.size);
+  }
+
   private async claim(batchSize: number): Promise<ClaimedTask[]> {
     const recovered = await this.lostClaims.find();
     if (recovered.length > 0) return recovered;
@@ -163,12 +176,22 @@ export class QueueWorker implements Worker {
 
   private run(task: ClaimedTask): void {
     const guard = new RunGuard();
-    assignments.set(task, { workerID: this.workerId, store: this.store, guard });
+    let ending = false;
+    const onHandled = (): void => {
+      // One at a time means one after the other: the next one may rely on it that this one's end is stored.
+      if (ending || this.concurrency === 1) return;
+      ending = true;
+      const waitsForSlot = this.freeSlots() <= 0;
+      this.ending++;
+      if (waitsForSlot) this.bell.ring();
+    };
+    assignments.set(task, { workerID: this.workerId, store: this.store, guard, onHandled });
     const running: Running = { task, guard, sinceMs: Date.now(), done: Promise.resolve() };
     this.running.add(running);
     takeInHand(task.run_id);
     running.done = this.execute(task).finally(() => {
       this.running.delete(running);
+      if (ending) this.ending--;
       this.bell.ring();
     });
   }

@@ -109,7 +109,7 @@ export const mutants: Mutant[] = [
     breaks: 'checkpoint-is-seen',
     mutations: [
       {
-        function: 'get_run_checkpoints',
+        function: '_make_load',
         from: 'coalesce(owner.attempt, 0) <= r.attempt',
         to: 'coalesce(owner.attempt, 0) < r.attempt',
       },
