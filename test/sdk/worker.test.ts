@@ -372,7 +372,7 @@ describe('many at once', () => {
 });
 
 describe('slots', () => {
-  const wrapTaskExecution = async (_context: unknown, execute: () => Promise<unknown>): Promise<unknown> => execute();
+  const wrapTaskExecution = async <T>(_context: unknown, execute: () => Promise<T>): Promise<T> => execute();
 
   test.for([
     {
