@@ -2,30 +2,19 @@ import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import { drainQueue, type Deleted, type Scope } from '../lib/cleanup.js';
-import { CliError, exit, usageError } from '../lib/errors.js';
+import { checkAsked, defaultLimit, scopesOf } from '../lib/cleanup-scopes.js';
 import { byteSize } from '../lib/format/size.js';
 import type { Rendering } from '../lib/output.js';
 import { ProgressBar } from '../lib/progress.js';
-import { queuesToLookIn } from '../lib/task-id.js';
-import { countCleanup, readCleanupPolicy, readInterval, type CleanupCount } from '../sql/cleanup.js';
+import { countCleanup, type CleanupCount } from '../sql/cleanup.js';
 
 interface Cleaned extends Deleted {
   /** With --dry-run: what would go. */
   would_delete: CleanupCount | null;
 }
 
-interface Asked {
-  all: boolean;
-  'older-than'?: string;
-  limit?: number;
-  'tasks-only': boolean;
-  'events-only': boolean;
-}
-
 /** Counting all that would go may take longer than another look at a queue. */
 const countTimeoutMs = 300_000;
-
-const defaultLimit = 1000;
 
 export default class Cleanup extends BaseCommand<Cleaned[]> {
   static override summary = 'Delete tasks that ended, and events that were emitted, longer ago than a span';
@@ -64,7 +53,8 @@ export default class Cleanup extends BaseCommand<Cleaned[]> {
   async execute(): Promise<Cleaned[]> {
     const { args, flags } = await this.parse(Cleanup);
     this.single = !flags.all;
-    const scopes = await this.scopes(args, flags);
+    const asked = checkAsked({ ...args, ...flags });
+    const scopes = await this.read((db) => scopesOf(db, asked));
     const cleaned: Cleaned[] = [];
     for (const scope of scopes) {
       if (flags['dry-run']) {
@@ -76,36 +66,6 @@ export default class Cleanup extends BaseCommand<Cleaned[]> {
       } else cleaned.push({ ...(await this.drain(scope)), would_delete: null });
     }
     return cleaned;
-  }
-
-  /** Says of each queue what is to go, before anything does. */
-  private async scopes(args: { queue?: string; days?: string }, flags: Asked): Promise<Scope[]> {
-    const { all, 'older-than': olderThan } = flags;
-    const usage = 'absurdctl cleanup QUEUE TTL_DAYS, or QUEUE --older-than INTERVAL, or --all';
-    if (all && args.queue !== undefined) throw usageError('--all means every queue: name none', usage);
-    if (!all && args.queue === undefined) throw usageError('Name a queue', usage);
-    if (args.days !== undefined && olderThan !== undefined)
-      throw usageError('Give days or --older-than, not both', usage);
-    if (!all && args.days === undefined && olderThan === undefined) {
-      throw usageError('Say how long to keep what ended', usage);
-    }
-    const days = args.days === undefined ? undefined : ttlSeconds(args.days);
-    return this.read(async (db) => {
-      const given = olderThan === undefined ? days : await readInterval(db, olderThan);
-      if (given !== undefined && given < 0) throw usageError(`--older-than "${olderThan}" lies ahead, not back`);
-      const scopes: Scope[] = [];
-      for (const queue of await queuesToLookIn(db, args.queue)) {
-        const policy = given === undefined ? await readCleanupPolicy(db, queue) : undefined;
-        scopes.push({
-          queue_name: queue,
-          ttl_seconds: given ?? policy?.ttl_seconds ?? noPolicy(queue),
-          limit: flags.limit ?? policy?.cleanup_limit ?? defaultLimit,
-          tasks: !flags['events-only'],
-          events: !flags['tasks-only'],
-        });
-      }
-      return scopes;
-    });
   }
 
   private async drain(scope: Scope): Promise<Deleted> {
@@ -157,16 +117,4 @@ function allQueues(cleaned: Cleaned[], dry: boolean): Rendering {
       empty: 'No queues yet: absurdctl create-queue default',
     },
   };
-}
-
-function noPolicy(queue: string): never {
-  throw new CliError(`Queue "${queue}" has gone`, { exitCode: exit.notFound, code: 'queue_not_found' });
-}
-
-function ttlSeconds(text: string): number {
-  const seconds = Math.round(Number(text) * 86_400);
-  if (text.trim() === '' || !Number.isFinite(seconds) || seconds < 0 || seconds > 2 ** 31 - 1) {
-    throw usageError(`"${text}" is not a number of days from 0 to 24855`, 'absurdctl cleanup QUEUE TTL_DAYS');
-  }
-  return seconds;
 }
