@@ -4525,8 +4525,8 @@ $$;
 
 -- Makes the missing partitions of one queue.
 --   Raises   42P07 and 55000 for a name that is taken, 55P03 when the tables stay busy.
---   Locks    the default partitions and their parents; a parent without one only against other
---            changes of its shape.
+--   Locks    the default partitions and their parents; a parent that has none and gets none only
+--            against other changes of its shape.
 create or replace function absurd._make_partitions (
   p_queue_name text
 )
@@ -4537,6 +4537,7 @@ as $$
 declare
   v_parents text[];
   v_defaults text[];
+  v_wants_default boolean;
   v_missing record;
 begin
   perform pg_advisory_xact_lock(hashtextextended('absurd.partitions:' || p_queue_name, 0));
@@ -4545,13 +4546,16 @@ begin
   select
     array_agg(distinct format('only absurd.%I', missing.parent_table)),
     array_agg(distinct format('absurd.%I', absurd._default_partition(missing.parent_table)))
-      filter (where absurd._default_partition(missing.parent_table) is not null)
-  into v_parents, v_defaults
+      filter (where absurd._default_partition(missing.parent_table) is not null),
+    bool_or(missing.lower_bound is null)
+  into v_parents, v_defaults, v_wants_default
   from absurd._missing_partitions(p_queue_name) as missing;
 
   -- An insert that waited only for the default partition would go on to put a row there that now
-  -- belongs to a week, and fail. So where there is a default, inserts wait at the parent.
-  if v_defaults is null then
+  -- belongs to a week, and fail. So where there is a default, inserts wait at the parent. So do
+  -- all where one comes: who looks at the partitions in that moment may see the default one and
+  -- not yet that it is the default, which PostgreSQL takes for a broken catalog (XX000).
+  if v_defaults is null and not v_wants_default then
     perform absurd._lock_tables(v_parents, 'share update exclusive');
   else
     perform absurd._lock_tables(v_parents || v_defaults, 'access exclusive');

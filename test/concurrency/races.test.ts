@@ -262,6 +262,20 @@ for (const kind of ['current', 'older'] as const) {
     expect(codes.filter((code) => code === '55000')).toHaveLength(100);
   });
 
+  race(
+    'a default partition comes while nobody looks: a reader that saw it half made would fail',
+    async ({ db, a, b }) => {
+      await db.queue('p', 'partitioned');
+      await db.query(`select absurd.set_queue_policy('p', '{"default_partition": "disabled"}')`);
+      await a.query('begin; select from absurd.t_p');
+      const enabled = start(b, `select absurd.set_queue_policy('p', '{"default_partition": "enabled"}')`);
+      await blocked(a, b);
+      await a.query('commit');
+      expect(await enabled).toBe('done');
+      await db.query(`select absurd.spawn_task('p', 'job', '{}')`);
+    },
+  );
+
   race('disabling the default partition waits for a spawn under way, then sees its row', async ({ db, a, b }) => {
     await db.queue('p', 'partitioned');
     await a.query('begin');
