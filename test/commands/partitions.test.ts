@@ -105,6 +105,9 @@ describe('detaching', () => {
       parent: 'c_q',
       sql: 'alter table absurd."c_q" detach partition absurd."c_q_602";',
     });
+    // To be copied from any terminal.
+    const narrow = await run(['list-detach-candidates', '--show-sql'], { ...db, width: 60 });
+    expect(narrow.stdout).toMatch(/^c_q_602 +alter table absurd."c_q" detach partition absurd."c_q_602";$/m);
     expect((await run(['list-detach-candidates', '-q', 'nowhere'], db)).code).toBe(3);
     await db.queue('plain');
     expect(await run(['list-detach-candidates', '-q', 'plain', '--json'], db)).toMatchObject({
