@@ -45,6 +45,17 @@ describe('queue-policy', () => {
     });
   });
 
+  test('a span without a unit is told to be seconds', async ({ db }) => {
+    await db.queue('q');
+    const bare = await run(['queue-policy', 'q', '--cleanup-ttl', '14', '--partition-lookback', '0'], db);
+    expect(bare).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('cleanup_ttl: 00:00:14\n') as string,
+      stderr: "--cleanup-ttl 14 is seconds: write '14 days' for days\n",
+    });
+    expect((await run(['queue-policy', 'q', '--cleanup-ttl', '14 days'], db)).stderr).toBe('');
+  });
+
   test('workers are told of new work where it says so, and all that is set is set at once', async ({ db }) => {
     await db.queue('q');
     expect((await run(['queue-policy', 'q', '--wakeup', 'on', '--json'], db)).json()).toMatchObject({ wakeup: 'on' });
