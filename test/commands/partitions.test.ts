@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe } from 'vitest';
@@ -183,4 +183,7 @@ test('install-skill writes the playbook, keeps another text, and names only comm
   expect(readFileSync(file, 'utf8')).toBe('mine');
   expect((await run(['install-skill', '--force'], { cwd })).code).toBe(0);
   expect(readFileSync(file, 'utf8')).toBe(text);
+  // Where no folder can be made it says so, and does not try for ever.
+  const nowhere = await run(['install-skill', existsSync('/proc/self') ? '/proc/skills' : file], { cwd });
+  expect(nowhere.code).not.toBe(0);
 });
