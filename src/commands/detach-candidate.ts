@@ -1,12 +1,12 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { detach, dropFormer, type Detached } from '../lib/detach.js';
+import { detach, dropFormer, finish, type Detached } from '../lib/detach.js';
 import { refused } from '../lib/errors.js';
 import { nearest } from '../lib/nearest.js';
 import type { Rendering } from '../lib/output.js';
 import { queuesToLookIn } from '../lib/task-id.js';
-import { listDetachCandidates, listPartitions } from '../sql/partitions.js';
+import { listDetachCandidates, listHalfDetached, listPartitions } from '../sql/partitions.js';
 
 /** `t_q_401` of `t_q_401`, `absurd.t_q_401`, `"t_q_401"`, `absurd."t_q_401"` and `"absurd"."t_q_401"`. */
 function bareName(typed: string): string {
@@ -17,7 +17,7 @@ function bareName(typed: string): string {
 export default class DetachCandidateCommand extends BaseCommand<Detached> {
   static override summary = 'Detach one old, empty partition';
   static override description =
-    'Only one that list-detach-candidates names. It is detached concurrently where its table has no default partition; PostgreSQL allows it nowhere else. With --drop also one that was detached before and is empty still, so it can be run again.';
+    'Only one that list-detach-candidates names. It is detached concurrently where its table has no default partition; PostgreSQL allows it nowhere else. One whose detaching broke off is detached for good. With --drop also one that was detached before and is empty still, so it can be run again.';
   static override examples = ['<%= config.bin %> detach-candidate t_mail_401 --drop'];
   static override args = { partition: Args.string({ required: true, description: 'the partition' }) };
   static override flags = {
@@ -34,6 +34,11 @@ export default class DetachCandidateCommand extends BaseCommand<Detached> {
     const names = [args.partition, bareName(args.partition)];
     const candidate = candidates.find(({ partition }) => names.includes(partition));
     if (candidate !== undefined) return detach(db, candidate, flags.drop === true);
+
+    const half = (await this.read((read) => listHalfDetached(read, queues))).find(({ partition }) =>
+      names.includes(partition),
+    );
+    if (half !== undefined) return finish(db, half, flags.drop === true);
 
     const former = (await this.read((read) => listPartitions(read, queues))).find(
       ({ partition, attached }) => !attached && names.includes(partition),

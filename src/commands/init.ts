@@ -30,7 +30,7 @@ export default class Init extends BaseCommand<Installation> {
 
   async execute(): Promise<Installation> {
     const { flags } = await this.parse(Init);
-    requireShippedRef(flags.ref);
+    requireShippedRef(flags.ref, '--ref');
     const db = await this.waitForServer(flags.wait);
     const indexes = await findMissingIndexes(db);
     const large = indexes.find(({ rows }) => rows >= largeTable);

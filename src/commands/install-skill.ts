@@ -1,10 +1,10 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand } from '../lib/base-command.js';
 import { CliError, refused } from '../lib/errors.js';
-import { kindOf, replaceFile } from '../lib/files.js';
+import { kindOf, makeFolder, replaceFile } from '../lib/files.js';
 import type { Rendering } from '../lib/output.js';
 import { skill } from '../lib/skill.js';
 
@@ -34,7 +34,7 @@ export default class InstallSkill extends BaseCommand<InstalledSkill> {
       throw refused(`${file} is ${is}`, hint, 'file_differs');
     }
     try {
-      mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
       replaceFile(file, skill, 0o644);
     } catch (error) {
       throw new CliError(`${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`);

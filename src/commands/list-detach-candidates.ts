@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import { unknownQueue } from '../lib/explain.js';
-import type { Rendering } from '../lib/output.js';
+import type { Column, Rendering } from '../lib/output.js';
 import { detachStatement, hasDefaultPartition, listDetachCandidates, type DetachCandidate } from '../sql/partitions.js';
 import { listQueueNames } from '../sql/schema.js';
 
@@ -39,7 +39,13 @@ export default class ListDetachCandidates extends BaseCommand<Candidate[]> {
   }
 
   render(rows: Candidate[], { tty }: { tty: boolean }): Rendering {
-    const columns = ['partition', 'queue', 'parent', ...(this.showSql ? ['sql'] : [])].map((key) => ({ key }));
+    const columns: Column[] = [
+      { key: 'partition' },
+      { key: 'queue', drop: 1 },
+      { key: 'parent', drop: 2 },
+      // A statement is there to be copied: it is never cut.
+      ...(this.showSql ? [{ key: 'sql', type: 'id' } as const] : []),
+    ];
     const empty = 'No partition is old and empty where the policy allows detaching (queue-policy --detach-mode empty)';
     // Scripts of the original read a header here, off a terminal too.
     if (!tty && this.mode() === 'table' && rows.length > 0) {

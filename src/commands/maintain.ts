@@ -8,7 +8,7 @@ import { queuesToLookIn } from '../lib/task-id.js';
 export default class Maintain extends BaseCommand<Chore[]> {
   static override summary = 'Do once what the jobs of pg_cron do: partitions, cleanup, old partitions';
   static override description =
-    "For those without pg_cron: run it every hour from a system's cron or a CI schedule. For each queue it makes the weeks that the policy asks for, deletes one batch of what ended longer ago than cleanup_ttl (cleanup --all goes on until nothing is left), and detaches and drops one old, empty partition a table. A queue that is in trouble keeps no other from it; the exit code is then 1.";
+    "For those without pg_cron: run it every hour from a system's cron or a CI schedule. For each queue it makes the weeks that the policy asks for, deletes one batch of what ended longer ago than cleanup_ttl (cleanup --all goes on until nothing is left), and detaches and drops one old, empty partition a table, after one whose detaching broke off. A queue that is in trouble keeps no other from it; the exit code is then 1.";
   static override examples = ['<%= config.bin %> maintain', '<%= config.bin %> maintain -q audit --json'];
   static override flags = {
     ...dbFlags,

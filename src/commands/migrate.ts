@@ -42,7 +42,7 @@ export default class Migrate extends BaseCommand<Migration> {
 
   async execute(): Promise<Migration> {
     const { flags } = await this.parse(Migrate);
-    requireShippedRef(flags.to);
+    requireShippedRef(flags.to, '--to');
     if (flags.from !== undefined && !/^v?\d+\.\d+\.\d+$|^main$/.test(flags.from)) {
       throw usageError(`"${flags.from}" is no version of the schema`, 'such as 0.4.0');
     }

@@ -3,6 +3,7 @@ import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import { unknownQueue } from '../lib/explain.js';
 import type { Rendering } from '../lib/output.js';
+import { lacksUnit } from '../lib/when.js';
 import { getQueuePolicy, setQueuePolicy, setQueueWakeup, type QueuePolicyRow } from '../sql/policy.js';
 import { listQueueNames } from '../sql/schema.js';
 
@@ -66,6 +67,10 @@ export default class QueuePolicy extends BaseCommand<QueuePolicyRow> {
       },
       { lockTimeoutMs },
     );
+    for (const [key, value] of Object.entries(policy)) {
+      if (typeof value !== 'string' || !lacksUnit(value)) continue;
+      this.note(`--${key.replaceAll('_', '-')} ${value} is seconds: write '${value.trim()} days' for days`);
+    }
     const after = await db.read((read) => getQueuePolicy(read, args.name));
     if (after === undefined) throw unknownQueue(args.name, await this.read(listQueueNames));
     return after;

@@ -4,6 +4,7 @@ import type { Queryable } from '../sql/queryable.js';
 import type { Scope } from './cleanup.js';
 import { CliError, exit, usageError } from './errors.js';
 import { queuesToLookIn } from './task-id.js';
+import { lacksUnit } from './when.js';
 
 /** Rows a batch where neither a flag nor a policy says. */
 export const defaultLimit = 1000;
@@ -29,6 +30,12 @@ export function checkAsked<Words extends Asked>(asked: Words): Words {
   if (days !== undefined && olderThan !== undefined) throw usageError('Give days or --older-than, not both', usage);
   if (!all && days === undefined && olderThan === undefined) throw usageError('Say how long to keep what ended', usage);
   if (days !== undefined) secondsOfDays(days);
+  if (olderThan !== undefined && lacksUnit(olderThan)) {
+    throw usageError(
+      `--older-than "${olderThan}" names no unit: PostgreSQL would take seconds`,
+      `write '${olderThan.trim()} days', or ${olderThan.trim()}s`,
+    );
+  }
   return asked;
 }
 

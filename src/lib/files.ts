@@ -1,6 +1,7 @@
 /** Files that commands write for people. */
 import { randomBytes } from 'node:crypto';
-import { lstatSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 /** What is at a path, links not followed: nothing, an ordinary file, or something else. */
 export function kindOf(path: string): 'nothing' | 'file' | 'link' | 'other' {
@@ -13,6 +14,21 @@ export function kindOf(path: string): 'nothing' | 'file' | 'link' | 'other' {
 function isStream(path: string): boolean {
   const found = statSync(path, { throwIfNoEntry: false });
   return found !== undefined && (found.isFIFO() || found.isCharacterDevice());
+}
+
+/**
+ * Makes a folder and those above it. `mkdir` with `recursive` never ends, not even by Ctrl-C, where the file system takes no
+ * folders and says that something is missing (/proc).
+ */
+export function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Somebody else was faster.
+    if (!existsSync(path)) throw error;
+  }
 }
 
 /**

@@ -1,8 +1,14 @@
 /** The chores that pg_cron would do, once: weeks ahead, one batch of cleanup a queue, one old partition a table. */
 import { cleanupByPolicy } from '../sql/cleanup.js';
-import { countPartitions, ensurePartitions, listDetachCandidates, type DetachCandidate } from '../sql/partitions.js';
+import {
+  countPartitions,
+  ensurePartitions,
+  listDetachCandidates,
+  listHalfDetached,
+  type DetachCandidate,
+} from '../sql/partitions.js';
 import type { Database } from './connection/database.js';
-import { detach } from './detach.js';
+import { detach, finish } from './detach.js';
 import { CliError, exit, toCliError } from './errors.js';
 
 /** What one chore did for one queue. */
@@ -44,6 +50,11 @@ export async function maintain(db: Database, queues: readonly string[]): Promise
     }
   };
   for (const queue of queues) {
+    // First: where one is half gone, its table lets no other go, and its week cannot be made.
+    const halves = await db.read((read) => listHalfDetached(read, [queue]));
+    for (const half of halves.filter(({ pid }) => pid === null)) {
+      await attempt('detach', queue, () => without(finish(db, half, true)), half.partition);
+    }
     await attempt('partitions', queue, async () => {
       const before = await db.read((read) => countPartitions(read, queue));
       await db.transaction((transaction) => ensurePartitions(transaction, queue), { lockTimeoutMs });
@@ -53,17 +64,18 @@ export async function maintain(db: Database, queues: readonly string[]): Promise
       const [batch] = await cleanupByPolicy(db, queue);
       return { tasks_deleted: batch?.tasks_deleted ?? 0, events_deleted: batch?.events_deleted ?? 0 };
     });
+    // A table that somebody is taking a partition from is left to them.
+    const busy = halves.flatMap(({ parent, pid }) => (pid === null ? [] : [parent]));
     for (const candidate of oldestOfEach(await db.read((read) => listDetachCandidates(read, queue)))) {
-      await attempt('detach', queue, () => detachAway(db, candidate), candidate.partition);
+      if (busy.includes(candidate.parent)) continue;
+      await attempt('detach', queue, () => without(detach(db, candidate, true)), candidate.partition);
     }
   }
   return chores;
 }
 
-async function detachAway(db: Database, candidate: DetachCandidate): Promise<Partial<Chore>> {
-  await detach(db, candidate, true);
-  return {};
-}
+/** A detaching tells its row nothing beside the partition. */
+const without = (work: Promise<unknown>): Promise<Partial<Chore>> => work.then(() => ({}));
 
 /** Candidates come oldest first within their parent; more than one at a time would lock its table for longer. */
 function oldestOfEach(candidates: readonly DetachCandidate[]): DetachCandidate[] {

@@ -17,11 +17,11 @@ export function readSchemaScript(): string {
   }
 }
 
-/** Raises a usage error unless `ref` names the schema that this package ships (`0.5.0`, `v0.5.0`). */
-export function requireShippedRef(ref: string | undefined): void {
+/** Raises a usage error unless `ref`, the value of `flag`, names the schema that this package ships (`0.5.0`, `v0.5.0`). */
+export function requireShippedRef(ref: string | undefined, flag: '--ref' | '--to'): void {
   if (ref === undefined || ref.replace(/^v/, '') === schemaVersion) return;
   throw usageError(
     `This absurdctl ships schema ${schemaVersion} only, not "${ref}"`,
-    `leave --ref away, or install the release of absurdctl that ships "${ref}"`,
+    `leave ${flag} away, or install the release of absurdctl that ships "${ref}"`,
   );
 }

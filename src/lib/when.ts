@@ -25,6 +25,10 @@ export function parseDuration(text: string): number | undefined {
   return seconds;
 }
 
+/** Whether a span says no unit, so that PostgreSQL reads seconds where days may be meant: `14`. None are none of any unit. */
+export const lacksUnit = (span: string): boolean =>
+  span.trim() !== '' && Number.isFinite(Number(span)) && Number(span) !== 0;
+
 /** As `parseDuration`; raises a usage error that names the flag. */
 export function requireDuration(text: string, flag: string): number {
   const seconds = parseDuration(text);

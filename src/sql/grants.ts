@@ -135,19 +135,24 @@ export async function runRightStatement(db: Queryable, statement: string): Promi
   await db.query(statement);
 }
 
+/** Each privilege on each schema, table and column by itself; what PUBLIC holds, or is yet to be made, is not among them. */
+const single = (rights: readonly Right[]): string =>
+  JSON.stringify(
+    rights.flatMap(({ privileges, on }) =>
+      privileges.flatMap((privilege) => {
+        if (on.kind === 'schema') return [{ privilege, kind: 'schema', name: on.name, column: null }];
+        const names = on.kind === 'table' ? [on.name] : on.kind === 'tables' ? on.names : [];
+        const columns = on.kind === 'table' && on.columns ? on.columns : [null];
+        return names.flatMap((name) => columns.map((column) => ({ privilege, kind: 'table', name, column })));
+      }),
+    ),
+  );
+
 /**
  * The first right that the role has not, in words; null when it has all. A GRANT by somebody who may not grant only warns
  * where they hold rights of their own, so what it did is looked at.
  */
 export async function findMissingRight(db: Queryable, role: string, rights: readonly Right[]): Promise<string | null> {
-  const wanted = rights.flatMap(({ privileges, on }) =>
-    privileges.flatMap((privilege) => {
-      if (on.kind === 'schema') return [{ privilege, kind: 'schema', name: on.name, column: null }];
-      const names = on.kind === 'table' ? [on.name] : on.kind === 'tables' ? on.names : [];
-      const columns = on.kind === 'table' && on.columns ? on.columns : [null];
-      return names.flatMap((name) => columns.map((column) => ({ privilege, kind: 'table', name, column })));
-    }),
-  );
   const { rows } = await db.query<{ missing: string }>(
     `select w.privilege || ' on ' || w.kind || ' ' || w.name as missing
        from jsonb_to_recordset($2) as w (privilege text, kind text, name text, "column" text)
@@ -158,9 +163,39 @@ export async function findMissingRight(db: Queryable, role: string, rights: read
               else has_table_privilege($1, format('absurd.%I', w.name), w.privilege)
             end
       limit 1`,
-    [role, JSON.stringify(wanted)],
+    [role, single(rights)],
   );
   return rows[0]?.missing ?? null;
+}
+
+/** A right that a role holds by itself, not through another role or PUBLIC. */
+export interface HeldRight {
+  right: string;
+  grantor: string;
+}
+
+/**
+ * The first of the rights that was granted to the role and still is; null when none is. A REVOKE takes away what its own
+ * role granted and, by somebody who may not, only warns: what it did is looked at, too.
+ */
+export async function findHeldRight(db: Queryable, role: string, rights: readonly Right[]): Promise<HeldRight | null> {
+  const { rows } = await db.query<HeldRight>(
+    `select w.privilege || ' on ' || w.kind || ' ' || w.name as "right", pg_get_userbyid(a.grantor)::text as grantor
+       from jsonb_to_recordset($2) as w (privilege text, kind text, name text, "column" text)
+      cross join lateral (
+             select n.nspacl as acl from pg_namespace n where w.kind = 'schema' and n.nspname = w.name
+             union all
+             select case when w."column" is null then c.relacl else t.attacl end
+               from pg_class c
+               left join pg_attribute t on t.attrelid = c.oid and t.attname = w."column"
+              where w.kind = 'table' and c.relnamespace = to_regnamespace('absurd') and c.relname = w.name) o
+      cross join lateral aclexplode(o.acl) a
+       join pg_roles r on r.oid = a.grantee
+      where r.rolname = $1 and lower(a.privilege_type) = w.privilege
+      limit 1`,
+    [role, single(rights)],
+  );
+  return rows[0] ?? null;
 }
 
 /** Who is connected, and to whom the schema belongs: for words about a right that is missing. */

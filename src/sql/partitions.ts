@@ -39,6 +39,34 @@ export async function detachPartition(db: Queryable, candidate: DetachCandidate,
   await db.query(detachStatement(candidate, concurrently));
 }
 
+/** A partition whose concurrent detaching is half done: the table reads it no more, and lets no other go before it is. */
+export interface HalfDetached extends DetachCandidate {
+  /** The process that is at it, as far as this role may see; null where it broke off. */
+  pid: number | null;
+}
+
+export async function listHalfDetached(db: Queryable, queueNames: readonly string[]): Promise<HalfDetached[]> {
+  const { rows } = await db.query<HalfDetached>(
+    `select c.relname::text as partition, q.queue_name as queue, letter || '_' || q.queue_name as parent,
+            (select min(a.pid) from pg_stat_activity a
+              where a.datname = current_database() and a.pid <> pg_backend_pid() and a.state = 'active'
+                and a.query ilike '%detach partition%' and strpos(a.query, c.relname) > 0) as pid
+       from unnest($1::text[]) q (queue_name)
+      cross join unnest(array['t', 'r', 'c', 'w']) letter
+       join pg_inherits i on i.inhparent = to_regclass(format('absurd.%I', letter || '_' || q.queue_name))
+                         and i.inhdetachpending
+       join pg_class c on c.oid = i.inhrelid
+      order by q.queue_name, letter`,
+    [queueNames],
+  );
+  return rows;
+}
+
+/** Ends a detaching that broke off. */
+export async function finishDetaching(db: Queryable, { partition, parent }: DetachCandidate): Promise<void> {
+  await db.query(`alter table absurd.${quoteIdent(parent)} detach partition absurd.${quoteIdent(partition)} finalize`);
+}
+
 /** Drops a partition that is no longer attached; true when it did. */
 export async function dropDetachedPartition(db: Queryable, partition: string): Promise<boolean> {
   const { rows } = await db.query<{ dropped: boolean }>('select absurd.drop_detached_partition($1) as dropped', [
@@ -94,7 +122,7 @@ export async function listPartitions(db: Queryable, queueNames: readonly string[
             absurd.uuidv7_timestamp(substring(bounds.text from 'FROM \\(''([0-9a-f-]{36})''\\)')::uuid) as from_at,
             absurd.uuidv7_timestamp(substring(bounds.text from 'TO \\(''([0-9a-f-]{36})''\\)')::uuid) as to_at,
             coalesce(bounds.text = 'DEFAULT', false) as is_default,
-            i.inhrelid is not null as attached,
+            i.inhrelid is not null and not i.inhdetachpending as attached,
             nullif(c.reltuples, -1)::float8 as rows,
             false as rows_exact,
             pg_total_relation_size(c.oid)::float8 as bytes

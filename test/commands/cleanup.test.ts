@@ -116,6 +116,9 @@ test('what makes no sense is refused before anything goes', async ({ db }) => {
     ['q', '1', '--older-than', '1 day'],
     ['q', '--older-than', 'a while'],
     ['q', '--older-than', '-1 day'],
+    // Days are meant, seconds would be read.
+    ['q', '--older-than', '14'],
+    ['--all', '--older-than', ' 1.5'],
     ['--all', 'q'],
     ['--all', 'q', '3'],
   ]) {

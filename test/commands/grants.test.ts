@@ -192,6 +192,36 @@ test('--apply by one who may not grant changes nothing, and says who may', async
   );
 });
 
+test('--revoke by one who may not, or of what another role granted, changes nothing, and says who may', async ({
+  db,
+}) => {
+  await db.queue('q');
+  await withRole(db, (reader) =>
+    withRole(db, async ({ name }) => {
+      for (const role of [reader.name, name]) await run(['grants', role, '--as', 'reader', '--apply'], db);
+      const before = await rights(db, name);
+      const revoke = ['grants', name, '--as', 'reader', '--revoke', '--apply', '--json'];
+      const warnedOnly = await run(revoke, { url: reader.url });
+      expect(warnedOnly.code).toBe(1);
+      expect(errorOf(warnedOnly)).toMatchObject({
+        code: 'not_permitted',
+        message: `This role may not take usage on schema absurd from "${name}": "postgres" granted it`,
+        hint: 'connect as the role that granted it: -U postgres',
+      });
+      expect(await rights(db, name)).toEqual(before);
+
+      await db.query(`grant select on absurd.t_q to ${quoteIdent(reader.name)} with grant option`);
+      await db.query(
+        `begin; set local role ${quoteIdent(reader.name)}; grant select on absurd.t_q to ${quoteIdent(name)}; commit`,
+      );
+      expect(errorOf(await run(revoke, db))).toMatchObject({ hint: expect.stringContaining(reader.name) as string });
+      await db.query(`revoke all on absurd.t_q from ${quoteIdent(reader.name)} cascade`);
+      expect((await run(revoke, db)).code).toBe(0);
+      expect(await rights(db, name)).toEqual([]);
+    }),
+  );
+});
+
 test('a worker that finds no queue, or a queue without its functions, is sent to the owner', async ({ db }) => {
   await db.queue('q');
   const { task_id: id } = await db.spawn('q', 'a');

@@ -137,3 +137,70 @@ test('detach-candidate --drop goes on where it was cut off, and drops nothing th
   expect(full.stderr).toContain('holds rows');
   expect((await db.query('select count(*)::int as n from absurd.t_p_610')).rows).toEqual([{ n: 1 }]);
 });
+
+describe('a concurrent detaching that broke off', () => {
+  /** Leaves `partition` half detached; `during` is called while somebody is still at it. */
+  async function breakOff(db: TestDatabase, partition: string, during: () => Promise<void>): Promise<void> {
+    const parent = partition.slice(0, -4);
+    const reader = await db.connect();
+    const detacher = await db.connect();
+    await reader.query(`begin; select from absurd.${parent}`);
+    const { pid } = (await detacher.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0] ?? { pid: 0 };
+    const detaching = detacher
+      .query(`alter table absurd.${parent} detach partition absurd.${partition} concurrently`)
+      .then(() => 'done')
+      .catch(() => 'broken off');
+    const pending = `select from pg_inherits where inhrelid = 'absurd.${partition}'::regclass and inhdetachpending`;
+    while ((await db.query(pending)).rowCount === 0);
+    try {
+      await during();
+    } finally {
+      await db.query('select pg_cancel_backend($1)', [pid]);
+      expect(await detaching).toBe('broken off');
+      await reader.query('commit');
+    }
+  }
+
+  async function emptyWeeks(db: TestDatabase): Promise<void> {
+    await weeks(db);
+    await db.query(`delete from absurd.t_p`);
+    const policy = { default_partition: 'disabled', detach_mode: 'empty', detach_min_age: '7 days' };
+    await db.query(`select absurd.set_queue_policy('p', $1)`, [JSON.stringify(policy)]);
+    await db.advance('28 days');
+  }
+
+  test('detach-candidate ends it; who is still at it is left alone', async ({ db }) => {
+    await emptyWeeks(db);
+    await breakOff(db, 't_p_610', async () => {
+      const busy = await run(['detach-candidate', 't_p_610'], db);
+      expect(busy.code).toBe(4);
+      expect(busy.stderr).toMatch(/^Error: Process \d+ is detaching "t_p_610" just now\n/);
+      const left = (await run(['maintain', '--json'], db)).json<{ partition: string; error: unknown }[]>();
+      expect(left.filter(({ error }) => error !== null)).toEqual([]);
+      expect(left.flatMap(({ partition }) => partition ?? []).filter((name) => name.startsWith('t_'))).toEqual([]);
+    });
+    expect((await partitions(db)).find(({ partition }) => partition === 't_p_610')?.attached).toBe(false);
+    expect((await run(['detach-candidate', 't_p_610'], db)).stderr).toContain('Detached t_p_610 from t_p concurrently');
+    expect((await run(['detach-candidate', 't_p_610', '--drop'], db)).code).toBe(0);
+    expect((await partitions(db)).map(({ partition }) => partition)).not.toContain('t_p_610');
+  });
+
+  test('maintain ends it and goes on; one that holds rows is a person’s', async ({ db }) => {
+    await emptyWeeks(db);
+    await breakOff(db, 't_p_610', () => Promise.resolve());
+    const first = await run(['maintain', '--json'], db);
+    expect(first.code).toBe(0);
+    const gone = first.json<{ partition: string | null }[]>().flatMap(({ partition }) => partition ?? []);
+    expect(gone).toEqual(expect.arrayContaining(['t_p_610', 't_p_611']));
+
+    await breakOff(db, 't_p_612', () => Promise.resolve());
+    await db.query(
+      `insert into absurd.t_p_612 (task_id, task_name, params, state)
+       values (absurd.uuidv7_floor('2026-03-18 12:00Z'), 'kept', '{}', 'pending')`,
+    );
+    const second = await run(['maintain'], db);
+    expect(second.code).toBe(1);
+    expect(second.stderr).toContain('"t_p_612" holds rows');
+    expect((await db.query('select from absurd.t_p_612')).rowCount).toBe(1);
+  });
+});

@@ -118,12 +118,16 @@ test('--check names what differs, and changes nothing', async ({ db }) => {
   await db.query('alter table absurd.t_q drop column cancel_due cascade');
   await db.query('drop index absurd.r_q_rdy');
   await db.query('create index r_q_sai2 on absurd.r_q (state)');
-  await db.query('create function absurd."claim:gone"() returns int language sql as $$ select 1 $$');
+  for (const kind of ['claim', 'emit', 'load']) {
+    await db.query(`create function absurd."${kind}:gone"() returns int language sql as $$ select 1 $$`);
+  }
   const missing = await run(['migrate', '--check'], db);
   expect(missing).toMatchObject({
     code: 1,
     stdout: [
       'function absurd."claim:gone"() does not belong',
+      'function absurd."emit:gone"() does not belong',
+      'function absurd."load:gone"() does not belong',
       'function absurd.list_queues() differs',
       'column t_q.cancel_due is missing',
       'trigger repair_cancel_due on t_q is missing',
@@ -151,9 +155,12 @@ test('--check names what only a person can mend, and migrate leaves it', async (
                   alter table absurd.t_q disable trigger set_cancel_due;
                   alter table absurd.c_q drop constraint c_q_pkey;
                   alter table absurd.queues alter column cleanup_limit set default 7;
+                  alter table absurd.queues drop constraint queues_storage_mode_check;
+                  alter table absurd.queues add check (storage_mode in ('unpartitioned', 'partitioned', 'daily'));
                   drop index absurd.e_q_eai; create index e_q_eai on absurd.e_q (emitted_at desc)`);
   const differences = [
     'column queues.cleanup_limit differs; migrate leaves it as it is',
+    "constraint CHECK ((storage_mode = ANY (ARRAY['unpartitioned'::text, 'partitioned'::text]))) on queues is missing; migrate leaves it as it is",
     'column t_p.task_name differs; migrate leaves it as it is',
     'trigger set_cancel_due on t_q differs; migrate leaves it as it is',
     'column r_q.attempt differs; migrate leaves it as it is',
@@ -181,6 +188,17 @@ test('--check names what only a person can mend, and migrate leaves it', async (
   expect(await run(['migrate'], db)).toMatchObject({ code: 0 });
 });
 
+test('a week that is missing is no reason to migrate, and no step of a plan where nothing else is', async ({ db }) => {
+  await db.queue('p', 'partitioned');
+  await db.query(`select absurd.set_queue_policy('p', '{"partition_lookahead": "60 days"}')`);
+  expect((await run(['migrate', '--dry-run', '--json'], db)).json()).toMatchObject({ changes: [], steps: [] });
+  await db.query('drop function absurd._has_cron()');
+  const plan = await run(['migrate', '--dry-run'], db);
+  expect(plan.stdout).toMatch(/^make \d+ partitions\t/m);
+  await run(['migrate'], db);
+  expect((await run(['ensure-partitions'], db)).stdout).toContain('Created: 0\n');
+});
+
 test('a look at an old schema waits for no worker, and no worker for it', async ({ emptyDatabase: db }) => {
   await installOlder(db, '0.3.0');
   // A worker's transaction on every table; and, behind it, nobody.
@@ -193,6 +211,8 @@ test('a look at an old schema waits for no worker, and no worker for it', async 
   expect(checked.stdout).toContain('column t_q.cancel_due is missing\n');
   expect(checked.stdout).toContain('function absurd.claim_task(text,text,integer,integer) differs\n');
   expect(checked.stdout).toContain('column queues.storage_mode is missing\n');
+  // Such a column comes with its checks.
+  expect(checked.stdout).not.toMatch(/constraint|leaves it/);
   expect((await run(['migrate', '--dry-run'], db)).code).toBe(0);
   await worker.query('commit');
 
@@ -203,7 +223,10 @@ test('a look at an old schema waits for no worker, and no worker for it', async 
   );
   expect((await run(['migrate', '--dry-run', '--json'], db)).json()).toMatchObject({
     from_version: '0.3.0',
-    changes: expect.arrayContaining([{ queue_name: 'q', kind: 'trigger', made: 2, replaced: 0 }]) as unknown,
+    changes: expect.arrayContaining([
+      { queue_name: 'q', kind: 'function', made: 8, replaced: 0 },
+      { queue_name: 'q', kind: 'trigger', made: 2, replaced: 0 },
+    ]) as unknown,
   });
   expect(
     (await looker.query(`select count(*)::int as n from pg_proc where pronamespace = 'absurd'::regnamespace`)).rows,
@@ -216,13 +239,19 @@ test('--dump-sql gives the script without a connection; wrong versions are told'
   });
   expect(dumped).toMatchObject({ code: 0, stdout: script });
   expect((await run(['migrate', '--dump-sql'], db)).code).toBe(2);
-  expect((await run(['migrate', '--to', '0.9.0'], db)).code).toBe(2);
+  const other = await run(['migrate', '--to', '0.9.0'], db);
+  expect(other.code).toBe(2);
+  expect(other.stderr).toContain('Hint: leave --to away');
   expect((await run(['migrate', '--from', 'yesterday'], db)).code).toBe(2);
   expect((await run(['migrate', '--from', '0.2.0'], db)).code).toBe(0);
   await installOlder(emptyDatabase, '0.4.0');
   expect((await run(['migrate', '--from', '0.2.0'], emptyDatabase)).code).toBe(4);
   await emptyDatabase.query('drop schema absurd cascade');
   expect((await run(['migrate'], emptyDatabase)).code).toBe(5);
+  const none = await run(['migrate', '--dry-run'], emptyDatabase);
+  expect(none.stdout).toContain('From: nothing\n');
+  expect(none.stdout).not.toContain('Steps');
+  expect(none.stderr).toBe('There is no Absurd schema here: absurdctl init installs it\n');
 });
 
 test('a role without rights and a server that is only read are told what to do', async ({ db }) => {
@@ -236,6 +265,16 @@ test('a role without rights and a server that is only read are told what to do',
   try {
     const denied = await run(['migrate', '--check', '--json'], { url: url.href });
     expect(denied.code).toBe(1);
+    // What the catalogs tell is a plan for a reader too.
+    const current = await run(['migrate', '--dry-run'], { url: url.href });
+    expect(current).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining('as far as the catalogs tell') as string,
+    });
+    await db.query('drop index absurd.r_q_rdy');
+    const lacking = await run(['migrate', '--dry-run'], { url: url.href });
+    expect(lacking.stdout).toContain('build index r_q_rdy\t');
+    expect(lacking.stderr).toContain('the owner sees on the primary');
     expect(JSON.parse(denied.stderr)).toMatchObject({
       code: 'not_permitted',
       hint: expect.stringContaining('only the owner of the schema may: -U') as string,

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe } from 'vitest';
@@ -43,6 +43,17 @@ describe('queue-policy', () => {
       partition_lookahead: '00:00:00',
       partition_lookback: '1 day',
     });
+  });
+
+  test('a span without a unit is told to be seconds', async ({ db }) => {
+    await db.queue('q');
+    const bare = await run(['queue-policy', 'q', '--cleanup-ttl', '14', '--partition-lookback', '0'], db);
+    expect(bare).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('cleanup_ttl: 00:00:14\n') as string,
+      stderr: "--cleanup-ttl 14 is seconds: write '14 days' for days\n",
+    });
+    expect((await run(['queue-policy', 'q', '--cleanup-ttl', '14 days'], db)).stderr).toBe('');
   });
 
   test('workers are told of new work where it says so, and all that is set is set at once', async ({ db }) => {
@@ -105,6 +116,9 @@ describe('detaching', () => {
       parent: 'c_q',
       sql: 'alter table absurd."c_q" detach partition absurd."c_q_602";',
     });
+    // To be copied from any terminal.
+    const narrow = await run(['list-detach-candidates', '--show-sql'], { ...db, width: 60 });
+    expect(narrow.stdout).toMatch(/^c_q_602 +alter table absurd."c_q" detach partition absurd."c_q_602";$/m);
     expect((await run(['list-detach-candidates', '-q', 'nowhere'], db)).code).toBe(3);
     await db.queue('plain');
     expect(await run(['list-detach-candidates', '-q', 'plain', '--json'], db)).toMatchObject({
@@ -169,4 +183,7 @@ test('install-skill writes the playbook, keeps another text, and names only comm
   expect(readFileSync(file, 'utf8')).toBe('mine');
   expect((await run(['install-skill', '--force'], { cwd })).code).toBe(0);
   expect(readFileSync(file, 'utf8')).toBe(text);
+  // Where no folder can be made it says so, and does not try for ever.
+  const nowhere = await run(['install-skill', existsSync('/proc/self') ? '/proc/skills' : file], { cwd });
+  expect(nowhere.code).not.toBe(0);
 });

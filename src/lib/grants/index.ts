@@ -1,5 +1,6 @@
 /** From a kind of role to statements, and from statements to rights that are really there. */
 import {
+  findHeldRight,
   findMissingRight,
   listQueueTables,
   listRoleNames,
@@ -60,21 +61,39 @@ function unknownRole(role: string, known: readonly string[]): CliError {
   );
 }
 
-/** Runs the plan in one transaction. Raises `not_permitted` where the rights are not there afterwards; nothing is changed then. */
+/**
+ * Runs the plan in one transaction. Raises `not_permitted` where the rights are not there afterwards, or not gone; nothing
+ * is changed then.
+ */
 export async function applyGrants(db: Database, wanted: Wanted): Promise<GrantsPlan> {
   return db.transaction(
     async (transaction) => {
       const plan = await planFor(transaction, wanted);
       for (const { statement } of plan.statements) await runRightStatement(transaction, statement);
-      const missing = wanted.revoke ? null : await findMissingRight(transaction, wanted.role, plan.rights);
-      if (missing === null) return plan;
-      throw new CliError(`This role may not grant ${missing}`, {
-        code: 'not_permitted',
-        hint: `only a superuser or the owner may: ${plan.owners.map((owner) => `-U ${shellWord(owner)}`).join(', ')}`,
-      });
+      if (wanted.revoke) await requireGone(transaction, plan);
+      else await requireGiven(transaction, plan);
+      return plan;
     },
     { lockTimeoutMs },
   );
+}
+
+async function requireGiven(db: Queryable, { role, rights, owners }: GrantsPlan): Promise<void> {
+  const missing = await findMissingRight(db, role, rights);
+  if (missing === null) return;
+  throw new CliError(`This role may not grant ${missing}`, {
+    code: 'not_permitted',
+    hint: `only a superuser or the owner may: ${owners.map((owner) => `-U ${shellWord(owner)}`).join(', ')}`,
+  });
+}
+
+async function requireGone(db: Queryable, { role, rights }: GrantsPlan): Promise<void> {
+  const held = await findHeldRight(db, role, rights);
+  if (held === null) return;
+  throw new CliError(`This role may not take ${held.right} from "${role}": "${held.grantor}" granted it`, {
+    code: 'not_permitted',
+    hint: `connect as the role that granted it: -U ${shellWord(held.grantor)}`,
+  });
 }
 
 /** Rights of a table are a row of the catalog: somebody else who changes them is soon done. */

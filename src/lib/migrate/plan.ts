@@ -119,7 +119,10 @@ export async function planMigration(db: Database, lenient = false): Promise<{ pl
   // A newer schema is not ours to compare with: the script refuses it, and so does the caller.
   const older = state.installed && (state.revision ?? 0) <= shippedRevision();
   const compared = older ? await besideWhere(db, lenient) : none;
-  const { differences, partitions } = compared ?? none;
+  const { differences, partitions: weeks } = compared ?? none;
+  const script = registry || tables.length > 0 || indexes.length > 0 || differences.some(({ mended }) => mended);
+  // Weeks that are missing are no reason to run the script; where it runs, it makes them.
+  const partitions = script ? weeks : [];
   return {
     plan: {
       database: state.database,
@@ -149,7 +152,7 @@ async function look(read: Queryable, installed: boolean): Promise<Work & { index
 
 /** Whether the script has nothing to do. What only a person can mend is not counted. */
 export const isCurrent = (plan: MigrationPlan): boolean =>
-  plan.installed && plan.from_revision === plan.to_revision && !plan.differences.some(({ mended }) => mended);
+  plan.installed && plan.from_revision === plan.to_revision && plan.steps.length === 0;
 
 function countChanges(differences: Difference[], partitions: Beside['partitions']): Change[] {
   const changes = new Map<string, Change>();

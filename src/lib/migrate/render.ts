@@ -11,13 +11,13 @@ export const fromVersion = (plan: MigrationPlan): string => plan.from_version ??
 
 const stepTable = (plan: MigrationPlan): Table => ({
   columns: [
-    { key: 'what', label: 'STEP' },
+    { key: 'what', label: 'STEP', type: 'id' },
     { key: 'table_name', label: 'TABLE', type: 'id' },
-    { key: 'lock' },
+    { key: 'lock', drop: 1 },
     { key: 'holds_up' },
     { key: 'held', label: 'FOR' },
-    { key: 'rows', label: 'READS ROWS', type: 'number', draw: about, drop: 1 },
-    { key: 'bytes', label: 'SIZE', type: 'number', draw: size, drop: 2 },
+    { key: 'rows', label: 'READS ROWS', type: 'number', draw: about, drop: 2 },
+    { key: 'bytes', label: 'SIZE', type: 'number', draw: size, drop: 3 },
   ],
   rows: plan.steps,
 });
@@ -65,6 +65,9 @@ export const differenceTable = (rows: object[]): Table => ({ columns: [{ key: 'd
 /** JSON: the plan as it is, each difference with its words. */
 export const planJson = (plan: MigrationPlan): object => ({ ...plan, differences: differenceRows(plan) });
 
+const noSchema = 'There is no Absurd schema here: absurdctl init installs it';
+const catalogsOnly = 'This is what the catalogs tell; what else changes, the owner sees on the primary';
+
 /** The whole plan. Single differences only where the schema is of this revision already: an upgrade has hundreds. */
 export function renderPlan(plan: MigrationPlan): Rendering {
   const revision = plan.from_revision === null ? '' : ` (revision ${plan.from_revision})`;
@@ -75,8 +78,9 @@ export function renderPlan(plan: MigrationPlan): Rendering {
   }
   if (plan.changes.length > 0) sections.push({ title: 'What changes', table: changeTable(plan) });
   if (plan.indexes.length > 0) sections.push({ title: 'New indexes', table: indexTable(plan) });
-  sections.push({ title: 'Steps, in this order', table: stepTable(plan) });
+  if (plan.installed) sections.push({ title: 'Steps, in this order', table: stepTable(plan) });
   return {
+    ...(plan.installed && plan.compared ? {} : { note: plan.installed ? catalogsOnly : noSchema }),
     record: {
       Database: plan.database,
       From: `${plan.installed ? fromVersion(plan) : 'nothing'}${revision}`,
