@@ -53,7 +53,9 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
       yes: flags.yes,
       work: {
         batch: async (queue, ids) =>
-          (await this.db()).transaction((db) => cancelTasks(db, queue, ids), { lockTimeoutMs: bulkLockTimeoutMs }),
+          (await this.db()).transaction((db) => cancelTasks(db, queue, ids, flags.status), {
+            lockTimeoutMs: bulkLockTimeoutMs,
+          }),
         outcome: ({ state }) =>
           state === 'cancelled'
             ? { outcome: 'cancelled', reason: null }
