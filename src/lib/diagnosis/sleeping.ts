@@ -1,8 +1,9 @@
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
 import { failureEvidence, errorLine } from './finished.js';
 import { nearestPattern } from '../nearest.js';
+import { stepsSaved } from './running.js';
 import { isPutBackPattern, strategyWords } from './settings.js';
-import { at, commandLine, plural, queueOption, quoted, since, span, until } from './words.js';
+import { at, commandLine, queueOption, quoted, since, span, until } from './words.js';
 
 const isAsleep = ({ task, run, now }: TaskSubject): boolean =>
   task?.state === 'sleeping' && run?.state === 'sleeping' && run.available_at > now;
@@ -46,8 +47,8 @@ function sleepingStep({ run, checkpoints }: TaskSubject): { name: string; certai
 
 /** As an SDK's worker puts a task of an unknown name back; the settings' home has the pattern, which doctor shares. */
 function isPutBack(subject: TaskSubject): boolean {
-  const { run, checkpoints, now } = subject;
-  if (!run || sleepingStep(subject)) return false;
+  const { run, checkpoints, now, gaps } = subject;
+  if (!run || gaps.has('checkpoints') || sleepingStep(subject)) return false;
   return isPutBackPattern({ ...run, checkpoint_at: checkpoints.at(-1)?.updated_at ?? null }, now);
 }
 
@@ -169,9 +170,10 @@ export const sleeping: Cause<TaskSubject>[] = [
     applies: (subject) => isAsleep(subject),
     explain: (subject) => {
       const step = sleepingStep(subject);
-      const { run, now, checkpoints } = subject;
+      const { run, now, gaps } = subject;
+      const by = step ? `, by its own step ${quoted(step.name)}` : ', as somebody scheduled it';
       return {
-        sentence: `it sleeps until ${at(run?.available_at ?? null)}, ${until(run?.available_at ?? Infinity, now)}${step ? `, by its own step ${quoted(step.name)}` : ', as somebody scheduled it'}`,
+        sentence: `it sleeps until ${at(run?.available_at ?? null)}, ${until(run?.available_at ?? Infinity, now)}${gaps.has('checkpoints') ? '' : by}`,
         evidence: [
           ...(step
             ? [
@@ -181,7 +183,7 @@ export const sleeping: Cause<TaskSubject>[] = [
               ]
             : []),
           known('asleep since a claim of', run?.started_at == null ? 'none' : at(run.started_at)),
-          known('steps saved', plural(checkpoints.length, 'checkpoint')),
+          ...stepsSaved(subject),
         ],
         next: [`absurdctl dump-task --task-id=${subject.task?.task_id ?? ''}`],
       };

@@ -185,7 +185,11 @@ export const storageChecks: Check[] = [
         overall(
           'warning',
           `not read: ${shown(what)} (${shown(reason)})`,
-          code === '42501' && standing !== null ? grantCommand(standing, 'reader') : 'absurdctl doctor --timeout 60',
+          code === '42501' && standing !== null
+            ? grantCommand(standing, 'reader')
+            : code === '55P03'
+              ? 'absurdctl doctor --only blocked'
+              : 'absurdctl doctor --timeout 60',
         ),
       ),
   },
