@@ -56,7 +56,7 @@ export const contradiction: Cause<TaskSubject> = {
         ? [
             `absurdctl dump-task --task-id=${id}`,
             `absurdctl cancel-task ${id} ${queueOption(queue)}`,
-            `absurdctl retry-task ${id} ${queueOption(queue)} --spawn-new`,
+            `absurdctl fork-task ${id} ${queueOption(queue)}`,
           ]
         : [`absurdctl doctor --only orphaned-runs`],
     };

@@ -1,7 +1,7 @@
 import type { RunFacts } from '../../sql/diagnosis.js';
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
 import { seconds } from './settings.js';
-import { at, commandLine, plural, queueOption, quoted, shown } from './words.js';
+import { at, plural, queueOption, quoted, shown } from './words.js';
 
 /** An error in one line. */
 export function errorLine(run: RunFacts): string {
@@ -70,7 +70,7 @@ function cancellation(code: string, key: 'max_delay' | 'max_duration' | null): C
         ],
         next: [
           `absurdctl dump-task --task-id=${task?.task_id ?? ''}`,
-          commandLine('spawn-task', [task?.task_name ?? ''], queueOption(queue)),
+          `absurdctl fork-task ${task?.task_id ?? ''} ${queueOption(queue)}`,
         ],
       };
     },
