@@ -32,6 +32,8 @@ function waitEvidence({ run, waits, now }: TaskSubject): Evidence[] {
 
 const emit = ({ run, queue }: TaskSubject): string =>
   commandLine('emit-event', [run?.wake_event ?? ''], queueOption(queue), `--payload '{}'`);
+/** Its payload, to emit it with: the first emission stands for ever, so an empty one would be no cure. */
+const showEvent = (name: string, queue: string): string => commandLine('show-event', [name], queueOption(queue));
 const listEvents = ({ queue }: TaskSubject): string => `absurdctl list-events ${queueOption(queue)}`;
 
 /** The step that sleeps: its checkpoint holds the wake-up time, or was saved after the claim. */
@@ -115,7 +117,11 @@ export const sleeping: Cause<TaskSubject>[] = [
       evidence: (subject.event?.elsewhere ?? [])
         .slice(0, 5)
         .map((other) => known(`emitted in ${quoted(other.queue)}`, at(other.emitted_at))),
-      next: [emit(subject), listEvents(subject)],
+      next: [
+        showEvent(subject.run?.wake_event ?? '', subject.event?.elsewhere[0]?.queue ?? ''),
+        emit(subject),
+        listEvents(subject),
+      ],
     }),
   ),
   event(
@@ -128,7 +134,7 @@ export const sleeping: Cause<TaskSubject>[] = [
         known('emitted', 'never'),
         inferred('a misspelling', `of ${quoted(nearName(subject) ?? '')}, or the other way round`),
       ],
-      next: [emit(subject), listEvents(subject)],
+      next: [showEvent(nearName(subject) ?? '', subject.queue), emit(subject), listEvents(subject)],
     }),
   ),
   event(
