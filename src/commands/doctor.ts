@@ -16,7 +16,13 @@ const thresholdFlags = Object.fromEntries(
     const { value, unit, about } = thresholds[name];
     return [
       name,
-      Flags.integer({ min: 0, default: value, helpValue: unit, helpGroup: 'THRESHOLDS', description: about }),
+      Flags.integer({
+        min: name === 'window' ? 1 : 0,
+        default: value,
+        helpValue: unit,
+        helpGroup: 'THRESHOLDS',
+        description: about,
+      }),
     ];
   }),
 );

@@ -62,6 +62,7 @@ test('doctor: exit code by severity, JSON, metrics, and checks by name', async (
   expect(other.stdout).toMatch(/^Nothing found: 1 check of/);
   // A check that makes no check would pass for ever.
   expect(await doctor('--only', 'backlog', '--skip', 'backlog')).toMatchObject({ code: 2, stdout: '' });
+  expect(await doctor('--window', '0')).toMatchObject({ code: 2, stdout: '' });
   expect(await doctor('--only', 'backlogs')).toMatchObject({
     code: 2,
     stderr: expect.stringContaining('did you mean backlog?') as string,
