@@ -302,6 +302,24 @@ test('a task that another session has locked is reported, and the others go on',
   expect(result.json<Many>().tasks.find((task) => task.task_id === locked)?.reason).toContain('lock timeout');
 });
 
+test('one task that another session has locked: no wait without an end, and who it is can be asked', async ({
+  db,
+  second,
+}) => {
+  await db.queue('a');
+  const { task_id: id } = await db.spawn('a', 'mail');
+  await second.query('begin');
+  await second.query('select from absurd.t_a for update');
+
+  const result = await run(['cancel-task', id], db);
+
+  expect(result).toMatchObject({ code: 1, stdout: '' });
+  expect(result.stderr).toBe(
+    `Error: Another session has held task ${id} for 10 seconds; nothing was changed\nHint: absurdctl why ${id} names the session\n`,
+  );
+  expect(await states(db, 'a')).toEqual({ pending: 1 });
+});
+
 test('--since and --until mean what list-tasks shows: also for what sleeps, slept, or was retried long ago', async ({
   db,
 }) => {
