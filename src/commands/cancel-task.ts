@@ -53,7 +53,9 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
       yes: flags.yes,
       work: {
         batch: async (queue, ids) =>
-          (await this.db()).transaction((db) => cancelTasks(db, queue, ids), { lockTimeoutMs: bulkLockTimeoutMs }),
+          (await this.db()).transaction((db) => cancelTasks(db, queue, ids, flags.status), {
+            lockTimeoutMs: bulkLockTimeoutMs,
+          }),
         outcome: ({ state }) =>
           state === 'cancelled'
             ? { outcome: 'cancelled', reason: null }
@@ -68,7 +70,7 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
   private async single(id: string, queue: string | undefined): Promise<CancelledTask> {
     const task = await this.read((db) => locateTask(db, id, queue));
     const { queue_name, task_id, task_name } = task;
-    const state = await cancelTask(await this.db(), queue_name, task_id);
+    const state = await this.one(task_id, (db) => cancelTask(db, queue_name, task_id));
     const over = ['completed', 'failed', 'cancelled'].includes(task.state);
     return { queue_name, task_id, task_name, state, cancelled: !over && state === 'cancelled' };
   }

@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { dbFlags } from '../lib/base-command.js';
+import { plural } from '../lib/diagnosis/words.js';
 import { severities } from '../lib/doctor/check.js';
 import { checkIds, examine, type DoctorResult } from '../lib/doctor/index.js';
 import { openMetrics } from '../lib/doctor/openmetrics.js';
@@ -15,7 +16,13 @@ const thresholdFlags = Object.fromEntries(
     const { value, unit, about } = thresholds[name];
     return [
       name,
-      Flags.integer({ min: 0, default: value, helpValue: unit, helpGroup: 'THRESHOLDS', description: about }),
+      Flags.integer({
+        min: name === 'window' ? 1 : 0,
+        default: value,
+        helpValue: unit,
+        helpGroup: 'THRESHOLDS',
+        description: about,
+      }),
     ];
   }),
 );
@@ -67,6 +74,8 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
         meant === undefined ? `checks: ${checkIds.join(', ')}` : `did you mean ${meant}?`,
       );
     }
+    if (only?.length && only.every((id) => skip?.includes(id)))
+      throw usageError('No check is left to make: --skip names all that --only does');
     this.failOn = failOn;
     const chosen = Object.fromEntries(thresholdNames.map((name) => [name, Reflect.get(flags, name)])) as Thresholds;
     const examination = await examine(await this.db(), {
@@ -90,7 +99,7 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
         ...mend.map((step) => `  → ${step}`),
       ].join('\n'),
     );
-    const made = `${result.checks.length} checks of database ${harmless(result.database)}`;
+    const made = `${plural(result.checks.length, 'check')} of database ${harmless(result.database)}`;
     return {
       text: blocks.length === 0 ? `Nothing found: ${made}\n` : `${blocks.join('\n\n')}\n`,
       note: blocks.length === 0 ? [] : `${critical} critical, ${warning} warning, ${info} info in ${made}`,

@@ -47,7 +47,8 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
     const [only] = typed;
     if (only !== undefined && only !== '-' && typed.length === 1 && !flags['dry-run']) {
       const task = await this.read((db) => locateTask(db, only, flags.queue));
-      return retryTask(await this.db(), { queueName: task.queue_name, taskId: task.task_id, ...options });
+      const { queue_name: queueName, task_id: taskId } = task;
+      return this.one(taskId, (db) => retryTask(db, { queueName, taskId, ...options }));
     }
     return this.many({
       choice,

@@ -170,15 +170,20 @@ export async function retryTasks(
   return rows;
 }
 
-/** Cancels every one of these tasks and says in which state each is then. Must run inside a transaction. */
+/**
+ * Cancels every one of these tasks and says in which state each is then. With `states` only those that are still in one of
+ * them: a worker may have claimed a task since it was chosen. Must run inside a transaction.
+ */
 export async function cancelTasks(
   db: Queryable,
   queueName: string,
   taskIds: readonly string[],
+  states?: readonly TaskState[],
 ): Promise<BatchOutcome[]> {
+  const still = states === undefined ? taskIds : await lockThoseIn(db, queueName, taskIds, states);
   await db.query(`select count(absurd.cancel_task($1, i.task_id)) from unnest($2::uuid[]) i (task_id)`, [
     queueName,
-    taskIds,
+    still,
   ]);
   const { rows } = await db.query<BatchOutcome>(
     `select t.task_id, t.state, null::uuid as new_task_id, null::uuid as run_id, null::int as attempt
@@ -187,4 +192,23 @@ export async function cancelTasks(
     [taskIds],
   );
   return rows;
+}
+
+/** Those whose unfinished run is in one of these states, with these runs locked so that they stay in it; runs come first. */
+async function lockThoseIn(
+  db: Queryable,
+  queueName: string,
+  taskIds: readonly string[],
+  states: readonly TaskState[],
+): Promise<string[]> {
+  const { rows } = await db.query<{ task_id: string }>(
+    `select r.task_id
+       from ${runs(queueName)} r
+      where r.task_id = any ($1::uuid[])
+        and r.state = any ($2::text[])
+      order by r.run_id
+        for update`,
+    [taskIds, states],
+  );
+  return [...new Set(rows.map((row) => row.task_id))];
 }

@@ -213,16 +213,19 @@ export interface EventFacts {
   recent_names: string[];
 }
 
+/** Null where it could not be read whether the event was emitted. */
 export async function readEvent(
   reader: BoundedReader,
   queue: string,
   queues: string[],
   eventName: string,
-): Promise<EventFacts> {
+): Promise<EventFacts | null> {
   const emitted = (name: string, at: number): string =>
     `select ${at} as at, ${ms('e.emitted_at')} as emitted_at from ${events(name)} e
       where e.event_name = $1 and e.payload is not null`;
+  const unread = reader.unread.length;
   const own = await reader.row<{ emitted_at: number }>('the awaited event', emitted(queue, 0), [eventName]);
+  if (reader.unread.length > unread) return null;
   const elsewhere: EventFacts['elsewhere'] = [];
   for (const part of chunks(queues.filter((name) => name !== queue))) {
     const found = await reader.rows<{ at: number; emitted_at: number }>(

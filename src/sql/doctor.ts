@@ -10,6 +10,10 @@ export interface SchemaFacts {
   revision: number | null;
   /** Where a role or the database stops the clock for all its sessions. */
   frozen_at: string | null;
+  /** The role that it is stopped for; null for every role. */
+  frozen_for: string | null;
+  /** Whether in this database alone. */
+  frozen_in: boolean;
 }
 
 export async function readSchema(reader: BoundedReader): Promise<SchemaFacts | null> {
@@ -19,15 +23,24 @@ export async function readSchema(reader: BoundedReader): Promise<SchemaFacts | n
     versioned: boolean;
     revised: boolean;
     frozen_at: string | null;
+    frozen_for: string | null;
+    frozen_in: boolean;
   }>(
     'the schema',
     `select current_database()::text as database, to_regclass('absurd.queues') is not null as installed,
             to_regprocedure('absurd.get_schema_version()') is not null as versioned,
             to_regprocedure('absurd.get_schema_revision()') is not null as revised,
-            (select substr(c.setting, length('absurd.fake_now=') + 1)
-               from pg_db_role_setting s cross join lateral unnest(s.setconfig) as c (setting)
-              where s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))
-                and c.setting like 'absurd.fake\\_now=_%' limit 1) as frozen_at`,
+            f.frozen_at, f.frozen_for, coalesce(f.frozen_in, false) as frozen_in
+       from (values (1)) as always
+       left join lateral (
+         select substr(c.setting, length('absurd.fake_now=') + 1) as frozen_at,
+                case when s.setrole <> 0 then pg_get_userbyid(s.setrole)::text end as frozen_for,
+                s.setdatabase <> 0 as frozen_in
+           from pg_db_role_setting s cross join lateral unnest(s.setconfig) as c (setting)
+          where s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))
+            and c.setting like 'absurd.fake\\_now=_%'
+          order by s.setrole, s.setdatabase limit 1
+       ) f on true`,
   );
   if (!found) return null;
   const one = async (name: string): Promise<string | null> =>
@@ -39,6 +52,8 @@ export async function readSchema(reader: BoundedReader): Promise<SchemaFacts | n
     version: found.versioned ? await one('get_schema_version') : null,
     revision: revision === null ? null : Number(revision),
     frozen_at: found.frozen_at,
+    frozen_for: found.frozen_for,
+    frozen_in: found.frozen_in,
   };
 }
 

@@ -24,7 +24,10 @@ export const floorId = (ms: number): string => {
   return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`;
 };
 
-/** Reads index ranges only: ids since a moment, runs of a state since a moment, and the latest 1,000 completed. */
+/**
+ * Reads index ranges only: ids since a moment, runs of a state since a moment, and the latest 1,000 completed. Sizes are asked of
+ * the queue's own tables by their oids: a look through pg_class for them would cost with every other queue of the database.
+ */
 export async function readQueueFlow(db: Queryable, queueName: string, sinceMs: number): Promise<QueueFlow | undefined> {
   const claimed = (state: string): string =>
     `(select count(*)::int from (select from ${runs(queueName)} r
@@ -43,12 +46,14 @@ export async function readQueueFlow(db: Queryable, queueName: string, sinceMs: n
            from (select * from ${runs(queueName)} one where one.state = 'completed' order by one.available_at desc limit 1000) r
        ) sample
       cross join (
-         select coalesce(sum(pg_total_relation_size(leaf.oid)), 0) as bytes, coalesce(sum(stats.n_dead_tup), 0) as dead_rows
+         select coalesce(sum(pg_total_relation_size(leaf.oid)), 0) as bytes,
+                coalesce(sum(pg_stat_get_dead_tuples(leaf.oid)), 0) as dead_rows
            from unnest(array['t', 'r', 'c', 'e', 'w', 'i']) letter
-           join pg_class parent on parent.oid = to_regclass(format('absurd.%I', letter || '_' || $3::text))
-           join pg_class leaf on leaf.oid = parent.oid
-             or leaf.oid in (select tree.relid from pg_partition_tree(parent.oid) tree)
-           left join pg_stat_all_tables stats on stats.relid = leaf.oid
+          cross join lateral (select to_regclass(format('absurd.%I', letter || '_' || $3::text)) as oid) parent
+          cross join lateral (
+                  select parent.oid as oid union select tree.relid from pg_partition_tree(parent.oid) tree
+                ) part
+           join pg_class leaf on leaf.oid = part.oid
           where leaf.relkind = 'r'
        ) size`,
     [floorId(sinceMs), sinceMs / 1000, queueName],

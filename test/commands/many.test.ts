@@ -118,6 +118,22 @@ test('ids: several, from a pipe, of runs, twice, unknown, in another state', asy
   expect(await states(db, 'a')).toEqual({ cancelled: 4 });
 });
 
+test('ids of several queues in a mixed order: each task once, also with --spawn-new', async ({ db }) => {
+  await db.queue('a');
+  await db.queue('b');
+  const [a1 = '', a2 = ''] = await failures(db, 'a', 'mail', 'no', 2);
+  const [b1 = '', b2 = ''] = await failures(db, 'b', 'mail', 'no', 2);
+  const again = await run(['retry-task', a1, b1, a2, b2, '--spawn-new', '--yes', '--json'], db);
+  expect(again.json<Many>()).toMatchObject({ total: 4, counts: { retried: 4, skipped: 0, failed: 0 } });
+  expect([await states(db, 'a'), await states(db, 'b')]).toEqual([
+    { failed: 2, pending: 2 },
+    { failed: 2, pending: 2 },
+  ]);
+  const done = await run(['retry-task', b2, a2, b1, a1, '--yes', '--rate', '3', '--json'], db);
+  expect(done.json<Many>()).toMatchObject({ total: 4, counts: { retried: 4, skipped: 0, failed: 0 } });
+  expect([await states(db, 'a'), await states(db, 'b')]).toEqual([{ pending: 4 }, { pending: 4 }]);
+});
+
 test('one task that cannot be retried does not keep the others of its batch from it', async ({ db }) => {
   await db.queue('a');
   await failures(db, 'a', 'mail', 'no', 3);
@@ -284,6 +300,24 @@ test('a task that another session has locked is reported, and the others go on',
   expect(result.code).toBe(1);
   expect(result.json<Many>()).toMatchObject({ total: 3, counts: { retried: 2, failed: 1, left: 0 } });
   expect(result.json<Many>().tasks.find((task) => task.task_id === locked)?.reason).toContain('lock timeout');
+});
+
+test('one task that another session has locked: no wait without an end, and who it is can be asked', async ({
+  db,
+  second,
+}) => {
+  await db.queue('a');
+  const { task_id: id } = await db.spawn('a', 'mail');
+  await second.query('begin');
+  await second.query('select from absurd.t_a for update');
+
+  const result = await run(['cancel-task', id], db);
+
+  expect(result).toMatchObject({ code: 1, stdout: '' });
+  expect(result.stderr).toBe(
+    `Error: Another session has held task ${id} for 10 seconds; nothing was changed\nHint: absurdctl why ${id} names the session\n`,
+  );
+  expect(await states(db, 'a')).toEqual({ pending: 1 });
 });
 
 test('--since and --until mean what list-tasks shows: also for what sleeps, slept, or was retried long ago', async ({

@@ -59,7 +59,10 @@ test('doctor: exit code by severity, JSON, metrics, and checks by name', async (
   });
   expect(metrics.stdout).toContain('absurd_queue_without_lease{queue="q"} 1\n');
   expect(metrics).toMatchObject({ code: 0, stderr: '' });
-  expect(other.stdout).toMatch(/^Nothing found: 1 checks/);
+  expect(other.stdout).toMatch(/^Nothing found: 1 check of/);
+  // A check that makes no check would pass for ever.
+  expect(await doctor('--only', 'backlog', '--skip', 'backlog')).toMatchObject({ code: 2, stdout: '' });
+  expect(await doctor('--window', '0')).toMatchObject({ code: 2, stdout: '' });
   expect(await doctor('--only', 'backlogs')).toMatchObject({
     code: 2,
     stderr: expect.stringContaining('did you mean backlog?') as string,

@@ -200,6 +200,7 @@ describe('asleep', () => {
     const result = await expectCode(db, () => askId(db, task.task_id, queue), 'event_in_other_queue');
 
     expect(result.sentence).toContain('"other"');
+    expect(result.next[0]).toBe('absurdctl show-event paid --queue other');
   });
 
   test('event_name_close: a misspelt event', async ({ db }) => {
@@ -213,6 +214,7 @@ describe('asleep', () => {
 
     expect(result.code).toBe('event_name_close');
     expect(result.sentence).toContain('"order:42:payed"');
+    expect(result.next[0]).toBe(`absurdctl show-event order:42:payed --queue ${queue}`);
   });
 
   test('event_timeout_passed: ready again, and stuck only where nothing claims', async ({ db }) => {

@@ -112,6 +112,32 @@ describe.each(Object.entries(asking))('%s asks', (_, one) => {
   });
 });
 
+test('what a worker has claimed since the question is not cancelled where --status names other states', async ({
+  db,
+}) => {
+  await db.queue('q');
+  for (let i = 0; i < 3; i++) await db.spawn('q', 'mail');
+  const session = await startPty(['cancel-task', '-n', 'mail', '-s', 'pending,sleeping', '-q', 'q'], {
+    env: { ABSURD_DATABASE_URL: db.url },
+    columns: 120,
+    timeoutMs: 60_000,
+  });
+  await session.waitFor(/Cancel 3 tasks in queue "q" \(3 mail\)\?.*\(y\/N\)/);
+  const [claimed] = await db.claim('q');
+
+  session.type('y\r');
+
+  expect(await session.done, session.text()).toMatchObject({ code: 0 });
+  expect(session.text()).toMatch(
+    new RegExp(`Cancelled: +2[^]*Skipped: +1[^]*${claimed?.task_id ?? ''} .*it is running`),
+  );
+  const { rows } = await db.query('select state, count(*)::int as n from absurd.t_q group by state order by state');
+  expect(rows).toEqual([
+    { state: 'cancelled', n: 2 },
+    { state: 'running', n: 1 },
+  ]);
+});
+
 test('the password: Ctrl-C and the end of input', async ({ db, skip }) => {
   const url = new URL(db.url);
   skip(url.password === '', 'this server trusts everybody, so it never asks');

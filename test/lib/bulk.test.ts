@@ -41,6 +41,27 @@ test('--rate: never ahead of so many a second, whatever a batch takes', async ()
   expect(nowMs).toBeGreaterThanOrEqual(((250 - 40) / 40) * 1000);
 });
 
+test('tasks of several queues in any order: each is done once, in its own queue', async () => {
+  const mixed = tasks(250).sort((left, right) => Number(left.task_id) - Number(right.task_id));
+  const calls: [string, string][] = [];
+  const told: BulkTask[] = [];
+  const ended = await applyToAll(
+    mixed,
+    {
+      ...work,
+      batch: (queue, ids) => {
+        calls.push(...ids.map((id): [string, string] => [queue, id]));
+        return work.batch(queue, ids);
+      },
+    },
+    { nowMs: () => 0, pause: () => Promise.resolve(), tell: (batch) => Promise.resolve(void told.push(...batch)) },
+  );
+  const once = mixed.map((task) => `${task.queue_name} ${task.task_id}`).sort();
+  expect(ended).toBeUndefined();
+  expect(calls.map(([queue, id]) => `${queue} ${id}`).sort()).toEqual(once);
+  expect(told.map((task) => `${task.queue_name ?? ''} ${task.task_id}`).sort()).toEqual(once);
+});
+
 test('what ends it early leaves every task accounted for, once', async () => {
   const told: BulkTask[] = [];
   const lost = new CliError('The connection was lost', { exitCode: exit.unreachable });

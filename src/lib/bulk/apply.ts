@@ -43,12 +43,16 @@ const batchSize = 100;
 /** Errors of a single task; anything else (a lost connection, Ctrl-C) ends the whole. */
 const ofOneTask = /^(P0002|55000|AB00[12]|22|23|40|55P03)/;
 
-/** Returns what ended it early, or undefined when every task was tried. */
+/**
+ * Goes through them queue by queue, for a batch is a call for one queue. Returns what ended it early, or undefined when every
+ * task was tried.
+ */
 export async function applyToAll(
-  tasks: readonly ChosenTask[],
+  chosen: readonly ChosenTask[],
   work: BulkWork,
   pace: BulkPace,
 ): Promise<CliError | undefined> {
+  const tasks = byQueue(chosen);
   const startedAt = pace.nowMs();
   const size = Math.min(batchSize, pace.rate ?? batchSize);
   for (let first = 0, done = 0; first < tasks.length;) {
@@ -76,6 +80,17 @@ export async function applyToAll(
     }
   }
   return undefined;
+}
+
+/** The same tasks, those of a queue together: ids that were typed may name them in any order. */
+function byQueue(tasks: readonly ChosenTask[]): ChosenTask[] {
+  const queues = new Map<string, ChosenTask[]>();
+  for (const task of tasks) {
+    const those = queues.get(task.queue_name);
+    if (those === undefined) queues.set(task.queue_name, [task]);
+    else those.push(task);
+  }
+  return [...queues.values()].flat();
 }
 
 /** A batch that ended among its single tasks. */

@@ -1,6 +1,7 @@
 /** What retry-task and cancel-task share when they touch many: choose, preview, ask, go through them, account for each. */
 import type { ChosenTask } from '../../sql/bulk.js';
 import type { TaskState } from '../../sql/list-tasks.js';
+import type { Queryable } from '../../sql/queryable.js';
 import { BaseCommand } from '../base-command.js';
 import { confirmMany } from '../confirm.js';
 import { CliError, errorCode, exit } from '../errors.js';
@@ -38,6 +39,9 @@ export interface BulkPlan {
 
 /** How long a batch waits for a lock that another session holds, before it is tried task by task. */
 export const bulkLockTimeoutMs = 2000;
+
+/** How long one task waits for it: a worker lets go in moments, and a forgotten session never. */
+const singleLockTimeoutMs = 10_000;
 
 const plural = (n: number): string => (n === 1 ? '1 task' : `${n} tasks`);
 
@@ -87,6 +91,23 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
     this.listLeft = plan.passedOver === null;
     await this.show(result);
     throw endedEarly(ended, result, plan, chosen);
+  }
+
+  /** Does something to one task, in a transaction of its own that ends where another session does not let go of the task. */
+  protected async one<T>(taskId: string, work: (db: Queryable) => Promise<T>): Promise<T> {
+    try {
+      return await (await this.db()).transaction(work, { lockTimeoutMs: singleLockTimeoutMs });
+    } catch (error) {
+      if (errorCode(error) !== '55P03') throw error;
+      throw new CliError(
+        `Another session has held task ${taskId} for ${singleLockTimeoutMs / 1000} seconds; nothing was changed`,
+        {
+          code: 'lock_timeout',
+          hint: `absurdctl why ${taskId} names the session`,
+          cause: error,
+        },
+      );
+    }
   }
 
   private async chosen(plan: BulkPlan): Promise<Chosen> {

@@ -27,6 +27,9 @@ export interface Explanation {
 /** `fine`: nothing to do. `waiting`: time or an event will move it. `stuck`: somebody must act. `ended`: it will not go on. */
 export type Verdict = 'fine' | 'waiting' | 'stuck' | 'ended';
 
+/** A question about a task that may get no answer: a table is locked, or may not be read. What it would say is then not known. */
+export type Gap = 'task' | 'runs' | 'checkpoints' | 'waits' | 'flow' | 'line';
+
 /** All that is known of one task, fetched once. Times are milliseconds since 1970. */
 export interface TaskSubject {
   queue: string;
@@ -45,6 +48,8 @@ export interface TaskSubject {
   ahead: number | null;
   event: EventFacts | null;
   nameActivity: NameActivity | null;
+  /** What got no answer: an empty list above then means nothing. */
+  gaps: ReadonlySet<Gap>;
 }
 
 export interface QueueSubject {

@@ -3,9 +3,13 @@ import { queueOption, quoted } from './words.js';
 
 const open = new Set(['pending', 'running', 'sleeping']);
 
-/** Every way in which the rows of one task cannot all be true. They were read at one instant, so none is a matter of timing. */
+/**
+ * Every way in which the rows of one task cannot all be true. They were read at one instant, so none is a matter of timing: what
+ * could not be read contradicts nothing, and what was read after it is of a later instant.
+ */
 export function contradictions(subject: TaskSubject): string[] {
-  const { task, runs, run, waits, event } = subject;
+  const { task, runs, run, waits, event, gaps } = subject;
+  if (gaps.has('task') || gaps.has('runs')) return [];
   if (!task) return run ? [`run ${run.run_id} belongs to a task ${run.task_id} that does not exist`] : [];
   const found: string[] = [];
   const last = runs.find((candidate) => candidate.run_id === task.last_attempt_run);
@@ -22,6 +26,7 @@ export function contradictions(subject: TaskSubject): string[] {
     found.push(
       `${stray.length === 1 ? 'an unfinished run is' : `${stray.length} unfinished runs are`} not the task's last one`,
     );
+  if (gaps.size > 0) return found;
   const asleep = last?.state === 'sleeping' && last.wake_event !== null ? last : null;
   if (asleep && event?.emitted_at != null && waits.some((wait) => wait.run_id === asleep.run_id))
     found.push(`event ${quoted(asleep.wake_event ?? '')} was emitted, and the run still waits for it`);
@@ -51,7 +56,7 @@ export const contradiction: Cause<TaskSubject> = {
         ? [
             `absurdctl dump-task --task-id=${id}`,
             `absurdctl cancel-task ${id} ${queueOption(queue)}`,
-            `absurdctl retry-task ${id} ${queueOption(queue)} --spawn-new`,
+            `absurdctl fork-task ${id} ${queueOption(queue)}`,
           ]
         : [`absurdctl doctor --only orphaned-runs`],
     };

@@ -1,7 +1,7 @@
 import type { RunFacts } from '../../sql/diagnosis.js';
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
 import { seconds } from './settings.js';
-import { at, commandLine, plural, queueOption, quoted, shown } from './words.js';
+import { at, plural, queueOption, quoted, shown } from './words.js';
 
 /** An error in one line. */
 export function errorLine(run: RunFacts): string {
@@ -25,6 +25,7 @@ export function failureEvidence(subject: TaskSubject): Evidence[] {
   const evidence: Evidence[] = [known('last error', errorLine(latest)), known('it failed', at(latest.failed_at))];
   if (failed.length > 1)
     evidence.push(known('same error', `${same} of ${failed.length} failed attempts${cut} died of it`));
+  if (subject.gaps.has('checkpoints')) return evidence;
   const steps = subject.checkpoints.filter((checkpoint) => !checkpoint.checkpoint_name.startsWith('$'));
   const step = steps.at(-1);
   evidence.push(
@@ -69,7 +70,7 @@ function cancellation(code: string, key: 'max_delay' | 'max_duration' | null): C
         ],
         next: [
           `absurdctl dump-task --task-id=${task?.task_id ?? ''}`,
-          commandLine('spawn-task', [task?.task_name ?? ''], queueOption(queue)),
+          `absurdctl fork-task ${task?.task_id ?? ''} ${queueOption(queue)}`,
         ],
       };
     },

@@ -30,10 +30,17 @@ export const taskCauses: Cause<TaskSubject>[] = [
     verdict: 'stuck',
     group: 'other',
     applies: () => true,
-    explain: ({ task, run }) => ({
-      sentence: `no cause that this command knows fits: the task is ${task?.state ?? 'missing'}, its run ${run?.state ?? 'missing'}`,
-      evidence: [],
-      next: [`absurdctl dump-task --task-id=${task?.task_id ?? run?.task_id ?? ''}`],
-    }),
+    explain: ({ task, run, gaps }) =>
+      gaps.size > 0
+        ? {
+            sentence: `too little could be read to say why: the task is ${task?.state ?? 'unknown'}, its run ${run?.state ?? 'unknown'}`,
+            evidence: [],
+            next: ['absurdctl doctor --only blocked,unread'],
+          }
+        : {
+            sentence: `no cause that this command knows fits: the task is ${task?.state ?? 'missing'}, its run ${run?.state ?? 'missing'}`,
+            evidence: [],
+            next: [`absurdctl dump-task --task-id=${task?.task_id ?? run?.task_id ?? ''}`],
+          },
   },
 ];

@@ -48,7 +48,7 @@ export const queueLocked: Cause<QueueSubject> = {
 function explainLock(locks: LockHolder[], whose: string) {
   const [holder] = [...locks].sort((left, right) => right.held_seconds - left.held_seconds);
   if (!holder) throw new Error('explained without a lock');
-  const others = locks.length > 1 ? `, and so do ${locks.length - 1} more` : '';
+  const others = locks.length > 1 ? `, and so ${locks.length === 2 ? 'does' : 'do'} ${locks.length - 1} more` : '';
   return {
     sentence: `${lockHolderName(holder)} holds a lock that ${whose} needs, in a transaction that has been open for ${span(
       holder.held_seconds,

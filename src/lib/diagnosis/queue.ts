@@ -15,6 +15,9 @@ function states({ flow }: QueueSubject): Evidence[] {
   ];
 }
 
+/** Running with a lease that has not ended. */
+const leased = ({ flow }: QueueSubject): number => Math.max(0, flow.running - flow.expired - flow.without_lease);
+
 const silent = (subject: QueueSubject): boolean => ready(subject) > 0 && isSilent(subject.flow, subject.now);
 
 /** Causes for a whole queue: why does nothing move here? */
@@ -91,9 +94,9 @@ export const queueCauses: Cause<QueueSubject>[] = [
     code: 'all_claimed',
     verdict: 'fine',
     group: 'line',
-    applies: ({ flow }) => flow.running > 0,
+    applies: (subject) => leased(subject) > 0,
     explain: (subject) => ({
-      sentence: `workers are on all that is ready in queue ${quoted(subject.queue)}: ${plural(subject.flow.running, 'run')} with a good lease, none waits`,
+      sentence: `workers are on all that is ready in queue ${quoted(subject.queue)}: ${plural(leased(subject), 'run')} with a good lease, none waits`,
       evidence: [...states(subject), ...claimEvidence(subject)],
       next: [workers(subject)],
     }),
@@ -102,7 +105,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
     code: 'all_asleep',
     verdict: 'waiting',
     group: 'line',
-    applies: ({ flow }) => flow.sleeping > 0,
+    applies: ({ flow }) => flow.sleeping > 0 && flow.running === 0,
     explain: (subject) => {
       const { flow, now } = subject;
       const wake =
@@ -112,7 +115,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
       return {
         sentence: `all that is unfinished in queue ${quoted(subject.queue)} sleeps: ${plural(flow.sleeping, 'run')}, ${wake}`,
         evidence: [
-          known('next to wake', at(flow.next_wake_at)),
+          known('next to wake', flow.next_wake_at === null ? 'none' : at(flow.next_wake_at)),
           known('waiting for an event without a timeout', tally(flow.sleeping_forever)),
           ...subject.awaited.map((event) =>
             inferred(`awaited ${quoted(event.event_name)}`, `${plural(event.waiting, 'wait')} in a sample`),

@@ -5,8 +5,8 @@ import { at, plural, queueOption, quoted, shown, since, until } from './words.js
 const isRunning = ({ task, run }: TaskSubject): boolean => task?.state === 'running' && run?.state === 'running';
 
 /** The last thing that a running attempt did that left a row. */
-function signOfLife({ run, checkpoints, now }: TaskSubject): Evidence[] {
-  if (!run) return [];
+function signOfLife({ run, checkpoints, now, gaps }: TaskSubject): Evidence[] {
+  if (!run || gaps.has('checkpoints')) return [];
   const own = checkpoints.filter((checkpoint) => checkpoint.owner_run_id === run.run_id).at(-1);
   const woken = run.started_at ?? run.created_at;
   return own && own.updated_at > woken
@@ -18,6 +18,10 @@ function signOfLife({ run, checkpoints, now }: TaskSubject): Evidence[] {
       ]
     : [known('last sign of life', `its claim, ${since(woken, now)} (${at(woken)})`)];
 }
+
+/** How many steps are done, where that could be read. */
+export const stepsSaved = ({ checkpoints, gaps }: TaskSubject): Evidence[] =>
+  gaps.has('checkpoints') ? [] : [known('steps saved', plural(checkpoints.length, 'checkpoint'))];
 
 const worker = ({ run }: TaskSubject): string => `worker ${quoted(run?.claimed_by ?? 'unknown')}`;
 const cancel = ({ task, queue }: TaskSubject): string =>
@@ -69,7 +73,7 @@ export const running: Cause<TaskSubject>[] = [
         known('attempt', `${subject.run?.attempt ?? '?'} of ${subject.task?.max_attempts ?? 'unlimited'}`),
         known('claimed', at(subject.run?.started_at ?? null)),
         ...signOfLife(subject),
-        known('steps saved', plural(subject.checkpoints.length, 'checkpoint')),
+        ...stepsSaved(subject),
       ],
       next: [`absurdctl dump-task --task-id=${subject.task?.task_id ?? ''}`],
     }),

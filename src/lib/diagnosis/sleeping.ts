@@ -1,8 +1,9 @@
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
 import { failureEvidence, errorLine } from './finished.js';
 import { nearestPattern } from '../nearest.js';
+import { stepsSaved } from './running.js';
 import { isPutBackPattern, strategyWords } from './settings.js';
-import { at, commandLine, plural, queueOption, quoted, since, span, until } from './words.js';
+import { at, commandLine, queueOption, quoted, since, span, until } from './words.js';
 
 const isAsleep = ({ task, run, now }: TaskSubject): boolean =>
   task?.state === 'sleeping' && run?.state === 'sleeping' && run.available_at > now;
@@ -31,6 +32,8 @@ function waitEvidence({ run, waits, now }: TaskSubject): Evidence[] {
 
 const emit = ({ run, queue }: TaskSubject): string =>
   commandLine('emit-event', [run?.wake_event ?? ''], queueOption(queue), `--payload '{}'`);
+/** Its payload, to emit it with: the first emission stands for ever, so an empty one would be no cure. */
+const showEvent = (name: string, queue: string): string => commandLine('show-event', [name], queueOption(queue));
 const listEvents = ({ queue }: TaskSubject): string => `absurdctl list-events ${queueOption(queue)}`;
 
 /** The step that sleeps: its checkpoint holds the wake-up time, or was saved after the claim. */
@@ -46,8 +49,8 @@ function sleepingStep({ run, checkpoints }: TaskSubject): { name: string; certai
 
 /** As an SDK's worker puts a task of an unknown name back; the settings' home has the pattern, which doctor shares. */
 function isPutBack(subject: TaskSubject): boolean {
-  const { run, checkpoints, now } = subject;
-  if (!run || sleepingStep(subject)) return false;
+  const { run, checkpoints, now, gaps } = subject;
+  if (!run || gaps.has('checkpoints') || sleepingStep(subject)) return false;
   return isPutBackPattern({ ...run, checkpoint_at: checkpoints.at(-1)?.updated_at ?? null }, now);
 }
 
@@ -114,7 +117,11 @@ export const sleeping: Cause<TaskSubject>[] = [
       evidence: (subject.event?.elsewhere ?? [])
         .slice(0, 5)
         .map((other) => known(`emitted in ${quoted(other.queue)}`, at(other.emitted_at))),
-      next: [emit(subject), listEvents(subject)],
+      next: [
+        showEvent(subject.run?.wake_event ?? '', subject.event?.elsewhere[0]?.queue ?? ''),
+        emit(subject),
+        listEvents(subject),
+      ],
     }),
   ),
   event(
@@ -127,7 +134,7 @@ export const sleeping: Cause<TaskSubject>[] = [
         known('emitted', 'never'),
         inferred('a misspelling', `of ${quoted(nearName(subject) ?? '')}, or the other way round`),
       ],
-      next: [emit(subject), listEvents(subject)],
+      next: [showEvent(nearName(subject) ?? '', subject.queue), emit(subject), listEvents(subject)],
     }),
   ),
   event(
@@ -169,9 +176,10 @@ export const sleeping: Cause<TaskSubject>[] = [
     applies: (subject) => isAsleep(subject),
     explain: (subject) => {
       const step = sleepingStep(subject);
-      const { run, now, checkpoints } = subject;
+      const { run, now, gaps } = subject;
+      const by = step ? `, by its own step ${quoted(step.name)}` : ', as somebody scheduled it';
       return {
-        sentence: `it sleeps until ${at(run?.available_at ?? null)}, ${until(run?.available_at ?? Infinity, now)}${step ? `, by its own step ${quoted(step.name)}` : ', as somebody scheduled it'}`,
+        sentence: `it sleeps until ${at(run?.available_at ?? null)}, ${until(run?.available_at ?? Infinity, now)}${gaps.has('checkpoints') ? '' : by}`,
         evidence: [
           ...(step
             ? [
@@ -181,7 +189,7 @@ export const sleeping: Cause<TaskSubject>[] = [
               ]
             : []),
           known('asleep since a claim of', run?.started_at == null ? 'none' : at(run.started_at)),
-          known('steps saved', plural(checkpoints.length, 'checkpoint')),
+          ...stepsSaved(subject),
         ],
         next: [`absurdctl dump-task --task-id=${subject.task?.task_id ?? ''}`],
       };

@@ -136,7 +136,7 @@ export const waiting: Cause<TaskSubject>[] = [
     code: 'next_in_line',
     verdict: 'fine',
     group: 'line',
-    applies: (subject) => isReady(subject),
+    applies: (subject) => isReady(subject) && subject.ahead !== null && subject.flow !== null,
     explain: (subject) => ({
       sentence: 'it is the next in line, and the queue is being claimed from',
       evidence: [...readiness(subject), ...claimEvidence(subject)],

@@ -28,7 +28,7 @@ import { CliError, exit, notFound, notPermitted } from '../errors.js';
 import { unknownQueue } from '../explain.js';
 import { grantCommand } from '../grants/hint.js';
 import { nearest } from '../nearest.js';
-import { diagnose, type Diagnosis, type TaskSubject } from './cause.js';
+import { diagnose, type Diagnosis, type Gap, type TaskSubject } from './cause.js';
 import { taskCauses } from './index.js';
 import { queueLocked } from './locks.js';
 import { nameCauses } from './name.js';
@@ -139,13 +139,18 @@ export function whyTaskName(
       .sort((left, right) => (left.available_at ?? 0) - (right.available_at ?? 0) || 0);
     const overall = diagnose(nameCauses, { taskName, now: list.now, samples: found });
     if (!open) {
+      const asked = { queue: queue ?? null, task_id: null, run_id: null, task_name: taskName };
+      const locked = await lockedOut(
+        reader,
+        list.queues
+          .map(({ queue_name }) => queue_name)
+          .filter((name) => !samples.some((sample) => sample.queue === name)),
+      );
+      if (locked) return { ...locked, ...asked };
       if (found.length === 0 && !samples.some((sample) => sample.cut)) await refuseUnknownName(reader, list, taskName);
       return {
         ...overall,
-        queue: queue ?? null,
-        task_id: null,
-        run_id: null,
-        task_name: taskName,
+        ...asked,
         unread: reader.unread,
       };
     }
@@ -211,6 +216,11 @@ async function lockedOut(reader: BoundedReader, queues: string[]): Promise<(Diag
   const holders = await readTableLockHolders(reader, queues.flatMap(tablesOf));
   const locks = holders.filter((holder) => holder.mode !== 'row');
   if (locks.length === 0) return null;
+  // Which queue it is: asked one by one, and only when there is something to find.
+  for (const queue of queues.length > 1 ? queues : []) {
+    const found = await lockedOut(reader, [queue]);
+    if (found) return found;
+  }
   const subject = { queue: queues[0] ?? '', now: 0, flow: noFlow, windowSeconds: 1, locks, awaited: [] };
   return { ...diagnose([queueLocked], subject), unread: reader.unread };
 }
@@ -262,13 +272,20 @@ async function readSubject(
   options: WhyOptions,
 ): Promise<TaskSubject> {
   const { windowSeconds } = options;
-  const task = await readTask(reader, queue, taskId);
-  const runs = (await readRuns(reader, queue, taskId)) ?? [];
+  const gaps = new Set<Gap>();
+  const answer = async <T>(gap: Gap, question: Promise<T>): Promise<T> => {
+    const unread = reader.unread.length;
+    const found = await question;
+    if (reader.unread.length > unread) gaps.add(gap);
+    return found;
+  };
+  const task = await answer('task', readTask(reader, queue, taskId));
+  const runs = (await answer('runs', readRuns(reader, queue, taskId))) ?? [];
   const wanted = runs.find((candidate) => candidate.run_id === (runId ?? task?.last_attempt_run));
   const older = runId !== null && !wanted ? await readRun(reader, queue, runId) : null;
   const run = wanted ?? older ?? runs[0] ?? null;
   const open = task !== null && ['pending', 'running', 'sleeping'].includes(task.state);
-  const flow = open ? await readQueueFlow(reader, queue, list.now_text, windowSeconds) : null;
+  const flow = open ? await answer('flow', readQueueFlow(reader, queue, list.now_text, windowSeconds)) : null;
   const asleep = run?.state === 'sleeping' && run.wake_event !== null;
   const ready = open && run !== null && run.state !== 'running' && run.available_at <= list.now;
   // The event may be in any queue of the database, also where --queue narrows the search for the id.
@@ -279,12 +296,12 @@ async function readSubject(
     task,
     run,
     runs,
-    checkpoints: await readCheckpoints(reader, queue, taskId),
-    waits: asleep || run?.available_at === Infinity ? await readWaits(reader, queue, taskId) : [],
-    locks: open ? await readLocks(reader, queue, [task.xmax, run?.xmax ?? '0']) : [],
+    checkpoints: await answer('checkpoints', readCheckpoints(reader, queue, taskId)),
+    waits: asleep || run?.available_at === Infinity ? await answer('waits', readWaits(reader, queue, taskId)) : [],
+    locks: open || gaps.has('task') ? await readLocks(reader, queue, [task?.xmax ?? '0', run?.xmax ?? '0']) : [],
     flow,
     windowSeconds,
-    ahead: ready ? await readPlaceInLine(reader, queue, run.run_id) : null,
+    ahead: ready ? await answer('line', readPlaceInLine(reader, queue, run.run_id)) : null,
     event:
       asleep && run.wake_event !== null
         ? await readEvent(
@@ -298,5 +315,6 @@ async function readSubject(
       open && run?.state === 'sleeping' && !asleep
         ? await readNameActivity(reader, queue, task.task_name, list.now_text)
         : null,
+    gaps,
   };
 }

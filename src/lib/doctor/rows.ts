@@ -25,29 +25,38 @@ const names = (runs: SampledRun[]): string => {
   return distinct.slice(0, 5).map(quoted).join(', ') + (distinct.length > 5 ? ` and ${distinct.length - 5} more` : '');
 };
 
-function rowContradictions(queue: QueueFacts): string[] {
-  const found: string[] = [];
+/** What contradicts itself in a queue, each with a task of its kind. */
+function rowContradictions(queue: QueueFacts): { what: string; taskId: string }[] {
+  const found: { what: string; taskId: string }[] = [];
   const disagree = queue.unfinished.filter(
     (run) => run.task_name !== null && run.last_attempt_run === run.run_id && run.task_state !== run.state,
   );
   const stray = queue.unfinished.filter((run) => run.task_name !== null && run.last_attempt_run !== run.run_id);
   const [first] = disagree;
   if (first)
-    found.push(`${plural(disagree.length, 'unfinished run')} in another state than the task, such as ${first.task_id}`);
+    found.push({
+      what: `${plural(disagree.length, 'unfinished run')} in another state than the task, such as ${first.task_id}`,
+      taskId: first.task_id,
+    });
   const [other] = stray;
   if (other)
-    found.push(`${plural(stray.length, 'unfinished run')} not the last one of the task, such as ${other.run_id}`);
+    found.push({
+      what: `${plural(stray.length, 'unfinished run')} not the last one of the task, such as ${other.run_id}`,
+      taskId: other.task_id,
+    });
   const [dead] = queue.deadEnds;
   if (dead)
-    found.push(
-      `${plural(queue.deadEnds.length, 'unfinished task')} whose last run is over or missing, such as ${dead.task_id}`,
-    );
+    found.push({
+      what: `${plural(queue.deadEnds.length, 'unfinished task')} whose last run is over or missing, such as ${dead.task_id}`,
+      taskId: dead.task_id,
+    });
   const missed = queue.waits.filter((wait) => wait.emitted_at !== null);
   const [wait] = missed;
   if (wait)
-    found.push(
-      `event ${quoted(wait.event_name)} was emitted, and ${plural(wait.waiting, 'run')} still wait for it, such as of task ${wait.task_id}`,
-    );
+    found.push({
+      what: `event ${quoted(wait.event_name)} was emitted, and ${plural(wait.waiting, 'run')} still wait for it, such as of task ${wait.task_id}`,
+      taskId: wait.task_id,
+    });
   return found;
 }
 
@@ -74,17 +83,9 @@ export const rowChecks: Check[] = [
     find: ({ queues }) =>
       queues.flatMap((queue) => {
         const found = rowContradictions(queue);
-        return found.length === 0
-          ? []
-          : [
-              inQueue(
-                'critical',
-                queue,
-                found.join('; '),
-                'absurdctl why ID',
-                `absurdctl cancel-task ID ${queueOption(queue.queue.queue_name)}`,
-              ),
-            ];
+        if (found.length === 0) return [];
+        const seen = found.map(({ what }) => what).join('; ');
+        return [inQueue('critical', queue, seen, ...found.map(({ taskId }) => `absurdctl why ${taskId}`))];
       }),
   },
   {
@@ -144,11 +145,12 @@ export const rowChecks: Check[] = [
     find: pick(
       'warning',
       (run) => unreadableSettings(run.cancellation, run.retry_strategy) !== null,
-      (found) => ({
+      (found, queue) => ({
         seen: `${plural(found.length, 'task')} with a setting that cannot be read, such as ${found[0].task_id}: ${unreadableSettings(found[0].cancellation, found[0].retry_strategy) ?? ''}`,
         mend: [
           `absurdctl dump-task --task-id=${found[0].task_id}`,
-          `absurdctl cancel-task ${found[0].task_id}, and spawn it with settings that are numbers`,
+          `absurdctl cancel-task ${found[0].task_id} ${queueOption(queue.queue.queue_name)}`,
+          'then spawn it again with settings that are numbers',
         ],
       }),
     ),

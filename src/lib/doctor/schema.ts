@@ -1,3 +1,4 @@
+import { pastedIdent } from '../../sql/identifiers.js';
 import { at, commandLine, plural, quoted } from '../diagnosis/words.js';
 import { overall, type Check, type Facts, type Finding } from './check.js';
 
@@ -100,6 +101,19 @@ function drift({ known, columns, missingFunctions, schema }: Facts): Finding[] {
   return [overall('critical', `${all.slice(0, 5).join('; ')}${more}`, mend)];
 }
 
+/** A queue is made again in the mode that it has: tables of one mode do not serve the other. */
+const makeOrDrop = (queue: string, partitioned: boolean): string[] => [
+  commandLine('create-queue', [queue], ...(partitioned ? ['--storage-mode partitioned'] : [])),
+  `or give it up with all that it holds: ${commandLine('drop-queue', [queue])}`,
+];
+
+/** The statement that takes the setting back from where it was made. */
+function resetClock({ database, frozen_in, frozen_for }: Facts['schema']): string {
+  const here = `database ${pastedIdent(database)}`;
+  if (frozen_for === null) return `psql: alter ${frozen_in ? here : 'role all'} reset absurd.fake_now`;
+  return `psql: alter role ${pastedIdent(frozen_for)}${frozen_in ? ` in ${here}` : ''} reset absurd.fake_now`;
+}
+
 export const schemaChecks: Check[] = [
   {
     id: 'schema-missing',
@@ -144,7 +158,7 @@ export const schemaChecks: Check[] = [
     why: 'Every call for this queue fails.',
     needs: [],
     find: ({ known }) =>
-      known.flatMap(({ queue_name, tables }) => {
+      known.flatMap(({ queue_name, tables, storage_mode: mode }) => {
         const missing = ['t', 'r', 'c', 'e', 'w'].filter((prefix) => !tables.includes(prefix));
         if (missing.length === 0) return [];
         const names = missing.map((prefix) => quoted(`${prefix}_${queue_name}`)).join(', ');
@@ -153,7 +167,7 @@ export const schemaChecks: Check[] = [
             severity: 'critical',
             queue: queue_name,
             seen: `${plural(missing.length, 'table')} missing: ${names}`,
-            mend: [commandLine('create-queue', [queue_name]), commandLine('drop-queue', [queue_name])],
+            mend: makeOrDrop(queue_name, mode === 'partitioned'),
           },
         ];
       }),
@@ -171,8 +185,8 @@ export const schemaChecks: Check[] = [
           overall(
             'warning',
             `tables of a queue ${quoted(name.slice(2))} exist, and no such queue is registered`,
-            commandLine('create-queue', [name.slice(2)]),
-            commandLine('drop-queue', [name.slice(2)]),
+            // Only a partitioned queue has a table for its idempotency keys.
+            ...makeOrDrop(name.slice(2), names.has(`i_${name.slice(2)}`)),
           ),
         );
     },
@@ -186,8 +200,8 @@ export const schemaChecks: Check[] = [
         ? [
             overall(
               'warning',
-              `the setting absurd.fake_now stops the clock of this database or of a role at ${quoted(schema.frozen_at)} (here it is ${at(now)})`,
-              'psql: alter database NAME reset absurd.fake_now',
+              `the setting absurd.fake_now stops the clock of ${schema.frozen_for === null ? 'this database' : `role ${quoted(schema.frozen_for)}`} at ${quoted(schema.frozen_at)} (here it is ${at(now)})`,
+              resetClock(schema),
             ),
           ]
         : [],

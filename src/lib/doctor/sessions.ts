@@ -28,7 +28,7 @@ export const sessionChecks: Check[] = [
       return holders.map(({ holder, queue }) => ({
         severity: 'critical',
         queue,
-        seen: `${lockHolderName(holder)} has held a ${holder.mode === 'row' ? 'lock on rows' : holder.mode} for ${span(holder.held_seconds)}${holder.waiting > 0 ? `; ${plural(holder.waiting, 'session')} wait` : ''}${holder.query ? `; last query: ${quoted(holder.query)}` : ''}`,
+        seen: `${lockHolderName(holder)} has held ${holder.mode === 'row' ? 'a lock on rows' : `${holder.mode} on a table`} for ${span(holder.held_seconds)}${holder.waiting > 0 ? `; ${plural(holder.waiting, 'session')} wait` : ''}${holder.query ? `; last query: ${quoted(holder.query)}` : ''}`,
         mend: endLockHolder(holder),
       }));
     },

@@ -31,17 +31,19 @@ function missingPartitions({ known, partitions, now }: Facts): Finding[] {
       const spare = queue.default_partition === 'enabled' ? 'rows go to the default partition' : 'a spawn then fails';
       const severity = soon && queue.default_partition !== 'enabled' ? 'critical' : 'warning';
       const mend = [
+        `absurdctl ensure-partitions ${queueOption(queue.queue_name)}`,
         `absurdctl cron --enable ${queueOption(queue.queue_name)}`,
-        'psql: select absurd.ensure_partitions()',
       ];
       return [{ severity, queue: queue.queue_name, seen: `no partition for the week of ${at(gap)}: ${spare}`, mend }];
     });
 }
 
-/** The queue that a table belongs to, for a finding. */
-const owner = ({ known }: Facts, table: string): string | null =>
-  known.find(({ queue_name }) => table.slice(2) === queue_name || table.slice(2).startsWith(`${queue_name}_`))
-    ?.queue_name ?? null;
+/** The queue that a table, or a partition of one (`_048`, `_d`), belongs to, for a finding. */
+function owner({ known }: Facts, table: string): string | null {
+  const of = (name: string): string | undefined => known.find(({ queue_name }) => queue_name === name)?.queue_name;
+  const name = table.slice(2);
+  return of(name) ?? of(name.replace(/_(\d{3}|d)$/, '')) ?? null;
+}
 
 const perTable = (
   severity: Finding['severity'],
@@ -84,7 +86,7 @@ export const storageChecks: Check[] = [
           queue: owner(facts, partition),
           seen: `default partition ${quoted(partition)} holds ${plural(rows, 'row')}`,
           mend: [
-            'psql: select absurd.ensure_partitions()',
+            'absurdctl ensure-partitions',
             'a longer --partition-lookback or --partition-lookahead (queue-policy)',
           ],
         })),
@@ -185,7 +187,11 @@ export const storageChecks: Check[] = [
         overall(
           'warning',
           `not read: ${shown(what)} (${shown(reason)})`,
-          code === '42501' && standing !== null ? grantCommand(standing, 'reader') : 'absurdctl doctor --timeout 60',
+          code === '42501' && standing !== null
+            ? grantCommand(standing, 'reader')
+            : code === '55P03'
+              ? 'absurdctl doctor --only blocked'
+              : 'absurdctl doctor --timeout 60',
         ),
       ),
   },
