@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { describe } from 'vitest';
 import { run, type RunResult } from '../support/command.js';
 import { expect, test, type SpawnedTask, type TestDatabase } from '../support/database.js';
-import { hostileNames } from './names.js';
 
 const noon = '2026-03-04T12:00:00Z';
 const unknown = '01a20dfa-5b98-7bbd-b22e-60d6d3824804';
@@ -374,75 +373,4 @@ describe('cancel-task', () => {
     expect((await run(['cancel-task', unknown], db)).code).toBe(3);
     expect((await run(['cancel-task'], db)).code).toBe(2);
   });
-});
-
-describe('emit-event', () => {
-  test('the first emission wakes who waits, a later one is told to be late', async ({ db }) => {
-    await db.queue('default');
-    const task = await db.spawn('default', 'job');
-    const [claimed] = await db.claim('default');
-    await db.query('select absurd.await_event($1, $2, $3, $4, $5)', [
-      'default',
-      task.task_id,
-      claimed?.run_id,
-      's',
-      'paid',
-    ]);
-    const first = await run(['emit-event', 'paid', '-P', 'cents:=1999', '-P', 'by=card'], db);
-    expect(first).toMatchObject({
-      code: 0,
-      stdout: '',
-      stderr: 'Emitted "paid" in queue "default"; 1 run was waiting for it\n',
-    });
-    expect(await db.claim('default')).toMatchObject([{ event_payload: { cents: 1999, by: 'card' } }]);
-    const second = await run(['emit-event', 'paid', '--payload', '{"x": 1}', '--json'], db);
-    expect(second.json()).toMatchObject({ first: false, waiting: 0 });
-    expect((await db.query('select payload from absurd.e_default')).rows).toEqual([
-      { payload: { cents: 1999, by: 'card' } },
-    ]);
-  });
-
-  test('without a payload it is {}; what is no object is refused', async ({ db }) => {
-    await db.queue('default');
-    await run(['emit-event', 'plain'], db);
-    expect((await db.query('select payload from absurd.e_default')).rows).toEqual([{ payload: {} }]);
-    for (const payload of ['[1]', '3', '"x"', 'nonsense']) {
-      expect((await run(['emit-event', 'e', '--payload', payload], db)).code).toBe(2);
-    }
-    expect((await run(['emit-event', ' '], db)).code).toBe(2);
-    expect((await run(['emit-event', 'e', '-q', 'nowhere'], db)).code).toBe(3);
-  });
-});
-
-describe('hostile names', () => {
-  for (const name of hostileNames) {
-    test(`queue, task and event ${JSON.stringify(name)} go through every command`, async ({ db }) => {
-      await db.queue(name);
-      const taskName = name.trim() === '' ? 'job' : name;
-      const spawned = await run(['spawn-task', `--queue=${name}`, '--max-attempts=1', '--json', '--', taskName], db);
-      expect(spawned.stderr).toBe('');
-      const { task_id: id, run_id: runId } = spawned.json<SpawnedTask>();
-      const listed = (await run(['list-tasks', `--queue=${name}`, `--task-name=${taskName}`, '--json'], db)).json();
-      expect(listed).toMatchObject([{ task_id: id, queue_name: name, task_name: taskName }]);
-      expect((await run(['dump-task', id, `--queue=${name}`, '--json'], db)).json()).toMatchObject({
-        queue_name: name,
-        task_name: taskName,
-      });
-      expect((await run(['why', id, '--json'], db)).json()).toMatchObject({ queue: name, task_id: id });
-      expect((await run(['why', `--queue=${name}`], db)).code).toBe(0);
-      const [claimed] = await db.claim(name);
-      await db.query('select absurd.await_event($1, $2, $3, $4, $5)', [name, id, claimed?.run_id, 's', taskName]);
-      expect((await run(['emit-event', `--queue=${name}`, '--json', '--', taskName], db)).json()).toMatchObject({
-        waiting: 1,
-      });
-      await db.query('select absurd.fail_run($1, $2, $3)', [name, (await db.claim(name))[0]?.run_id, '{}']);
-      expect((await run(['retry-task', id, `--queue=${name}`, '--json'], db)).json()).toMatchObject({ attempt: 2 });
-      expect((await run(['cancel-task', runId], db)).code).toBe(0);
-      expect((await run(['await-task', id], db)).code).toBe(6);
-      for (const argv of [['list-tasks'], ['dump-task', id], ['list-queues'], ['why', id], ['doctor']]) {
-        const screen = await run(argv, { ...db, width: 100 });
-        expect(screen.stdout + screen.stderr).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/);
-      }
-    });
-  }
 });

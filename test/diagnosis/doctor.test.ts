@@ -1,3 +1,4 @@
+// Over 400 lines in one file, for the last test asks whether every check was found by those before it.
 import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { checkIds, checks, examine, judge } from '../../src/lib/doctor/index.js';

@@ -1,0 +1,41 @@
+import { describe } from 'vitest';
+import { run } from '../support/command.js';
+import { expect, test } from '../support/database.js';
+
+describe('emit-event', () => {
+  test('the first emission wakes who waits, a later one is told to be late', async ({ db }) => {
+    await db.queue('default');
+    const task = await db.spawn('default', 'job');
+    const [claimed] = await db.claim('default');
+    await db.query('select absurd.await_event($1, $2, $3, $4, $5)', [
+      'default',
+      task.task_id,
+      claimed?.run_id,
+      's',
+      'paid',
+    ]);
+    const first = await run(['emit-event', 'paid', '-P', 'cents:=1999', '-P', 'by=card'], db);
+    expect(first).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: 'Emitted "paid" in queue "default"; 1 run was waiting for it\n',
+    });
+    expect(await db.claim('default')).toMatchObject([{ event_payload: { cents: 1999, by: 'card' } }]);
+    const second = await run(['emit-event', 'paid', '--payload', '{"x": 1}', '--json'], db);
+    expect(second.json()).toMatchObject({ first: false, waiting: 0 });
+    expect((await db.query('select payload from absurd.e_default')).rows).toEqual([
+      { payload: { cents: 1999, by: 'card' } },
+    ]);
+  });
+
+  test('without a payload it is {}; what is no object is refused', async ({ db }) => {
+    await db.queue('default');
+    await run(['emit-event', 'plain'], db);
+    expect((await db.query('select payload from absurd.e_default')).rows).toEqual([{ payload: {} }]);
+    for (const payload of ['[1]', '3', '"x"', 'nonsense']) {
+      expect((await run(['emit-event', 'e', '--payload', payload], db)).code).toBe(2);
+    }
+    expect((await run(['emit-event', ' '], db)).code).toBe(2);
+    expect((await run(['emit-event', 'e', '-q', 'nowhere'], db)).code).toBe(3);
+  });
+});
