@@ -1,4 +1,5 @@
-// Drains of a queue by one Node process, beside the peers: node bench/worker/run.mjs [--tasks N] [--rounds N] [--only a,b]
+// Drains of a queue by one Node process, beside the peers: node bench/worker/run.mjs [--tasks N] [--rounds N]
+//   [--steps 0,3] [--only a,b]
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +12,7 @@ const { values } = parseArgs({
     tasks: { type: 'string', default: '20000' },
     rounds: { type: 'string', default: '3' },
     concurrency: { type: 'string', default: '32' },
+    steps: { type: 'string', default: '0,3' },
     only: { type: 'string' },
   },
 });
@@ -40,7 +42,7 @@ await withServer(async (database) => {
       .map((name) => `${name} ${version(name)}`)
       .join(', '),
   );
-  for (const steps of [0, 3]) {
+  for (const steps of values.steps.split(',').map(Number)) {
     const rounds = new Map();
     const taking = systems.filter((name) => steps === 0 || withSteps.has(name));
     // Interleaved, so that a busy moment of the machine hits all alike.

@@ -210,13 +210,20 @@ export interface PartitionFacts {
   is_default: boolean;
   /** Upper bound as the server writes it. */
   bound: string;
+  /** Its concurrent detaching is half done, and no process is at it, as far as this role may see. */
+  half_detached: boolean;
 }
 
 export async function readPartitions(reader: BoundedReader): Promise<PartitionFacts[] | null> {
   return reader.rows<PartitionFacts>(
     'the partitions',
     `select p.relname::text as parent, c.relname::text as partition,
-            pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT' as is_default, pg_get_expr(c.relpartbound, c.oid) as bound
+            pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT' as is_default, pg_get_expr(c.relpartbound, c.oid) as bound,
+            i.inhdetachpending and not exists (
+              select from pg_stat_activity a
+               where a.datname = current_database() and a.pid <> pg_backend_pid() and a.state = 'active'
+                 and a.query ilike '%detach partition%' and strpos(a.query, c.relname) > 0
+            ) as half_detached
        from pg_inherits i
        join pg_class p on p.oid = i.inhparent
        join pg_class c on c.oid = i.inhrelid

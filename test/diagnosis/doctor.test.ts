@@ -327,6 +327,27 @@ describe('storage', () => {
     await expectHere(db, 'partitions-missing', 'critical', /a spawn then fails/);
   });
 
+  test('detaching-broken-off, but not while somebody is at it', async ({ db, second }) => {
+    await db.queue('p', 'partitioned');
+    await db.query(`select absurd.set_queue_policy('p', '{"default_partition": "disabled"}')`);
+    const { rows } = await db.query<{ name: string }>(
+      `select inhrelid::regclass::text as name from pg_inherits where inhparent = 'absurd.t_p'::regclass order by 1 limit 1`,
+    );
+    const name = rows[0]?.name ?? '';
+    const detacher = await db.connect();
+    const pid = await detacher.pid();
+    await second.query('begin; select from absurd.t_p');
+    const detaching = detacher
+      .query(`alter table absurd.t_p detach partition ${name} concurrently`)
+      .catch(() => 'cancelled');
+    while ((await db.query('select from pg_inherits where inhdetachpending')).rowCount === 0);
+    expect(await findings(db, 'detaching-broken-off')).toEqual([]);
+    await db.query('select pg_cancel_backend($1)', [pid]);
+    expect(await detaching).toBe('cancelled');
+    await second.query('commit');
+    await expectHere(db, 'detaching-broken-off', 'warning', /^partition "t_p_\d{3}" is half detached/);
+  });
+
   test('cleanup-behind', async ({ db }) => {
     await db.freeze(start);
     const queue = await db.queue();

@@ -92,6 +92,20 @@ export const storageChecks: Check[] = [
         })),
   },
   {
+    id: 'detaching-broken-off',
+    why: 'The table reads it no more, and lets no other partition go before it has gone.',
+    needs: ['partitions'],
+    find: (facts) =>
+      facts.partitions
+        .filter(({ half_detached }) => half_detached)
+        .map(({ partition }) => ({
+          severity: 'warning',
+          queue: owner(facts, partition),
+          seen: `partition ${quoted(partition)} is half detached, and nobody is at it`,
+          mend: [commandLine('detach-candidate', [partition])],
+        })),
+  },
+  {
     id: 'cleanup-behind',
     why: 'Finished work that is kept beyond its time costs space, and time in every vacuum.',
     needs: ['queues'],
