@@ -96,7 +96,7 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
         `${severity.toUpperCase()}  ${check}${queue === null ? '' : `  ${harmless(queue)}`}`,
         `  ${seen}`,
         `  ${why}`,
-        ...mend.map((step) => `  → ${step}`),
+        ...mend.map((step) => `  → ${this.next(step)}`),
       ].join('\n'),
     );
     const made = `${plural(result.checks.length, 'check')} of database ${harmless(result.database)}`;

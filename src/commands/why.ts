@@ -56,7 +56,7 @@ export default class Why extends BaseCommand<WhyResult> {
       ...result.also.map(({ sentence }) => `  also: ${sentence}`),
       ...result.unread.map(({ what, reason }) => `  not read: ${what} (${reason})`),
       '',
-      ...result.next.map((step) => `  → ${step}`),
+      ...result.next.map((step) => `  → ${this.next(step)}`),
     ];
     return { text: `${lines.join('\n')}\n`, name: result.code };
   }

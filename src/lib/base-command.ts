@@ -16,6 +16,7 @@ import type { Input, ParserOutput } from '@oclif/core/interfaces';
 import type { Queryable } from '../sql/queryable.js';
 import type { Database } from './connection/database.js';
 import type { ConnectionFlags, Settings } from './connection/settings.js';
+import { forSameDatabase } from './connection/typed.js';
 import { exit, interrupted, type CliError } from './errors.js';
 import { explainError, parseError } from './explain.js';
 import { harmless } from './format/text.js';
@@ -198,6 +199,11 @@ export abstract class BaseCommand<T> extends Command {
   protected async openDatabase(): Promise<Database> {
     const { Database: Opened } = await import('./connection/database.js');
     return Opened.open(await this.settings(), this.io);
+  }
+
+  /** A command to type next, with the words that named the database here: it must not go to another one. */
+  protected next(step: string): string {
+    return forSameDatabase(step, this.parsedFlags);
   }
 
   /** Connects to that address, whatever the surroundings say: for a command with a place of its own. */

@@ -24,6 +24,21 @@ describe('what is suggested runs as it is printed, and mends', () => {
     },
   );
 
+  test('it goes to the database that was named on the command line', async ({ db }) => {
+    const { task_id: id } = await db.spawn(await db.queue(), 'a');
+    const { hostname, port, username, password, pathname } = new URL(db.url);
+    const env = { PGPASSWORD: decodeURIComponent(password) };
+    const typed = ['-h', hostname, '-p', port, '-U', username, '-d', pathname.slice(1)];
+    const arrows = async (...words: string[]): Promise<string[]> =>
+      [...(await run(words, { env })).stdout.matchAll(/→ (absurdctl .*)/g)].map(([, line]) => line ?? '');
+    const next = [...(await arrows('why', id, ...typed)), ...(await arrows('why', '--queue', 'q', ...typed))];
+    expect(next.length).toBeGreaterThan(1);
+    for (const line of next) expect(await run(line.split(' ').slice(1), { env }), line).toMatchObject({ code: 0 });
+
+    const [masked] = await arrows('why', id, '-d', db.url);
+    expect(masked).toMatch(/ --database 'postgresql:\/\/\w+:\*\*\*@/);
+  });
+
   test('partitions', async ({ db }) => {
     await db.queue('q', 'partitioned');
     await db.query(`do $$ declare part regclass; begin
