@@ -22,6 +22,7 @@ export const quiet: Quiet = {
   async 'hold row locks'(scene) {
     await scene.attempt('hold row locks', () =>
       scene.connected(async (client) => {
+        const [holder] = (await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows;
         await client.query('begin');
         const open = `state in ('pending', 'running', 'sleeping') order by random() limit 2 for update skip locked`;
         await client.query(`select 1 from ${scene.r} r where r.${open}`);
@@ -30,11 +31,12 @@ export const quiet: Quiet = {
         const untilMs = Date.now() + scene.random.between(300, 1500);
         const deadline = Date.now() + blockDeadlineMs;
         while (Date.now() < untilMs || (await countEnds(scene)) < before + 20) {
-          const { rows } = await client.query<{ query: string }>(
+          // Asked beside the transaction: within one, pg_stat_activity goes on showing what it showed first.
+          const blocked = await scene.ask(
             `select a.query from pg_stat_activity a
-              where pg_backend_pid() = any (pg_blocking_pids(a.pid)) and a.query ~ 'absurd.claim_task'`,
+              where ${holder?.pid ?? 0} = any (pg_blocking_pids(a.pid)) and a.query ~ 'absurd.claim_task'`,
           );
-          if (rows[0] !== undefined) {
+          if (blocked.length > 0) {
             const words = 'a claim waits for an idle transaction';
             scene.facts.seen.push({ invariant: 'one-task-never-blocks-another', words });
           }
