@@ -16,7 +16,8 @@ test('why answers in sentence, evidence and commands; as JSON with a stable code
   expect(text.stdout).toMatch(
     /^It waits for a worker, .*"my queue"\.\n {2}task \S+, "evil\\x1b\[2Jname" in queue "my queue"\n\n {2}known .*→ start a worker on queue "my queue"\n/s,
   );
-  expect(text.stdout).toContain(`→ absurdctl list-workers --queue 'my queue'`);
+  expect(text.stdout).toMatch(/→ absurdctl list-workers --database 'postgresql:\/\/\S+' --queue 'my queue'\n/);
+  expect(text.stdout).not.toContain(new URL(db.url).password);
   expect(JSON.parse(json.stdout)).toMatchObject({
     code: 'never_claimed',
     verdict: 'stuck',
