@@ -1,4 +1,5 @@
 import { ms, type BoundedReader } from './bounded.js';
+import { detachingPid } from './partitions.js';
 
 /** Facts about a whole database for `doctor`. Catalogs and statistics only: nothing here depends on how much work there is. */
 
@@ -219,11 +220,7 @@ export async function readPartitions(reader: BoundedReader): Promise<PartitionFa
     'the partitions',
     `select p.relname::text as parent, c.relname::text as partition,
             pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT' as is_default, pg_get_expr(c.relpartbound, c.oid) as bound,
-            i.inhdetachpending and not exists (
-              select from pg_stat_activity a
-               where a.datname = current_database() and a.pid <> pg_backend_pid() and a.state = 'active'
-                 and a.query ilike '%detach partition%' and strpos(a.query, c.relname) > 0
-            ) as half_detached
+            i.inhdetachpending and ${detachingPid} is null as half_detached
        from pg_inherits i
        join pg_class p on p.oid = i.inhparent
        join pg_class c on c.oid = i.inhrelid

@@ -45,12 +45,16 @@ export interface HalfDetached extends DetachCandidate {
   pid: number | null;
 }
 
+/** Of a partition `c` of pg_class: the process that is detaching it, null where none is seen. */
+export const detachingPid = `(
+              select min(a.pid) from pg_stat_activity a
+               where a.datname = current_database() and a.pid <> pg_backend_pid() and a.state = 'active'
+                 and a.query ilike '%detach partition%' and strpos(a.query, c.relname) > 0)`;
+
 export async function listHalfDetached(db: Queryable, queueNames: readonly string[]): Promise<HalfDetached[]> {
   const { rows } = await db.query<HalfDetached>(
     `select c.relname::text as partition, q.queue_name as queue, letter || '_' || q.queue_name as parent,
-            (select min(a.pid) from pg_stat_activity a
-              where a.datname = current_database() and a.pid <> pg_backend_pid() and a.state = 'active'
-                and a.query ilike '%detach partition%' and strpos(a.query, c.relname) > 0) as pid
+            ${detachingPid} as pid
        from unnest($1::text[]) q (queue_name)
       cross join unnest(array['t', 'r', 'c', 'w']) letter
        join pg_inherits i on i.inhparent = to_regclass(format('absurd.%I', letter || '_' || q.queue_name))
