@@ -46,6 +46,13 @@ const schema = `
     return null;
   end;
   $$;
+
+  create function history.record_commit () returns trigger language plpgsql as $$
+  begin
+    insert into history.entry (kind, op, new) values (tg_argv[0], 'commit', to_jsonb(new));
+    return null;
+  end;
+  $$;
 `;
 
 export async function installHistory(db: Runs): Promise<void> {
@@ -60,6 +67,10 @@ export async function recordQueue(db: Runs, queue: string): Promise<void> {
          for each row execute function history.record('${letter}')`,
     );
   }
+  await db.query(
+    `create constraint trigger history_record_commit after insert or update on absurd."e_${queue}"
+       deferrable initially deferred for each row execute function history.record_commit('e')`,
+  );
 }
 
 export async function addNote(db: Runs, note: object): Promise<void> {

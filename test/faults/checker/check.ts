@@ -24,13 +24,7 @@ class Transactions {
   constructor(entries: readonly Entry[]) {
     for (const entry of entries) {
       this.last.set(`${entry.xid} ${subject(entry)}`, entry.seq);
-      this.last.set(entry.xid, entry.seq);
     }
-  }
-
-  /** Returns whether this entry is the last of its transaction. */
-  ends(entry: Entry): boolean {
-    return this.last.get(entry.xid) === entry.seq;
   }
 
   /** Returns whether with this entry all transactions are over that wrote to its subject. */
@@ -59,8 +53,6 @@ export function check(entries: readonly Entry[], facts: Facts): Violation[] {
     };
   const state = new QueueState();
   const transactions = new Transactions(entries);
-  /** By transaction, the event that it wrote to: whom that wakes comes after. */
-  const emissions = new Map<string, string>();
   const executions = new Executions(state);
   for (const entry of entries) {
     const here = report(entry.seq);
@@ -69,13 +61,13 @@ export function check(entries: readonly Entry[], facts: Facts): Violation[] {
       executions.note(entry, here);
       continue;
     }
+    if (entry.op === 'commit') {
+      checkEvent(String(entry.new?.['event_name']), String(entry.new?.['emitted_at']), state, here);
+      continue;
+    }
     checkChange(entry, state, here);
     state.apply(entry);
-    if (entry.kind === 'e') emissions.set(entry.xid, String(entry.new?.['event_name']));
-    else if (transactions.pass(entry, about)) checkTask(about.slice(5), state, here);
-    if (!transactions.ends(entry)) continue;
-    const event = emissions.get(entry.xid);
-    if (event !== undefined) checkEvent(event, entry.clock, state, here);
+    if (entry.kind !== 'e' && transactions.pass(entry, about)) checkTask(about.slice(5), state, here);
   }
   checkEnd(state, entries, facts, report());
   return found;

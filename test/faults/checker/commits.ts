@@ -52,7 +52,7 @@ function checkGone(taskId: string, now: QueueState, runs: HistoryRow[], report: 
   if (rest > 0) report('cleanup-takes-only-what-is-finished', `of task ${taskId}, ${rest} rows stayed`);
 }
 
-/** @param clock the time of the transaction that emitted it */
+/** @param clock when it was emitted: a wait that had timed out by then is left to time out */
 export function checkEvent(event: string, clock: string, now: QueueState, report: Report): void {
   if (!now.isEmitted(event)) return;
   for (const wait of now.waitsFor(event)) {

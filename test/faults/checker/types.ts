@@ -6,7 +6,10 @@ export type HistoryRow = Record<string, unknown>;
 /** The letter of a queue's table: tasks, runs, checkpoints, events, waits. */
 export type TableLetter = 't' | 'r' | 'c' | 'e' | 'w';
 
-/** One committed change of a row, or one note by a worker or by the runner, in the order in which they were made. */
+/**
+ * One committed change of a row, or one note by a worker or by the runner, in the order in which they were made. `commit` tells
+ * when a transaction that emitted an event was about to end, `new` being the event: it may have waited for others since it wrote it.
+ */
 export interface Entry {
   seq: number;
   /** The transaction. */
@@ -14,7 +17,7 @@ export interface Entry {
   /** The time of the database as that session saw it. */
   clock: string;
   kind: TableLetter | 'note';
-  op: 'insert' | 'update' | 'delete' | 'note';
+  op: 'insert' | 'update' | 'delete' | 'commit' | 'note';
   old: HistoryRow | null;
   new: HistoryRow | null;
 }
