@@ -3,6 +3,7 @@ import { BaseCommand, dbFlags } from '../lib/base-command.js';
 import { CliError, exit, usageError } from '../lib/errors.js';
 import type { Rendering } from '../lib/output.js';
 import { disableCron, enableCron, findCron, remoteJobs, type CronJob, type CronPlace } from '../sql/cron.js';
+import { counted } from '../lib/format/text.js';
 
 const schedule = (description: string) => Flags.string({ helpValue: 'CRON', description });
 
@@ -43,7 +44,7 @@ export default class Cron extends BaseCommand<CronJob[]> {
   }
 
   render(jobs: CronJob[]): Rendering {
-    const what = jobs.length === 1 ? '1 job' : `${jobs.length} jobs`;
+    const what = counted(jobs.length, 'job');
     return {
       note: this.enabled ? `pg_cron runs ${what}` : `Removed ${what}`,
       table: {

@@ -1,9 +1,13 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { CliError, errorCode } from '../lib/errors.js';
 import { readJsonFlags } from '../lib/json-params.js';
 import type { Rendering } from '../lib/output.js';
 import { emitEvent, type EmittedEvent } from '../sql/events.js';
+import { counted } from '../lib/format/text.js';
+
+const lockTimeoutMs = 10_000;
 
 export default class EmitEvent extends BaseCommand<EmittedEvent> {
   static override summary = 'Emit an event, which wakes the tasks that wait for it';
@@ -42,7 +46,7 @@ export default class EmitEvent extends BaseCommand<EmittedEvent> {
       assignmentFlag: '-P',
       mustBeObject: true,
     });
-    const event = await emitEvent(await this.db(), { queueName: flags.queue, eventName: args.name, payload });
+    const event = await this.emit({ queueName: flags.queue, eventName: args.name, payload });
     if (event.first && event.waiting === 0) {
       const { waitedNear } = await import('../lib/meant.js');
       this.near = await this.readRanges((db) => waitedNear(db, flags.queue, args.name)).catch(() => undefined);
@@ -50,8 +54,21 @@ export default class EmitEvent extends BaseCommand<EmittedEvent> {
     return event;
   }
 
+  /** In a transaction that ends where another session does not let go of the event, or of a task that waits for it. */
+  private async emit(what: Parameters<typeof emitEvent>[1]): Promise<EmittedEvent> {
+    try {
+      return await (await this.db()).transaction((db) => emitEvent(db, what), { lockTimeoutMs });
+    } catch (error) {
+      if (errorCode(error) !== '55P03') throw error;
+      throw new CliError(
+        `Another session has held event "${what.eventName}", or a task that waits for it, for ${lockTimeoutMs / 1000} seconds; nothing was emitted`,
+        { code: 'lock_timeout', hint: 'absurdctl doctor names the session', cause: error },
+      );
+    }
+  }
+
   render({ queue_name, event_name, first, emitted_at, waiting }: EmittedEvent): Rendering {
-    const woken = waiting === 1 ? '1 run was waiting for it' : `${waiting} runs were waiting for it`;
+    const woken = `${counted(waiting, 'run')} ${waiting === 1 ? 'was' : 'were'} waiting for it`;
     const near = this.near === undefined ? [] : [`Somebody waits for "${this.near}" there: did you mean that?`];
     return {
       note: first

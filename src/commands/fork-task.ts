@@ -10,6 +10,7 @@ import { checkpointNames, getCheckpoint } from '../sql/checkpoints.js';
 import type { FoundTask } from '../sql/find-task.js';
 import { forkTask, stepsBefore } from '../sql/fork.js';
 import { getTask } from '../sql/tasks.js';
+import { counted } from '../lib/format/text.js';
 
 interface Forked {
   queue_name: string;
@@ -82,7 +83,7 @@ export default class ForkTask extends BaseCommand<Forked> {
 
   render({ task_id, run_id, attempt, steps, from_step: step }: Forked): Rendering {
     const next = step === null ? 'goes on after the last of them' : `goes on with ${step}`;
-    const taken = steps.length === 0 ? 'No step' : `${steps.length === 1 ? '1 step' : `${steps.length} steps`}`;
+    const taken = steps.length === 0 ? 'No step' : counted(steps.length, 'step');
     if (task_id === null) {
       return {
         note: `${taken} would be taken over; nothing was started`,

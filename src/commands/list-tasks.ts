@@ -4,6 +4,7 @@ import type { RenderContext, Rendering } from '../lib/output.js';
 import { queuesToLookIn } from '../lib/task-id.js';
 import { parseMoment } from '../lib/when.js';
 import { listTasks, taskStates, type TaskFilter, type TaskList } from '../sql/list-tasks.js';
+import { counted } from '../lib/format/text.js';
 
 export default class ListTasks extends BaseCommand<TaskList> {
   static override summary = 'List tasks, the latest activity first';
@@ -67,7 +68,7 @@ export default class ListTasks extends BaseCommand<TaskList> {
   }
 
   render({ rows, more, stopped }: TaskList, _context: RenderContext): Rendering {
-    const cut = more ? [`Showing ${rows.length} tasks; --limit ${this.limit * 2} shows more`] : [];
+    const cut = more ? [`Showing ${counted(rows.length, 'task')}; --limit ${this.limit * 2} shows more`] : [];
     const unseen = stopped ? ['Reading stopped before all tasks were seen: name a --status, -q or --until'] : [];
     const said = [...cut, ...unseen].join('. ');
     return {

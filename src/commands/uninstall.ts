@@ -8,6 +8,7 @@ import { countTasks } from '../sql/queue-counts.js';
 import { listRegisteredQueues, unfinishedStates } from '../sql/queues.js';
 import { inspectSchema } from '../sql/schema.js';
 import { dropSchema, readHoldings, type SchemaHoldings } from '../sql/uninstall.js';
+import { counted } from '../lib/format/text.js';
 
 interface Loss extends SchemaHoldings {
   database: string;
@@ -113,7 +114,7 @@ export default class Uninstall extends BaseCommand<Uninstalled> {
 }
 
 const lines = ({ database, queues, unfinished, at_least, running, bytes, ...others }: Loss): string[] => [
-  `Database "${database}": ${queues.length} queues with ${unfinished}${at_least ? '+' : ''} unfinished tasks, ${running} of them running now, ${byteSize(bytes)}`,
+  `Database "${database}": ${counted(queues.length, 'queue')} with ${unfinished}${at_least ? '+' : ''} unfinished ${unfinished === 1 && !at_least ? 'task' : 'tasks'}, ${running} of them running now, ${byteSize(bytes)}`,
   ...(queues.length > 0
     ? [`Queues: ${queues.slice(0, 20).join(', ')}${queues.length > 20 ? ` and ${queues.length - 20} more` : ''}`]
     : []),

@@ -2,6 +2,7 @@
 import { cleanupEvents, cleanupTasks } from '../sql/cleanup.js';
 import type { Queryable } from '../sql/queryable.js';
 import { CliError, exit } from './errors.js';
+import { counted } from './format/text.js';
 
 /** What of one queue goes. */
 export interface Scope {
@@ -43,7 +44,7 @@ export async function drainQueue(
   } catch (error) {
     if (!(error instanceof CliError) || error.exitCode !== exit.interrupted) throw error;
     throw new CliError(
-      `Interrupted: ${deleted.tasks} tasks and ${deleted.events} events of queue "${queue_name}" are deleted for good`,
+      `Interrupted: ${counted(deleted.tasks, 'task')} and ${counted(deleted.events, 'event')} of queue "${queue_name}" are deleted for good`,
       { exitCode: exit.interrupted, code: 'interrupted', hint: 'the same command goes on', cause: error },
     );
   }

@@ -2,6 +2,7 @@ import type { Queryable } from '../sql/queryable.js';
 import { hasSpawnTasks, spawnMany, type ManySpawned } from '../sql/spawn-many.js';
 import { CliError, exit, toCliError } from './errors.js';
 import type { SpawnLine } from './spawn-lines.js';
+import { counted } from './format/text.js';
 
 /** Tasks a statement: enough to hide the round trips, few enough to lose little when one is refused. */
 const batchSize = 500;
@@ -46,7 +47,7 @@ function broken(error: unknown, batch: readonly SpawnLine[], done: number, total
   const what =
     cause.exitCode === exit.interrupted ? 'Interrupted' : `Lines ${first} to ${last} were refused: ${cause.message}`;
   const next = `tail -n +${first} FILE | absurdctl spawn-tasks - goes on; with idempotency keys the whole file may be sent again`;
-  return new CliError(`${what}; ${done} of ${total} tasks are spawned`, {
+  return new CliError(`${what}; ${done} of ${counted(total, 'task')} are spawned`, {
     exitCode: cause.exitCode,
     code: cause.code,
     hint: done === 0 && cause.hint !== undefined ? cause.hint : next,

@@ -4,6 +4,7 @@ import { listQueueNames } from '../sql/schema.js';
 import type { Queryable } from '../sql/queryable.js';
 import { notFound, usageError } from './errors.js';
 import { unknownQueue } from './explain.js';
+import { counted } from './format/text.js';
 
 const uuid = /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
 
@@ -31,7 +32,7 @@ export async function locateTask(db: Queryable, id: string, queue: string | unde
   const [found] = await findTask(db, requireId(id), queues);
   if (found) return found;
   const elsewhere = queue === undefined ? undefined : (await findTask(db, id, await readableQueues(db)))[0];
-  const where = queue === undefined ? `any of ${queues.length} queues` : `queue "${queue}"`;
+  const where = queue === undefined ? `any of ${counted(queues.length, 'queue')}` : `queue "${queue}"`;
   throw notFound(
     `No task or run ${id} in ${where}`,
     elsewhere

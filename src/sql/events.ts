@@ -13,35 +13,35 @@ export interface EmittedEvent {
   waiting: number;
 }
 
-interface EventLook {
-  emitted_at: Timestamp | null;
-  waiting: number;
-}
-
-async function look(db: Queryable, queueName: string, eventName: string): Promise<EventLook> {
-  const { rows } = await db.query<EventLook>(
-    `select (select e.emitted_at from ${events(queueName)} e where e.event_name = $1 and e.payload is not null),
-            (select count(*)::integer
-               from (select from ${waits(queueName)} w where w.event_name = $1 limit 10000) w) as waiting`,
+/** Runs that wait for an event and have not timed out, counted up to 10,000. */
+async function countWaiting(db: Queryable, queueName: string, eventName: string): Promise<number> {
+  const { rows } = await db.query<{ waiting: number }>(
+    `select count(*)::integer as waiting
+       from (
+         select from ${waits(queueName)} w
+         where w.event_name = $1 and (w.timeout_at is null or w.timeout_at > absurd.current_time())
+         limit 10000
+       ) w`,
     [eventName],
   );
-  return rows[0] ?? { emitted_at: null, waiting: 0 };
+  return rows[0]?.waiting ?? 0;
 }
 
-/** Emits an event with a payload (JSON text). */
+/**
+ * Emits an event with a payload (JSON text). Must run in a transaction: whether this emission was the first is read from its
+ * mark on the row.
+ */
 export async function emitEvent(
   db: Queryable,
   { queueName, eventName, payload }: { queueName: string; eventName: string; payload: string },
 ): Promise<EmittedEvent> {
-  const before = await look(db, queueName, eventName);
+  const waiting = await countWaiting(db, queueName, eventName);
   await db.query('select absurd.emit_event($1, $2, $3::jsonb)', [queueName, eventName, payload]);
-  const after = await look(db, queueName, eventName);
-  const first = before.emitted_at === null;
-  return {
-    queue_name: queueName,
-    event_name: eventName,
-    first,
-    emitted_at: after.emitted_at ?? '',
-    waiting: first ? before.waiting : 0,
-  };
+  const { rows } = await db.query<{ emitted_at: Timestamp; first: boolean }>(
+    `select e.emitted_at, e.xmin = pg_current_xact_id()::xid as first
+       from ${events(queueName)} e where e.event_name = $1`,
+    [eventName],
+  );
+  const { emitted_at = '', first = false } = rows[0] ?? {};
+  return { queue_name: queueName, event_name: eventName, first, emitted_at, waiting: first ? waiting : 0 };
 }

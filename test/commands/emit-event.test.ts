@@ -38,4 +38,45 @@ describe('emit-event', () => {
     expect((await run(['emit-event', ' '], db)).code).toBe(2);
     expect((await run(['emit-event', 'e', '-q', 'nowhere'], db)).code).toBe(3);
   });
+
+  test('of two at once the later is told so', async ({ db }) => {
+    await db.queue('default');
+    const other = await db.connect();
+    await other.query('begin');
+    await other.query(`select absurd.emit_event('default', 'paid', '1')`);
+    const late = run(['emit-event', 'paid', '--json'], db);
+    const blocked = `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+    await expect.poll(async () => (await db.query(blocked)).rows.length, { timeout: 8000, interval: 20 }).toBe(1);
+    await other.query('commit');
+    expect((await late).json()).toMatchObject({ first: false, waiting: 0 });
+  });
+
+  test('who waits no longer is not counted', async ({ db }) => {
+    await db.queue('default');
+    const task = await db.spawn('default', 'job');
+    const [claimed] = await db.claim('default');
+    const wait = ['default', task.task_id, claimed?.run_id, 's', 'paid', 10];
+    await db.query('select absurd.await_event($1, $2, $3, $4, $5, $6)', wait);
+    await db.advance('11 seconds');
+    expect((await run(['emit-event', 'paid', '--json'], db)).json()).toMatchObject({ first: true, waiting: 0 });
+  });
+
+  test('a session that does not let go is waited for so long, and nothing is emitted', async ({ db }) => {
+    await db.queue('default');
+    await db.spawn('default', 'job');
+    const [claimed] = await db.claim('default');
+    const wait = ['default', claimed?.task_id, claimed?.run_id, 's', 'paid'];
+    await db.query('select absurd.await_event($1, $2, $3, $4, $5)', wait);
+    const other = await db.connect();
+    await other.query('begin');
+    await other.query('select 1 from absurd.r_default for update');
+    const refused = await run(['emit-event', 'paid', '--json'], db);
+    expect(refused.code).toBe(1);
+    expect(JSON.parse(refused.stderr)).toMatchObject({
+      code: 'lock_timeout',
+      hint: 'absurdctl doctor names the session',
+    });
+    await other.query('rollback');
+    expect((await run(['emit-event', 'paid', '--json'], db)).json()).toMatchObject({ first: true, waiting: 1 });
+  });
 });

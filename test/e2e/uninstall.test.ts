@@ -13,7 +13,7 @@ describe('uninstall at a terminal', () => {
     await db.spawn('mail', 'job');
 
     const session = await startPty(['uninstall', '-d', db.url], { timeoutMs: 60_000 });
-    await session.waitFor(/1 queues? with 1 unfinished tasks?[\s\S]*Type the database's name \(.*\): $/);
+    await session.waitFor(/1 queue with 1 unfinished task,[\s\S]*Type the database's name \(.*\): $/);
     session.type(`${db.name}\r`);
 
     expect(await session.done).toMatchObject({ code: 0 });

@@ -10,6 +10,7 @@ import { ProgressBar } from '../progress.js';
 import { account, applyToAll, type BulkTask, type BulkWork, type Outcome } from './apply.js';
 import { choose, type Chosen } from './choose.js';
 import type { Choice } from './flags.js';
+import { counted } from '../format/text.js';
 
 export interface BulkResult {
   dry_run: boolean;
@@ -42,8 +43,6 @@ export const bulkLockTimeoutMs = 2000;
 
 /** How long one task waits for it: a worker lets go in moments, and a forgotten session never. */
 const singleLockTimeoutMs = 10_000;
-
-const plural = (n: number): string => (n === 1 ? '1 task' : `${n} tasks`);
 
 export abstract class BulkCommand<Single extends object> extends BaseCommand<Single | BulkResult> {
   protected async many(plan: BulkPlan): Promise<BulkResult> {
@@ -202,7 +201,7 @@ function renderChoice({ would_take: rows, total, counts }: BulkResult): Renderin
   const others = total - rows.length;
   return {
     note: [
-      `${plural(rows.length)} would be taken; nothing was changed`,
+      `${counted(rows.length, 'task')} would be taken; nothing was changed`,
       ...(others > 0 ? [`${others} would not: ${counts.skipped} in another state, ${counts.failed} unknown`] : []),
     ],
     table: {
@@ -228,7 +227,7 @@ function describe(tasks: readonly ChosenTask[]): string {
   const more = names.length > 5 ? [`${names.length - 5} other names`] : [];
   const queues = new Set(tasks.map((task) => task.queue_name));
   const where = queues.size === 1 ? `in queue "${tasks[0]?.queue_name ?? ''}"` : `in ${queues.size} queues`;
-  return `${plural(tasks.length)} ${where} (${[...said, ...more].join(', ')})`;
+  return `${counted(tasks.length, 'task')} ${where} (${[...said, ...more].join(', ')})`;
 }
 
 const sample = (tasks: readonly ChosenTask[]): string[] => [
@@ -239,14 +238,14 @@ const sample = (tasks: readonly ChosenTask[]): string[] => [
 /** `12 tasks: 10 retried, 2 failed`. */
 function summary({ total, counts }: BulkResult): string {
   const parts = Object.entries(counts).flatMap(([outcome, n]) => (n > 0 ? [`${n} ${outcome}`] : []));
-  return parts.length === 0 ? plural(total) : `${plural(total)}: ${parts.join(', ')}`;
+  return parts.length === 0 ? counted(total, 'task') : `${counted(total, 'task')}: ${parts.join(', ')}`;
 }
 
 function endedEarly(cause: CliError, result: BulkResult, plan: BulkPlan, chosen: Chosen): CliError {
   const { counts, total } = result;
   const what = cause.exitCode === exit.interrupted ? 'Interrupted' : cause.message;
   return new CliError(
-    `${what}; ${counts[plan.outcome]} of ${total} tasks are ${plan.outcome}, ${counts.left} are left`,
+    `${what}; ${counts[plan.outcome]} of ${counted(total, 'task')} are ${plan.outcome}, ${counts.left} are left`,
     {
       exitCode: cause.exitCode,
       code: cause.code,

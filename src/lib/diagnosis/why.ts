@@ -33,7 +33,7 @@ import { taskCauses } from './index.js';
 import { queueLocked } from './locks.js';
 import { nameCauses } from './name.js';
 import { queueCauses } from './queue.js';
-import { quoted, shown } from './words.js';
+import { plural, quoted, shown } from './words.js';
 
 export interface WhyResult extends Diagnosis {
   /** What was asked about; members that do not apply are null. */
@@ -77,7 +77,7 @@ export function whyId(db: Queryable, id: string, queue: string | undefined, opti
       const locked = await lockedOut(reader, names);
       if (locked) return { ...locked, queue: queue ?? null, task_id: null, run_id: null, task_name: null };
       if (refusedFor(reader)) throw unreadable(reader);
-      const where = queue === undefined ? `any of ${names.length} queues` : `queue ${quoted(queue)}`;
+      const where = queue === undefined ? `any of ${plural(names.length, 'queue')}` : `queue ${quoted(queue)}`;
       throw notFound(`No task or run ${id} in ${where}`, 'absurdctl list-tasks');
     }
     return whyFound(reader, list, found.queue, found.task_id, found.kind === 'run' ? id : null, options);
@@ -166,7 +166,7 @@ async function refuseUnknownName(reader: BoundedReader, list: QueueList, taskNam
   if (refusedFor(reader)) throw unreadable(reader);
   const near = nearest(taskName, names);
   throw notFound(
-    `No task named ${quoted(taskName)} among the latest of ${list.queues.length} queues`,
+    `No task named ${quoted(taskName)} among the latest of ${plural(list.queues.length, 'queue')}`,
     near === undefined ? 'absurdctl list-tasks' : `did you mean ${quoted(near)}?`,
   );
 }

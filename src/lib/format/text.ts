@@ -28,6 +28,9 @@ export function harmlessJson(text: string): string {
 
 const hex = (code: number, digits: number): string => code.toString(16).padStart(digits, '0');
 
+/** `1 task`, `2 tasks`: for nouns whose plural is in s. */
+export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
 /** One value of a tab-separated line, escaped as COPY's text format does; absent values are empty. */
 export function copyEscape(text: string): string {
   return text.replace(/[\\\t\n\r\b\f\v]/g, (character) => {

@@ -31,6 +31,7 @@ import { CliError, errorCode, exit } from '../errors.js';
 import type { MigrationPlan, Work } from './plan.js';
 import { registryChapter, taskParts, triggerFunctions } from './script.js';
 import { queuesOf, stepAttempts, stepLockMs } from './steps.js';
+import { counted } from '../format/text.js';
 
 /** Rows a batch: some tens of milliseconds. */
 const batchRows = 5000;
@@ -80,7 +81,7 @@ export class Upgrade {
     }
     if (table.filled) return;
     const skipped: string[] = [];
-    this.around.note(`Filling cancel_due of ${table.table_name} (about ${table.rows} rows)`);
+    this.around.note(`Filling cancel_due of ${table.table_name} (about ${counted(table.rows, 'row')})`);
     for (let after: string | null = null; ;) {
       const batch = await this.db.transaction((db) => fillCancelDue(db, table, after, batchRows));
       skipped.push(...batch.skipped);
@@ -92,7 +93,7 @@ export class Upgrade {
   }
 
   private async index(index: MissingIndex): Promise<void> {
-    const rows = `about ${index.rows} rows`;
+    const rows = `about ${counted(index.rows, 'row')}`;
     if (!index.partitioned) {
       await this.build(index, index.table_name, index.index_name, `${index.index_name} (${rows})`);
       return;
@@ -120,7 +121,7 @@ export class Upgrade {
             index,
             partition,
             name,
-            `${index.index_name} in ${partition} (${place}, about ${rows} rows)`,
+            `${index.index_name} in ${partition} (${place}, about ${counted(rows, 'row')})`,
           );
           await this.shortly(partition, (db) => attachIndex(db, index, name));
         } catch (error) {

@@ -2,6 +2,7 @@
 import type { Difference } from '../../sql/beside.js';
 import type { MissingIndex } from '../../sql/indexes.js';
 import type { LackingTable } from '../../sql/migrate.js';
+import { counted } from '../format/text.js';
 
 /** How long a step waits for a table, and with it whoever queues behind; then it lets go and tries again. */
 export const stepLockMs = 1000;
@@ -118,7 +119,7 @@ export function planSteps({ indexes, tables, registry, differences, partitions }
   }
   for (const { queue_name, count } of partitions) {
     steps.push({
-      what: `make ${count} partitions`,
+      what: `make ${counted(count, 'partition')}`,
       queue_name,
       table_name: ['t', 'r', 'c', 'w'].map((letter) => `${letter}_${queue_name}`).join(' '),
       lock: 'access exclusive',
