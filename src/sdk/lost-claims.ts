@@ -4,6 +4,8 @@ import type { ClaimedTask, Queryable } from './types.js';
 
 /** How many executions of a run workers of this process have in hand: two where one that sleeps has not ended yet, and woke. */
 const inHand = new Map<string, number>();
+/** For each question under way what was let go since it was asked: the answer may still show that as running. */
+const questions = new Set<Set<string>>();
 
 export function timesInHand(runId: string): number {
   return inHand.get(runId) ?? 0;
@@ -14,6 +16,7 @@ export function takeInHand(runId: string): void {
 }
 
 export function letGo(runId: string): void {
+  for (const letGoSince of questions) letGoSince.add(runId);
   const left = timesInHand(runId) - 1;
   if (left > 0) inHand.set(runId, left);
   else inHand.delete(runId);
@@ -54,10 +57,16 @@ export class LostClaims {
   /** Returns what a lost claim had claimed; rejects while the server is away. Asks nothing unless a claim was lost. */
   async find(): Promise<ClaimedTask[]> {
     if (this.sinceMs === undefined) return [];
-    const found = await this.recentSince(this.sinceMs);
-    this.lookUntilMs = Math.min(this.lookUntilMs, Date.now() + lookForMs);
-    if (Date.now() >= this.lookUntilMs) this.sinceMs = undefined;
-    return found.filter((task) => timesInHand(task.run_id) === 0);
+    const letGoSince = new Set<string>();
+    questions.add(letGoSince);
+    try {
+      const found = await this.recentSince(this.sinceMs);
+      this.lookUntilMs = Math.min(this.lookUntilMs, Date.now() + lookForMs);
+      if (Date.now() >= this.lookUntilMs) this.sinceMs = undefined;
+      return found.filter(({ run_id: id }) => timesInHand(id) === 0 && !letGoSince.has(id));
+    } finally {
+      questions.delete(letGoSince);
+    }
   }
 
   private async recentSince(sinceMs: number): Promise<ClaimedTask[]> {

@@ -151,6 +151,48 @@ test('a claim whose answer was lost is found again, and nobody else’s run is',
   expect(await stateOf(db, othersOld.taskID)).toBe('running');
 });
 
+test('a run that falls asleep while a lost claim is looked for is not taken for one', async ({ make, db }) => {
+  const [mayStart, mayAnswer, found, asleep] = [gate(), gate(), gate(), gate()];
+  const slow = {
+    async query(text: string, values?: unknown[]) {
+      const answer = await db.pool.query(text, values);
+      if (!text.includes('r.claimed_by = $1')) return answer;
+      found.open();
+      await mayAnswer.promise;
+      return answer;
+    },
+  };
+  const absurd = make({ db: slow });
+  await absurd.createQueue();
+  let executions = 0;
+  absurd.registerTask({ name: 'job' }, async (_, ctx) => {
+    executions += 1;
+    await mayStart.promise;
+    try {
+      await ctx.sleepFor('nap', 600);
+    } finally {
+      asleep.open();
+    }
+  });
+  const { taskID } = await absurd.spawn('job', {});
+  const claimTasks = absurd.claimTasks.bind(absurd);
+  let claims = 0;
+  absurd.claimTasks = async (options) => {
+    claims += 1;
+    if (claims === 2) throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+    return claimTasks(options);
+  };
+  const worker = await absurd.startWorker({ concurrency: 2, pollInterval: 0.01, onError: () => undefined });
+  await found.promise;
+  mayStart.open();
+  await asleep.promise;
+  expect(await stateOf(db, taskID)).toBe('sleeping');
+  mayAnswer.open();
+  await until(() => claims > 5);
+  await worker.close();
+  expect(executions).toBe(1);
+});
+
 test('a claim whose answer was lost while its worker closed is handed back', async ({ absurd, db }) => {
   absurd.registerTask({ name: 'job' }, async () => 'done');
   const { taskID } = await absurd.spawn('job', {});
