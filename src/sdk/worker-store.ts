@@ -7,6 +7,16 @@ import { PlainStore, type EventWait } from './store.js';
 import { pause } from './timing.js';
 import type { ClaimedTask, Queryable, TaskResultSnapshot } from './types.js';
 
+/** The worker whose runs these are. */
+export interface StoreOwner {
+  /** Under which name it claims. */
+  workerId: string;
+  /** Settles when what a claim under way brings is in hand. */
+  claiming(): Promise<unknown>;
+  /** Once it fires, a lost connection is no longer waited out. */
+  givingUp: AbortSignal;
+}
+
 const firstRetryMs = 50;
 const longestRetryMs = 500;
 
@@ -30,17 +40,12 @@ export class WorkerStore extends PlainStore {
   private readonly saves: Batcher<CheckpointWrite, undefined>;
   private readonly completions: Batcher<{ runId: string; stateJson: string | undefined }, undefined>;
 
-  /**
-   * @param capabilities looks once which of our functions the database has
-   * @param workerId whose claims the runs are under
-   * @param givingUp once it fires, a lost connection is no longer waited out
-   */
+  /** @param capabilities looks once which of our functions the database has */
   constructor(
     con: Queryable,
     queueName: string,
     capabilities: () => Promise<batch.Capabilities>,
-    private readonly workerId: string,
-    private readonly givingUp: AbortSignal,
+    private readonly worker: StoreOwner,
   ) {
     super(con, queueName);
     this.loads = new Batcher<ClaimedTask, CheckpointRow[]>({
@@ -134,10 +139,10 @@ export class WorkerStore extends PlainStore {
         return await call(again);
       } catch (error) {
         if (again && doneAlready !== undefined && isNotRunning(error)) return doneAlready();
-        if (!isConnectionLoss(error) || this.givingUp.aborted) throw error;
+        if (!isConnectionLoss(error) || this.worker.givingUp.aborted) throw error;
       }
       again = true;
-      await pause(delayMs, this.givingUp);
+      await pause(delayMs, this.worker.givingUp);
     }
   }
 
@@ -152,12 +157,15 @@ export class WorkerStore extends PlainStore {
       return true;
     }
     if (run?.state === 'sleeping' || run?.state === 'pending') return false;
-    return run?.state !== 'running' || (this.isMe(run.claimed_by) && timesInHand(runId) <= 1);
+    if (run?.state !== 'running') return true;
+    // It may have fallen asleep, woken, and be what a claim of ours is about to bring.
+    await this.worker.claiming();
+    return this.isMe(run.claimed_by) && timesInHand(runId) <= 1;
   }
 
   /** The server calls a worker without a name "worker". */
   private isMe(claimedBy: string | null): boolean {
-    return claimedBy?.trim() === (this.workerId.trim() || 'worker');
+    return claimedBy?.trim() === (this.worker.workerId.trim() || 'worker');
   }
 
   private async loadMany(tasks: ClaimedTask[]): Promise<Outcome<CheckpointRow[]>[]> {

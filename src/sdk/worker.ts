@@ -67,6 +67,8 @@ export class QueueWorker implements Worker {
   private readonly running = new Set<Running>();
   /** How many of them only have their end to be stored. */
   private ending = 0;
+  /** Settles when what the last claim brought is in hand. */
+  private claiming: Promise<unknown> = Promise.resolve();
   private readonly bell = new Bell();
   private readonly closing = new AbortController();
   private readonly givingUp = new AbortController();
@@ -92,13 +94,11 @@ export class QueueWorker implements Worker {
     this.fatalOnLeaseTimeout = options.fatalOnLeaseTimeout ?? true;
     // As many wait for these two as there are runs.
     setMaxListeners(0, this.closing.signal, this.givingUp.signal);
-    this.store = new WorkerStore(
-      host.con,
-      host.queueName,
-      () => host.capabilities(),
-      this.workerId,
-      this.givingUp.signal,
-    );
+    this.store = new WorkerStore(host.con, host.queueName, () => host.capabilities(), {
+      workerId: this.workerId,
+      claiming: () => this.claiming,
+      givingUp: this.givingUp.signal,
+    });
     this.lostClaims = new LostClaims(host.con, host.queueName, this.workerId, this.claimTimeout);
     this.polling = this.poll();
     this.background = [this.watchRuns(), this.listenWhileWanted()];
@@ -126,14 +126,11 @@ export class QueueWorker implements Worker {
       // What rang so far, this claim answers.
       this.bell.hush();
       try {
-        const claimed = await this.claim(Math.min(this.batchSize, free));
+        const taking = this.take(Math.min(this.batchSize, free));
+        this.claiming = taking.catch(() => undefined);
+        const taken = await taking;
         errorPauseMs = this.pollMs;
-        for (const task of claimed) {
-          // A claim may return after its worker's time was up.
-          if (this.timeIsUp) this.handingBack.push(this.handBack(task));
-          else this.run(task);
-        }
-        if (claimed.length === 0) await this.bell.wait(this.pollMs);
+        if (taken === 0) await this.bell.wait(this.pollMs);
         await nextTurn();
       } catch (error) {
         this.report(error);
@@ -152,6 +149,17 @@ export class QueueWorker implements Worker {
   private freeSlots(): number {
     const { running, concurrency } = this;
     return Math.min(concurrency - (running.size - this.ending), 2 * concurrency - running.size);
+  }
+
+  /** Claims and runs; returns how many that were. */
+  private async take(batchSize: number): Promise<number> {
+    const claimed = await this.claim(batchSize);
+    for (const task of claimed) {
+      // A claim may return after its worker's time was up.
+      if (this.timeIsUp) this.handingBack.push(this.handBack(task));
+      else this.run(task);
+    }
+    return claimed.length;
   }
 
   private async claim(batchSize: number): Promise<ClaimedTask[]> {

@@ -275,6 +275,63 @@ for (const [what, call] of [
   });
 }
 
+test('a run that woke, and whose claim by the same worker is on its way, is left to that claim', async ({
+  make,
+  db,
+}) => {
+  const [lost, back, claimed, looked, mayHear, goOn] = [gate(), gate(), gate(), gate(), gate(), gate()];
+  let losses = 0;
+  const cut = {
+    async query(text: string, values?: unknown[]) {
+      if (text.includes('r.claimed_by FROM') && losses > 0) await claimed.promise;
+      const answer = await db.pool.query(text, values);
+      if (text.includes('r.claimed_by FROM') && losses > 0) looked.open();
+      if (!text.includes('await_event') || losses > 0) return answer;
+      losses += 1;
+      lost.open();
+      await back.promise;
+      throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+    },
+  };
+  const [absurd, other] = [make({ db: cut }), make()];
+  await absurd.createQueue();
+  let after = 0;
+  absurd.registerTask({ name: 'job' }, async (_, ctx) => {
+    await ctx.awaitEvent('go');
+    await ctx.step('after', async () => {
+      after += 1;
+      await goOn.promise;
+    });
+  });
+  const claimTasks = absurd.claimTasks.bind(absurd);
+  let taken = 0;
+  absurd.claimTasks = async (options) => {
+    const tasks = await claimTasks(options);
+    taken += tasks.length;
+    if (taken === 2) {
+      claimed.open();
+      await mayHear.promise;
+    }
+    return tasks;
+  };
+  const { taskID } = await absurd.spawn('job', {});
+  const worker = await absurd.startWorker({ concurrency: 2, pollInterval: 0.01, claimTimeout: 600 });
+  await lost.promise;
+  await other.emitEvent('go');
+  await claimed.promise;
+  back.open();
+  await looked.promise;
+  // Time enough for an execution that thinks the run is still its own.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  mayHear.open();
+  await until(() => after > 0);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  goOn.open();
+  expect((await other.awaitTaskResult(taskID, { timeout: 10 })).state).toBe('completed');
+  await worker.close();
+  expect(after).toBe(1);
+});
+
 test('what still runs is handed back by the time that close resolves, however slow the server', async ({
   make,
   db,
