@@ -1982,6 +1982,8 @@ create or replace function absurd._cancel_due_tasks (
   returns void
   language plpgsql
   volatile
+  -- Rows are locked in the order of their ids: that sort must not become a walk through all.
+  set enable_sort = on
 as $$
 declare
   v_task_ids uuid[];
@@ -4051,11 +4053,7 @@ create or replace function absurd._cleanup_tasks (
   set jit = off
 as $$
 declare
-  v_task_ids uuid[] := absurd._lock_ended_tasks(
-    p_queue_name,
-    absurd._ended_tasks(p_queue_name, p_before, p_limit),
-    p_before
-  );
+  v_task_ids uuid[] := absurd._lock_ended_tasks(p_queue_name, p_before, p_limit);
   v_table_name text;
 begin
   if cardinality(v_task_ids) = 0 then
@@ -4085,9 +4083,10 @@ begin
 end;
 $$;
 
--- Finds the tasks that ended first.
+-- Finds the tasks that ended first, and locks them.
 --   Returns  up to p_limit ids, oldest first.
-create or replace function absurd._ended_tasks (
+--   Locks    the tasks; it passes over locked ones.
+create or replace function absurd._lock_ended_tasks (
   p_queue_name text,
   p_before timestamptz,
   p_limit integer
@@ -4101,34 +4100,38 @@ declare
 begin
   execute format(
     $sql$
+      with finished_task as materialized (
+        select
+          t.task_id,
+          coalesce(r.completed_at, r.failed_at) as ended_at
+        from absurd.%2$I as r
+        join absurd.%1$I as t on t.task_id = r.task_id
+        where r.state in ('completed', 'failed')
+          and coalesce(r.completed_at, r.failed_at) < $1
+          and t.last_attempt_run = r.run_id
+          and t.state in ('completed', 'failed')
+        order by coalesce(r.completed_at, r.failed_at)
+        limit $2
+        for update of t skip locked
+      ),
+      cancelled_task as materialized (
+        select
+          t.task_id,
+          t.cancelled_at as ended_at
+        from absurd.%1$I as t
+        where t.cancelled_at is not null
+          and t.cancelled_at < $1
+          and t.state = 'cancelled'
+        order by t.cancelled_at
+        limit $2
+        for update of t skip locked
+      )
       select array(
         select ended.task_id
         from (
-          (
-            select
-              t.task_id,
-              coalesce(r.completed_at, r.failed_at) as ended_at
-            from absurd.%2$I as r
-            join absurd.%1$I as t on t.task_id = r.task_id
-            where r.state in ('completed', 'failed')
-              and coalesce(r.completed_at, r.failed_at) < $1
-              and t.last_attempt_run = r.run_id
-              and t.state in ('completed', 'failed')
-            order by coalesce(r.completed_at, r.failed_at)
-            limit $2
-          )
+          select * from finished_task
           union all
-          (
-            select
-              t.task_id,
-              t.cancelled_at as ended_at
-            from absurd.%1$I as t
-            where t.cancelled_at is not null
-              and t.cancelled_at < $1
-              and t.state = 'cancelled'
-            order by t.cancelled_at
-            limit $2
-          )
+          select * from cancelled_task
         ) as ended
         order by ended.ended_at, ended.task_id
         limit $2
@@ -4139,54 +4142,6 @@ begin
   )
   into v_task_ids
   using p_before, p_limit;
-
-  return v_task_ids;
-end;
-$$;
-
--- Locks those of the tasks that still are what they were found to be: one may have been retried, or
--- taken by another cleanup, since.
---   Returns  the ids of those that are locked now.
---   Locks    the tasks; it passes over locked ones.
-create or replace function absurd._lock_ended_tasks (
-  p_queue_name text,
-  p_task_ids uuid[],
-  p_before timestamptz
-)
-  returns uuid[]
-  language plpgsql
-  volatile
-as $$
-declare
-  v_task_ids uuid[];
-begin
-  execute format(
-    $sql$
-      select array(
-        select t.task_id
-        from absurd.%1$I as t
-        where t.task_id = any ($1)
-          and (
-            (t.state = 'cancelled' and t.cancelled_at < $2)
-            or (
-              t.state in ('completed', 'failed')
-              and exists (
-                select 1
-                from absurd.%2$I as r
-                where r.run_id = t.last_attempt_run
-                  and coalesce(r.completed_at, r.failed_at) < $2
-              )
-            )
-          )
-        order by t.task_id
-        for update of t skip locked
-      )
-    $sql$,
-    't_' || p_queue_name,
-    'r_' || p_queue_name
-  )
-  into v_task_ids
-  using p_task_ids, p_before;
 
   return v_task_ids;
 end;

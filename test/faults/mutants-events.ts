@@ -152,14 +152,9 @@ export const moreMutants: Mutant[] = [
     breaks: 'cleanup-takes-only-what-is-finished',
     mutations: [
       {
-        function: '_ended_tasks',
+        function: '_lock_ended_tasks',
         from: `and t.last_attempt_run = r.run_id and t.state in ('completed', 'failed')`,
         to: '',
-      },
-      {
-        function: '_lock_ended_tasks',
-        from: `t.state in ('completed', 'failed') and exists ( select 1 from absurd.%2$I as r where r.run_id = t.last_attempt_run and`,
-        to: 'exists ( select 1 from absurd.%2$I as r where r.task_id = t.task_id and',
       },
     ],
     async story(story) {

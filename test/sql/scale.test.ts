@@ -1,0 +1,126 @@
+import { expect } from 'vitest';
+import { engine, type Scene } from './support.js';
+
+/** Half of them tasks that ended long ago, half that wait for an event; with checkpoints, and an event each. */
+async function fill({ db }: Scene, queue: string, tasks: number): Promise<void> {
+  await db.query(`
+    with task as (
+      insert into absurd."t_${queue}" (task_id, task_name, params, state, attempts, last_attempt_run)
+      select absurd.portable_uuidv7(), 'bulk', '{}', case when i % 2 = 0 then 'completed' else 'sleeping' end, 1,
+             absurd.portable_uuidv7()
+        from generate_series(1, ${tasks}) i
+      returning task_id, state, last_attempt_run
+    ),
+    saved as (
+      insert into absurd."c_${queue}" (task_id, checkpoint_name, state, owner_run_id)
+      select task_id, 'step', '1', last_attempt_run from task
+    ),
+    wait as (
+      insert into absurd."w_${queue}" (task_id, run_id, step_name, event_name)
+      select task_id, last_attempt_run, 'wait', 'bulk ' || task_id from task where state = 'sleeping'
+    ),
+    event as (
+      insert into absurd."e_${queue}" (event_name, payload, emitted_at)
+      select 'bulk ' || task_id, case when state = 'completed' then jsonb '1' end,
+             case when state = 'completed' then now() - interval '60 days' else 'epoch' end
+        from task
+    )
+    insert into absurd."r_${queue}" (run_id, task_id, attempt, state, available_at, completed_at, wake_event)
+    select last_attempt_run, task_id, 1, state, case state when 'sleeping' then 'infinity' else now() end,
+           case state when 'completed' then now() - interval '60 days' end,
+           case state when 'sleeping' then 'bulk ' || task_id end
+      from task`);
+}
+
+const cleaned = 1000;
+
+interface Touched {
+  rows: number;
+  blocks: number;
+}
+
+/** What each call reads, at its second time on a connection: the first one fills the caches of the catalogs. */
+async function touched({ db, connect }: Scene, queue: string): Promise<Map<string, Touched>> {
+  const fresh = await connect();
+  const found = new Map<string, Touched>();
+  const q = `'${queue}'`;
+  /** Grows within a transaction; what it starts with may be of the ones before. */
+  const rowsRead = async (): Promise<number> => {
+    const { rows } = await fresh.query(
+      `select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::int as n
+         from pg_stat_xact_user_tables where schemaname = 'absurd'`,
+    );
+    return Number(rows[0]?.['n']);
+  };
+  const measure = async (call: string, name = call.slice(0, call.indexOf('('))): Promise<void> => {
+    await fresh.query('begin');
+    const before = await rowsRead();
+    const { rows } = await fresh.query(`explain (analyze, buffers, format json) select * from absurd.${call}`);
+    const [{ Plan: plan }] = rows[0]?.['QUERY PLAN'] as [{ Plan: Record<string, number> }];
+    const read = (await rowsRead()) - before;
+    await fresh.query('commit');
+    const blocks = (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0);
+    found.set(name, { rows: read, blocks });
+  };
+  /** A task that a worker has in hand. */
+  const claimed = async (options = {}): Promise<{ task: string; run: string }> => {
+    await db.query(`select absurd.spawn_task($1, 'probe', '{}', $2)`, [queue, JSON.stringify(options)]);
+    const [run] = await db.claim(queue, { worker: 'probe' });
+    return { task: String(run?.task_id), run: String(run?.run_id) };
+  };
+  for (let round = 0; round < 2; round += 1) {
+    await measure(`spawn_task(${q}, 'probe', '{}', '{"idempotency_key": "probe ${Math.random()}"}')`);
+    await measure(`spawn_tasks(${q}, '[{"task_name": "probe", "params": {}}]')`);
+    await measure(`claim_task(${q}, 'probe', 30, 5)`);
+    const { task, run } = await claimed();
+    await measure(`extend_claim(${q}, '${run}', 30)`);
+    await measure(`set_task_checkpoint_state(${q}, '${task}', 'step', '1', '${run}', 30)`);
+    await measure(`get_task_checkpoint_state(${q}, '${task}', 'step')`);
+    await measure(`get_task_checkpoint_states(${q}, '${task}', '${run}')`);
+    await measure(`await_event(${q}, '${task}', '${run}', 'wait', 'probe ${run}')`);
+    await measure(`emit_event(${q}, 'probe ${run}', '1')`);
+    await db.claim(queue, { worker: 'probe' });
+    await measure(`schedule_run(${q}, '${run}', absurd.current_time())`);
+    await db.claim(queue, { worker: 'probe' });
+    await measure(`complete_run(${q}, '${run}', '1')`);
+    await measure(`get_task_result(${q}, '${task}')`);
+    const second = await claimed();
+    await measure(`complete_runs(${q}, '[{"run_id": "${second.run}", "state": 1}]')`);
+    const third = await claimed({ max_attempts: 1 });
+    await measure(`fail_run(${q}, '${third.run}', '{}')`);
+    await measure(`retry_task(${q}, '${third.task}', '{}')`);
+    await measure(`cancel_task(${q}, '${third.task}')`);
+    const { run: lost } = await claimed({ max_attempts: 1 });
+    const expire = `update absurd."r_${queue}" set claim_expires_at = now() - interval '1 hour' where run_id = $1`;
+    await db.query(expire, [lost]);
+    await measure(`claim_task(${q}, 'probe', 30, 5)`, 'claim_task, a lease has run out');
+    await db.query(`select absurd.spawn_task($1, 'probe', '{}', '{"cancellation": {"max_delay": 1}}')`, [queue]);
+    await db.query(
+      `update absurd."t_${queue}" set cancel_due = now() - interval '1 hour' where cancel_due is not null`,
+    );
+    await measure(`claim_task(${q}, 'probe', 30, 5)`, 'claim_task, a task is to be cancelled');
+    await measure(`cleanup_tasks(${q}, 86400, ${cleaned})`);
+    await measure(`cleanup_events(${q}, 86400, ${cleaned})`);
+  }
+  await fresh.client.end();
+  return found;
+}
+
+for (const mode of ['unpartitioned', 'partitioned'] as const) {
+  engine(`no call reads more of a full queue than of a nearly empty one (${mode})`, async (scene) => {
+    const queue = mode === 'partitioned' ? await scene.partitioned() : scene.queue;
+    await fill(scene, queue, 6 * cleaned);
+    const few = await touched(scene, queue);
+    await fill(scene, queue, 60_000);
+    // At first nothing has told the planner: the worst moment for a cached plan.
+    for (const told of ['', 'analyze']) {
+      await scene.db.query(told);
+      for (const [call, { rows, blocks }] of await touched(scene, queue)) {
+        const before = few.get(call) ?? { rows: 0, blocks: 0 };
+        expect(rows, `rows that ${call} reads`).toBeLessThan(before.rows + 200);
+        // Deeper indexes cost a block or two a lookup.
+        if (!call.startsWith('cleanup')) expect(blocks, `blocks of ${call}`).toBeLessThan(before.blocks + 250);
+      }
+    }
+  });
+}
