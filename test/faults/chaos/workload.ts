@@ -110,7 +110,10 @@ export async function settle(scene: Scene): Promise<void> {
       select exists (select 1 from ${scene.t} t where t.state in ('pending', 'running', 'sleeping')) as open,
         (select last_value from history.entry_seq_seq) as moved`;
     const [now] = await scene.ask(look);
-    if (now?.['open'] === false) return;
+    if (now?.['open'] === false) {
+      scene.facts.settledAt = Number(now['moved']);
+      return;
+    }
     if (now?.['moved'] !== before) movedMs = Date.now();
     before = now?.['moved'];
     await pause(100);

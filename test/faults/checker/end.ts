@@ -6,8 +6,11 @@ import { same, unfinished, type Entry, type Facts, type HistoryRow, type TableLe
 
 export function checkEnd(state: QueueState, entries: readonly Entry[], facts: Facts, report: Report): void {
   const inserted = new Map<string, HistoryRow>();
-  for (const { kind, op, new: row } of entries) {
-    if (kind === 't' && op === 'insert' && row !== null) inserted.set(String(row['task_id']), row);
+  const late = new Set<string>();
+  for (const { seq, kind, op, new: row } of entries) {
+    if (kind !== 't' || op !== 'insert' || row === null) continue;
+    inserted.set(String(row['task_id']), row);
+    if (seq > (facts.settledAt ?? Infinity)) late.add(String(row['task_id']));
   }
   checkSpawns(inserted, facts, report);
   checkTables(state, facts, report);
@@ -15,7 +18,7 @@ export function checkEnd(state: QueueState, entries: readonly Entry[], facts: Fa
   const clock = entries.at(-1)?.clock ?? '';
   for (const event of state.rows.e.keys()) checkEvent(event, clock, state, report);
   for (const task of state.rows.t.values()) {
-    if (!unfinished(task['state'])) continue;
+    if (!unfinished(task['state']) || late.has(String(task['task_id']))) continue;
     const run = state.unfinishedRunsOf(String(task['task_id'])).at(-1);
     const columns = ['state', 'attempt', 'claimed_by', 'claim_expires_at', 'available_at', 'wake_event'];
     const facts = columns.map((column) => `${column} ${String(run?.[column])}`).join(', ');

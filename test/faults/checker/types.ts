@@ -52,6 +52,11 @@ export interface Facts {
   tables: Record<TableLetter, HistoryRow[]>;
   /** Whether all faults are mended and everybody had time to finish: then every task must have ended. */
   settled: boolean;
+  /**
+   * When they had ended, by `seq`: what a handler of a cancelled task spawned after that, nobody was there to run any more.
+   * Undefined: all had time.
+   */
+  settledAt?: number;
   /** What was seen to go wrong while it happened. */
   seen: { invariant: Violation['invariant']; words: string }[];
 }
