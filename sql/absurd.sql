@@ -414,7 +414,8 @@ begin
 end;
 $$;
 
--- Reads a JSON number of seconds, whatever was stored.
+-- Reads a JSON number of seconds, whatever was stored. JSON has numbers that are too small for a
+-- double precision, which the cast would refuse: what is next to nothing is nothing.
 --   Returns  seconds, at most a hundred years; null unless it is a number >= 0.
 create or replace function absurd._read_seconds (
   p_value jsonb
@@ -425,8 +426,11 @@ create or replace function absurd._read_seconds (
 as $$
   select
     case
-      when jsonb_typeof(p_value) = 'number' and p_value::numeric >= 0
-        then least(p_value::numeric, 3155760000)::double precision
+      when jsonb_typeof(p_value) = 'number' and p_value::numeric >= 0 then
+        case
+          when p_value::numeric < 1e-50 then 0
+          else least(p_value::numeric, 3155760000)::double precision
+        end
     end
 $$;
 

@@ -232,6 +232,32 @@ engine('a huge retry delay is clamped and breaks no claim', async ({ db, queue, 
   ).toBe(true);
 });
 
+engine('a retry delay or a limit next to nothing breaks no claim', async ({ db, queue, value }) => {
+  await db.freeze(noon);
+  // Below what a double precision can hold, and a factor whose power is above it.
+  const strategies = [
+    '{"kind": "fixed", "base_seconds": 1e-400}',
+    '{"kind": "exponential", "base_seconds": 1e-400, "max_seconds": 1e-400}',
+    '{"kind": "exponential", "base_seconds": 1e-300, "factor": 2.275e9}',
+  ];
+  for (const strategy of strategies) {
+    await db.query(`select absurd.spawn_task($1, 'job', null, jsonb_build_object('retry_strategy', $2::jsonb))`, [
+      queue,
+      strategy,
+    ]);
+  }
+  await db.query(`select absurd.spawn_task($1, 'job', null, '{"cancellation": {"max_delay": 1e-400}}')`, [queue]);
+  await db.query(`update absurd."t_${queue}" set attempts = 33`);
+  await db.query(`update absurd."r_${queue}" set attempt = 34`);
+
+  expect(await db.claim(queue, { qty: 4, timeout: 5 })).toHaveLength(3);
+  await db.advance('1 minute');
+  expect(await db.claim(queue, { qty: 4 })).toHaveLength(3);
+
+  const states = `select array_agg(state order by state) from absurd."t_${queue}"`;
+  expect(await value(states)).toEqual(['cancelled', 'running', 'running', 'running']);
+});
+
 engine('a claim forgets waits whose timeout has passed, and keeps what woke the run', async ({ db, queue, value }) => {
   await db.freeze(noon);
   const { task_id: task, run_id: runId } = await db.spawn(queue, 'job');
