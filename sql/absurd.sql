@@ -1325,6 +1325,9 @@ $$;
 -- A cached plan outlives the moment it was made for: one made while the queue was empty must not
 -- scan a million rows later. So these functions plan once, and only in the way that holds for any
 -- size: nested loops over indexes. That is what their SET clauses say; they end with the call.
+--
+-- Their bodies hold the queue's name, in which any characters are legal: dollar signs too. So the
+-- tags around a body are longer than a name.
 -- =================================================================================================
 
 -- The SET clauses of a queue function.
@@ -1585,7 +1588,7 @@ begin
         language plpgsql
         volatile
         %2$s
-      as $body$
+      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
       #variable_conflict use_column
       declare
         v_now timestamptz := absurd.current_time();
@@ -1623,7 +1626,7 @@ begin
 
         return query select v_task_id, v_run_id, 1, true;
       end;
-      $body$
+      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
     'spawn:' || p_queue_name,
     absurd._plan_settings(),
@@ -1831,7 +1834,7 @@ begin
         language plpgsql
         volatile
         %2$s
-      as $body$
+      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
       #variable_conflict use_column
       declare
         v_now timestamptz := absurd.current_time();
@@ -1924,7 +1927,7 @@ begin
         from candidate
         order by candidate.available_at, candidate.run_id;
       end;
-      $body$
+      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
     'claim:' || p_queue_name,
     absurd._plan_settings(),
@@ -2134,7 +2137,7 @@ begin
         language plpgsql
         volatile
         %2$s
-      as $body$
+      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
       declare
         v_task_id uuid;
       begin
@@ -2161,7 +2164,7 @@ begin
         delete from absurd.%5$I as w
         where w.run_id = p_run_id;
       end;
-      $body$
+      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
     'done:' || p_queue_name,
     absurd._plan_settings(),
@@ -2237,7 +2240,7 @@ begin
         %2$s
         -- Rows are locked in the order of their ids: that sort must not become a walk through all.
         set enable_sort = on
-      as $body$
+      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
       declare
         v_now timestamptz := absurd.current_time();
         v_finished uuid[];
@@ -2297,7 +2300,7 @@ begin
 
         return v_finished;
       end;
-      $body$
+      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
     'ends:' || p_queue_name,
     absurd._plan_settings(),
@@ -3087,7 +3090,7 @@ begin
         language plpgsql
         volatile
         %2$s
-      as $body$
+      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
       declare
         v_now timestamptz := absurd.current_time();
         v_task_id uuid;
@@ -3128,7 +3131,7 @@ begin
             0
           ) <= v_attempt;
       end;
-      $body$
+      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
     'save:' || p_queue_name,
     absurd._plan_settings(),
@@ -3228,7 +3231,7 @@ begin
         %2$s
         -- Rows are locked in the order of their ids: that sort must not become a walk through all.
         set enable_sort = on
-      as $body$
+      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
       #variable_conflict use_column
       declare
         v_now timestamptz := absurd.current_time();
@@ -3321,7 +3324,7 @@ begin
         from item
         order by item.ordinality;
       end;
-      $body$
+      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
     'keep:' || p_queue_name,
     absurd._plan_settings(),
@@ -3483,7 +3486,7 @@ begin
         %2$s
         -- The order asked for is of few rows, and no index has it.
         set enable_sort = on
-      as $body$
+      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
       #variable_conflict use_column
       begin
         return query
@@ -3501,7 +3504,7 @@ begin
           and coalesce(owner.attempt, 0) <= r.attempt
         order by r.run_id, c.updated_at, c.checkpoint_name;
       end;
-      $body$
+      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
     'load:' || p_queue_name,
     absurd._plan_settings(),
@@ -3761,7 +3764,7 @@ begin
         %2$s
         -- Rows are locked in the order of their ids: that sort must not become a walk through all.
         set enable_sort = on
-      as $body$
+      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
       declare
         v_now timestamptz := absurd.current_time();
         v_run_ids uuid[];
@@ -3848,7 +3851,7 @@ begin
         where w.event_name = p_event_name
           and (w.run_id = any (v_run_ids) or w.timeout_at <= v_now);
       end;
-      $body$
+      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
     'emit:' || p_queue_name,
     absurd._plan_settings(),
