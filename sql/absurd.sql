@@ -600,6 +600,23 @@ $$;
 -- row, and four indexes that keep claims and cleanup independent of how much the queue holds.
 -- =================================================================================================
 
+-- Keeps others from making or dropping the same queue until the end of the transaction: two that
+-- touch a function of it at once would collide on its catalog row. An install holds the first of
+-- the two locks alone, because it makes the functions of all queues.
+--   Locks    nothing of the tables: only who makes or drops a queue, or installs, waits.
+create or replace function absurd._lock_queue_shape (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  perform pg_advisory_xact_lock_shared(hashtextextended('absurd.install', 0));
+  perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
+end;
+$$;
+
 -- Locks tables all at once or not at all. Workers take their tables in various orders, so waiting
 -- for one while holding another could deadlock with them; this tries again instead.
 --   p_tables  quoted names with their schema
@@ -952,18 +969,17 @@ create or replace function absurd.ensure_queue_tables (
   volatile
 as $$
 declare
-  v_storage_mode text := coalesce(
-    (select q.storage_mode from absurd.queues as q where q.queue_name = p_queue_name),
-    'unpartitioned'
-  );
+  v_storage_mode text;
   v_old_tables text[];
   v_backfill boolean := false;
   v_part record;
 begin
   perform absurd.validate_queue_name(p_queue_name);
-  -- An install holds this lock alone: its loop over the queues would miss one that is being made,
-  -- or collide on the catalog rows of the functions of one that a program makes sure of.
-  perform pg_advisory_xact_lock_shared(hashtextextended('absurd.install', 0));
+  perform absurd._lock_queue_shape(p_queue_name);
+  v_storage_mode := coalesce(
+    (select q.storage_mode from absurd.queues as q where q.queue_name = p_queue_name),
+    'unpartitioned'
+  );
 
   select array_agg(distinct format('absurd.%I', missing.table_name))
   into v_old_tables
@@ -1046,10 +1062,7 @@ declare
   v_storage_mode text;
 begin
   perform absurd.validate_queue_name(p_queue_name);
-  -- An install holds the first lock alone. Two sessions that make the same queue's functions at
-  -- once would collide on a catalog row.
-  perform pg_advisory_xact_lock_shared(hashtextextended('absurd.install', 0));
-  perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
+  perform absurd._lock_queue_shape(p_queue_name);
 
   if p_storage_mode is null or p_storage_mode not in ('unpartitioned', 'partitioned') then
     -- 22023 invalid_parameter_value
@@ -1094,7 +1107,7 @@ $$;
 
 -- Drops a queue with all it holds. An absent queue and an odd old name are no errors.
 --   Raises   55P03 when its tables stay busy.
---   Locks    the queue's tables.
+--   Locks    out who makes or drops the same queue; the queue's tables.
 create or replace function absurd.drop_queue (
   p_queue_name text
 )
@@ -1107,6 +1120,7 @@ declare
   v_tables text[];
   v_function text;
 begin
+  perform absurd._lock_queue_shape(p_queue_name);
   perform absurd._unschedule_queue_jobs(p_queue_name);
 
   -- Compared by the name that the catalog keeps: an overlong one is not cut to another queue's.
@@ -1389,12 +1403,11 @@ begin
     return v_name;
   end if;
 
-  v_queue := absurd._require_queue(p_queue_name);
+  perform absurd._require_queue(p_queue_name);
   perform absurd.validate_queue_name(p_queue_name);
-  -- Two sessions that make the same function at once would collide on its catalog row, and so
-  -- would one with an install.
-  perform pg_advisory_xact_lock_shared(hashtextextended('absurd.install', 0));
-  perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
+  perform absurd._lock_queue_shape(p_queue_name);
+  -- Asked again: it may have been dropped while we waited.
+  v_queue := absurd._require_queue(p_queue_name);
   perform absurd._make_queue_functions(v_queue.queue_name, v_queue.storage_mode);
   return v_name;
 end;

@@ -287,6 +287,29 @@ for (const kind of ['current', 'older'] as const) {
     expect((await db.query('select count(*)::int as n from absurd.c_p')).rows).toEqual([{ n: 1 }]);
   });
 
+  race('who makes, makes sure of, drops or upgrades the same queue waits for the other', async ({ db, a, b }) => {
+    const script = readFileSync(new URL('../../sql/absurd.sql', import.meta.url), 'utf8');
+    const [create, ensure, drop] = ['create_queue', 'ensure_queue_tables', 'drop_queue'].map(
+      (name) => `select absurd.${name}('q')`,
+    ) as [string, string, string];
+    for (const [first, second] of [
+      [create, drop],
+      [drop, create],
+      [ensure, ensure],
+      [ensure, drop],
+      [drop, script],
+      [script, drop],
+    ] as const) {
+      await db.queue('q');
+      await a.query('begin');
+      await a.query(first);
+      const other = start(b, second);
+      await blocked(db, b);
+      await a.query('commit');
+      expect(await other, `${second} after ${first}`.slice(-60)).toBe('done');
+    }
+  });
+
   race(
     'an upgrade waits for a program that makes a queue or makes sure of it, and the other way round',
     async ({ db, a, b }) => {
