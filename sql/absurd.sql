@@ -2386,10 +2386,8 @@ begin
         from unnest($1) with ordinality as element (run_id, ordinality)
       ) as item
       left join absurd.%1$I as r on r.run_id = item.run_id
-      cross join lateral absurd._refusal(
-        item.run_id,
-        case when item.mention = 1 and item.run_id = any ($2) then 'running' else r.state end
-      ) as refusal
+      left join lateral absurd._refusal(item.run_id, r.state) as refusal
+        on (item.mention = 1 and item.run_id = any ($2)) is not true
       order by item.ordinality
     $sql$,
     'r_' || p_queue_name
@@ -2417,9 +2415,10 @@ begin
 end;
 $$;
 
--- What a batch says of a run in the words of _require_run_state and _lock_run.
---   p_state  the run's state; running means that there is nothing to refuse, null is unknown
---   Returns  the SQLSTATE and the message; nulls when there is nothing to refuse.
+-- What a batch says of a run that it could not complete, in the words of _require_run_state,
+-- _lock_run and _refuse_completion.
+--   p_state  the run's state by now; null is unknown, running was something else a moment ago
+--   Returns  the SQLSTATE and the message.
 create or replace function absurd._refusal (
   p_run_id uuid,
   p_state text,
@@ -2439,7 +2438,10 @@ begin
   elsif p_state = 'failed' then
     error_code := 'AB002';
     error_message := format('Run "%s" has already failed', p_run_id);
-  elsif p_state <> 'running' then
+  elsif p_state = 'running' then
+    error_code := '40001';
+    error_message := format('Run "%s" was changed by another transaction', p_run_id);
+  else
     error_code := '55000';
     error_message := format('Run "%s" is not currently running: it is %s', p_run_id, p_state);
   end if;
