@@ -3783,6 +3783,7 @@ begin
       declare
         v_now timestamptz := absurd.current_time();
         v_run_ids uuid[];
+        v_late_ids uuid[];
       begin
         insert into absurd.%6$I as e (event_name, payload, emitted_at)
         values (p_event_name, p_payload, v_now)
@@ -3860,11 +3861,41 @@ begin
           set state = 'pending'
           from locked_task
           where t.task_id = locked_task.task_id;
+
+          delete from absurd.%7$I as w
+          where w.event_name = p_event_name
+            and w.run_id = any (v_run_ids);
         end if;
 
-        delete from absurd.%7$I as w
-        where w.event_name = p_event_name
-          and (w.run_id = any (v_run_ids) or w.timeout_at <= v_now);
+        v_late_ids := array(
+          select w.run_id
+          from absurd.%7$I as w
+          where w.event_name = p_event_name
+            and w.timeout_at <= v_now
+        );
+
+        -- A claim that takes such a run deletes its wait, too, and must not have to wait for us: it
+        -- passes over runs that are locked. One that somebody else has locked keeps its wait.
+        if cardinality(v_late_ids) > 0 then
+          v_run_ids := array(
+            select r.run_id
+            from absurd.%4$I as r
+            where r.run_id = any (v_late_ids)
+            for update skip locked
+          );
+
+          delete from absurd.%7$I as w
+          where w.event_name = p_event_name
+            and w.timeout_at <= v_now
+            and (
+              w.run_id = any (v_run_ids)
+              or not exists (
+                select 1
+                from absurd.%4$I as r
+                where r.run_id = w.run_id
+              )
+            );
+        end if;
       end;
       $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
@@ -3884,7 +3915,8 @@ $make$;
 -- the payload as the checkpoint of its waiting step.
 --   p_payload  any JSON; null becomes JSON null
 --   Raises     22023 blank event, P0002 unknown queue.
---   Locks      the event, then the runs it wakes in the order of their ids, then their tasks.
+--   Locks      the event, then the runs it wakes in the order of their ids, then their tasks; of the
+--              runs whose timeout has passed those that are free.
 create or replace function absurd.emit_event (
   p_queue_name text,
   p_event_name text,
