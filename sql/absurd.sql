@@ -4116,11 +4116,12 @@ begin
     return 0;
   end if;
 
-  -- Only a partitioned queue has the table of keys.
+  -- The runs first: a step that is being saved holds its run, and once we have that one we see the
+  -- checkpoint. Only a partitioned queue has the table of keys.
   foreach v_table_name in array array[
+    'r_' || p_queue_name,
     'w_' || p_queue_name,
     'c_' || p_queue_name,
-    'r_' || p_queue_name,
     'i_' || p_queue_name,
     't_' || p_queue_name
   ] loop
