@@ -1316,6 +1316,11 @@ begin
         using errcode = '22023';
   end;
 
+  -- Weeks that cannot be made would stop ensure_partitions for the other queues, too.
+  if v_policy ?| array['partition_lookahead', 'partition_lookback'] then
+    perform 1 from absurd._wanted_partitions(p_queue_name);
+  end if;
+
   if v_policy ->> 'default_partition' = 'disabled' then
     perform absurd._drop_default_partitions(p_queue_name);
   elsif v_policy ? 'default_partition' then
