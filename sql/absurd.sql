@@ -1998,7 +1998,8 @@ end;
 $$;
 
 -- Cancels tasks whose max_delay or max_duration has passed, up to a thousand a claim; the claim
--- itself passes over those that are left.
+-- itself passes over those that are left. The claim plans without sorts, which would have this walk
+-- through all runs there ever were in the order of their ids: so it may sort.
 --   Locks    their unfinished runs, then the tasks; what is locked is left for the next claim.
 create or replace function absurd._cancel_due_tasks (
   p_queue_name text,
@@ -2007,6 +2008,7 @@ create or replace function absurd._cancel_due_tasks (
   returns void
   language plpgsql
   volatile
+  set enable_sort = on
 as $$
 declare
   v_task_ids uuid[];

@@ -291,14 +291,26 @@ engine('a row that somebody holds locked holds up nobody', async ({ db, queue, c
   await db.query('reset statement_timeout');
 });
 
-engine(
-  'a claim beside 20,000 finished and 20,000 waiting tasks touches no more blocks than in an empty queue',
-  async ({ db, queue, connect }) => {
+for (const [beside, sweeps] of [
+  ['', false],
+  [', also when it cancels a task and fails a run', true],
+] as const) {
+  const name = `a claim beside 20,000 finished and 20,000 waiting tasks touches no more blocks than in an empty queue${beside}`;
+  engine(name, async ({ db, queue, connect }) => {
+    const probe = async (): Promise<void> => {
+      await db.spawn(queue, 'probe');
+      if (!sweeps) return;
+      await db.spawn(queue, 'due', {}, { cancellation: { max_delay: 0 } });
+      const { run_id: expired } = await db.spawn(queue, 'expired');
+      await db.query(`update absurd."r_${queue}" set state = 'running', claim_expires_at = 'epoch' where run_id = $1`, [
+        expired,
+      ]);
+    };
     const blocks = async (): Promise<number> => {
       const fresh = await connect();
-      await db.spawn(queue, 'probe');
+      await probe();
       await fresh.query('select absurd.claim_task($1, $2)', [queue, 'warm']);
-      await db.spawn(queue, 'probe');
+      await probe();
       const { rows } = await fresh.query<{ 'QUERY PLAN': [{ Plan: Record<string, number> }] }>(
         `explain (analyze, buffers, format json) select * from absurd.claim_task('${queue}', 'probe')`,
       );
@@ -316,7 +328,9 @@ engine(
      select absurd.portable_uuidv7(), task_id, 1, state, now(), case state when 'completed' then now() end from task`,
     );
     // Nothing has told the planner: the worst moment for a cached plan.
-    const full = await blocks();
-    expect(full).toBeLessThan(empty + 60);
-  },
-);
+    expect(await blocks()).toBeLessThan(empty + 60);
+    // Now it knows, and finds it cheap to go through them all in the wanted order.
+    await db.query(`analyze absurd."t_${queue}", absurd."r_${queue}"`);
+    expect(await blocks()).toBeLessThan(empty + 60);
+  });
+}
