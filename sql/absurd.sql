@@ -3922,8 +3922,8 @@ $make$;
 -- the payload as the checkpoint of its waiting step.
 --   p_payload  any JSON; null becomes JSON null
 --   Raises     22023 blank event, P0002 unknown queue.
---   Locks      the event, then the runs it wakes in the order of their ids, then their tasks; of the
---              runs whose timeout has passed those that are free.
+--   Locks      the event, then the runs it wakes in the order of their ids, then their tasks; and
+--              those of the runs whose timeout has passed that are free.
 create or replace function absurd.emit_event (
   p_queue_name text,
   p_event_name text,
