@@ -42,7 +42,9 @@ export default class EmitEvent extends BaseCommand<EmittedEvent> {
       assignmentFlag: '-P',
       mustBeObject: true,
     });
-    const event = await emitEvent(await this.db(), { queueName: flags.queue, eventName: args.name, payload });
+    const event = await (
+      await this.db()
+    ).transaction((db) => emitEvent(db, { queueName: flags.queue, eventName: args.name, payload }));
     if (event.first && event.waiting === 0) {
       const { waitedNear } = await import('../lib/meant.js');
       this.near = await this.readRanges((db) => waitedNear(db, flags.queue, args.name)).catch(() => undefined);

@@ -28,11 +28,21 @@ async function look(db: Queryable, queueName: string, eventName: string): Promis
   return rows[0] ?? { emitted_at: null, waiting: 0 };
 }
 
-/** Emits an event with a payload (JSON text). */
+/** Locks an event, which is made first where nobody heard of it: until the transaction ends, nobody else emits or awaits it. */
+async function lock(db: Queryable, queueName: string, eventName: string): Promise<void> {
+  await db.query(
+    `insert into ${events(queueName)} as e (event_name, payload, emitted_at) values ($1, null, 'epoch')
+     on conflict (event_name) do update set payload = e.payload where false`,
+    [eventName],
+  );
+}
+
+/** Emits an event with a payload (JSON text). Must run inside a transaction, or two at once would both be the first. */
 export async function emitEvent(
   db: Queryable,
   { queueName, eventName, payload }: { queueName: string; eventName: string; payload: string },
 ): Promise<EmittedEvent> {
+  await lock(db, queueName, eventName);
   const before = await look(db, queueName, eventName);
   await db.query('select absurd.emit_event($1, $2, $3::jsonb)', [queueName, eventName, payload]);
   const after = await look(db, queueName, eventName);

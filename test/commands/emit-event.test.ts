@@ -28,6 +28,20 @@ describe('emit-event', () => {
     ]);
   });
 
+  test('of two at once the second is told to be late', async ({ db }) => {
+    await db.queue('default');
+    const other = await db.connect();
+    const pid = await other.pid();
+    await other.query('begin');
+    await other.query(`select absurd.emit_event('default', 'paid', '1')`);
+    const emitting = run(['emit-event', 'paid', '--json'], db);
+    const waits = 'select from pg_stat_activity a where $1 = any (pg_blocking_pids(a.pid))';
+    await expect.poll(async () => (await db.query(waits, [pid])).rowCount, { timeout: 10_000, interval: 10 }).toBe(1);
+    await other.query('commit');
+    expect((await emitting).json()).toMatchObject({ first: false, waiting: 0 });
+    expect((await db.query('select payload from absurd.e_default')).rows).toEqual([{ payload: 1 }]);
+  });
+
   test('without a payload it is {}; what is no object is refused', async ({ db }) => {
     await db.queue('default');
     await run(['emit-event', 'plain'], db);
