@@ -414,7 +414,8 @@ begin
 end;
 $$;
 
--- Reads a JSON number of seconds, whatever was stored.
+-- Reads a JSON number of seconds, whatever was stored. JSON has numbers that are too small for a
+-- double precision, which the cast would refuse: what is next to nothing is nothing.
 --   Returns  seconds, at most a hundred years; null unless it is a number >= 0.
 create or replace function absurd._read_seconds (
   p_value jsonb
@@ -425,8 +426,11 @@ create or replace function absurd._read_seconds (
 as $$
   select
     case
-      when jsonb_typeof(p_value) = 'number' and p_value::numeric >= 0
-        then least(p_value::numeric, 3155760000)::double precision
+      when jsonb_typeof(p_value) = 'number' and p_value::numeric >= 0 then
+        case
+          when p_value::numeric < 1e-50 then 0
+          else least(p_value::numeric, 3155760000)::double precision
+        end
     end
 $$;
 
@@ -595,6 +599,23 @@ $$;
 -- Beside the contract's, ours adds: t_<queue>.cancel_due, kept by two triggers whoever writes the
 -- row, and four indexes that keep claims and cleanup independent of how much the queue holds.
 -- =================================================================================================
+
+-- Keeps others from making or dropping the same queue until the end of the transaction: two that
+-- touch a function of it at once would collide on its catalog row. An install holds the first of
+-- the two locks alone, because it makes the functions of all queues.
+--   Locks    nothing of the tables: only who makes or drops a queue, or installs, waits.
+create or replace function absurd._lock_queue_shape (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  perform pg_advisory_xact_lock_shared(hashtextextended('absurd.install', 0));
+  perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
+end;
+$$;
 
 -- Locks tables all at once or not at all. Workers take their tables in various orders, so waiting
 -- for one while holding another could deadlock with them; this tries again instead.
@@ -948,18 +969,17 @@ create or replace function absurd.ensure_queue_tables (
   volatile
 as $$
 declare
-  v_storage_mode text := coalesce(
-    (select q.storage_mode from absurd.queues as q where q.queue_name = p_queue_name),
-    'unpartitioned'
-  );
+  v_storage_mode text;
   v_old_tables text[];
   v_backfill boolean := false;
   v_part record;
 begin
   perform absurd.validate_queue_name(p_queue_name);
-  -- An install holds this lock alone: its loop over the queues would miss one that is being made,
-  -- or collide on the catalog rows of the functions of one that a program makes sure of.
-  perform pg_advisory_xact_lock_shared(hashtextextended('absurd.install', 0));
+  perform absurd._lock_queue_shape(p_queue_name);
+  v_storage_mode := coalesce(
+    (select q.storage_mode from absurd.queues as q where q.queue_name = p_queue_name),
+    'unpartitioned'
+  );
 
   select array_agg(distinct format('absurd.%I', missing.table_name))
   into v_old_tables
@@ -1042,10 +1062,7 @@ declare
   v_storage_mode text;
 begin
   perform absurd.validate_queue_name(p_queue_name);
-  -- An install holds the first lock alone. Two sessions that make the same queue's functions at
-  -- once would collide on a catalog row.
-  perform pg_advisory_xact_lock_shared(hashtextextended('absurd.install', 0));
-  perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
+  perform absurd._lock_queue_shape(p_queue_name);
 
   if p_storage_mode is null or p_storage_mode not in ('unpartitioned', 'partitioned') then
     -- 22023 invalid_parameter_value
@@ -1090,7 +1107,7 @@ $$;
 
 -- Drops a queue with all it holds. An absent queue and an odd old name are no errors.
 --   Raises   55P03 when its tables stay busy.
---   Locks    the queue's tables.
+--   Locks    out who makes or drops the same queue; the queue's tables.
 create or replace function absurd.drop_queue (
   p_queue_name text
 )
@@ -1103,6 +1120,7 @@ declare
   v_tables text[];
   v_function text;
 begin
+  perform absurd._lock_queue_shape(p_queue_name);
   perform absurd._unschedule_queue_jobs(p_queue_name);
 
   -- Compared by the name that the catalog keeps: an overlong one is not cut to another queue's.
@@ -1298,6 +1316,11 @@ begin
         using errcode = '22023';
   end;
 
+  -- Weeks that cannot be made would stop ensure_partitions for the other queues, too.
+  if v_policy ?| array['partition_lookahead', 'partition_lookback'] then
+    perform 1 from absurd._wanted_partitions(p_queue_name);
+  end if;
+
   if v_policy ->> 'default_partition' = 'disabled' then
     perform absurd._drop_default_partitions(p_queue_name);
   elsif v_policy ? 'default_partition' then
@@ -1321,6 +1344,9 @@ $$;
 -- A cached plan outlives the moment it was made for: one made while the queue was empty must not
 -- scan a million rows later. So these functions plan once, and only in the way that holds for any
 -- size: nested loops over indexes. That is what their SET clauses say; they end with the call.
+--
+-- Their bodies hold the queue's name, in which any characters are legal: dollar signs too. So the
+-- tags around a body are longer than a name.
 -- =================================================================================================
 
 -- The SET clauses of a queue function.
@@ -1382,12 +1408,11 @@ begin
     return v_name;
   end if;
 
-  v_queue := absurd._require_queue(p_queue_name);
+  perform absurd._require_queue(p_queue_name);
   perform absurd.validate_queue_name(p_queue_name);
-  -- Two sessions that make the same function at once would collide on its catalog row, and so
-  -- would one with an install.
-  perform pg_advisory_xact_lock_shared(hashtextextended('absurd.install', 0));
-  perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
+  perform absurd._lock_queue_shape(p_queue_name);
+  -- Asked again: it may have been dropped while we waited.
+  v_queue := absurd._require_queue(p_queue_name);
   perform absurd._make_queue_functions(v_queue.queue_name, v_queue.storage_mode);
   return v_name;
 end;
@@ -1581,7 +1606,7 @@ begin
         language plpgsql
         volatile
         %2$s
-      as $body$
+      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
       #variable_conflict use_column
       declare
         v_now timestamptz := absurd.current_time();
@@ -1619,7 +1644,7 @@ begin
 
         return query select v_task_id, v_run_id, 1, true;
       end;
-      $body$
+      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
     'spawn:' || p_queue_name,
     absurd._plan_settings(),
@@ -1827,7 +1852,7 @@ begin
         language plpgsql
         volatile
         %2$s
-      as $body$
+      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
       #variable_conflict use_column
       declare
         v_now timestamptz := absurd.current_time();
@@ -1920,7 +1945,7 @@ begin
         from candidate
         order by candidate.available_at, candidate.run_id;
       end;
-      $body$
+      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
     'claim:' || p_queue_name,
     absurd._plan_settings(),
@@ -1973,7 +1998,8 @@ end;
 $$;
 
 -- Cancels tasks whose max_delay or max_duration has passed, up to a thousand a claim; the claim
--- itself passes over those that are left.
+-- itself passes over those that are left. The claim plans without sorts, which would have this walk
+-- through all runs there ever were in the order of their ids: so it may sort.
 --   Locks    their unfinished runs, then the tasks; what is locked is left for the next claim.
 create or replace function absurd._cancel_due_tasks (
   p_queue_name text,
@@ -1982,7 +2008,6 @@ create or replace function absurd._cancel_due_tasks (
   returns void
   language plpgsql
   volatile
-  -- Rows are locked in the order of their ids: that sort must not become a walk through all.
   set enable_sort = on
 as $$
 declare
@@ -2132,7 +2157,7 @@ begin
         language plpgsql
         volatile
         %2$s
-      as $body$
+      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
       declare
         v_task_id uuid;
       begin
@@ -2159,7 +2184,7 @@ begin
         delete from absurd.%5$I as w
         where w.run_id = p_run_id;
       end;
-      $body$
+      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
     'done:' || p_queue_name,
     absurd._plan_settings(),
@@ -2235,7 +2260,7 @@ begin
         %2$s
         -- Rows are locked in the order of their ids: that sort must not become a walk through all.
         set enable_sort = on
-      as $body$
+      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
       declare
         v_now timestamptz := absurd.current_time();
         v_finished uuid[];
@@ -2295,7 +2320,7 @@ begin
 
         return v_finished;
       end;
-      $body$
+      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
     'ends:' || p_queue_name,
     absurd._plan_settings(),
@@ -2368,10 +2393,8 @@ begin
         from unnest($1) with ordinality as element (run_id, ordinality)
       ) as item
       left join absurd.%1$I as r on r.run_id = item.run_id
-      cross join lateral absurd._refusal(
-        item.run_id,
-        case when item.mention = 1 and item.run_id = any ($2) then 'running' else r.state end
-      ) as refusal
+      left join lateral absurd._refusal(item.run_id, r.state) as refusal
+        on (item.mention = 1 and item.run_id = any ($2)) is not true
       order by item.ordinality
     $sql$,
     'r_' || p_queue_name
@@ -2399,9 +2422,10 @@ begin
 end;
 $$;
 
--- What a batch says of a run in the words of _require_run_state and _lock_run.
---   p_state  the run's state; running means that there is nothing to refuse, null is unknown
---   Returns  the SQLSTATE and the message; nulls when there is nothing to refuse.
+-- What a batch says of a run that it could not complete, in the words of _require_run_state,
+-- _lock_run and _refuse_completion.
+--   p_state  the run's state by now; null is unknown, running was something else a moment ago
+--   Returns  the SQLSTATE and the message.
 create or replace function absurd._refusal (
   p_run_id uuid,
   p_state text,
@@ -2421,7 +2445,10 @@ begin
   elsif p_state = 'failed' then
     error_code := 'AB002';
     error_message := format('Run "%s" has already failed', p_run_id);
-  elsif p_state <> 'running' then
+  elsif p_state = 'running' then
+    error_code := '40001';
+    error_message := format('Run "%s" was changed by another transaction', p_run_id);
+  else
     error_code := '55000';
     error_message := format('Run "%s" is not currently running: it is %s', p_run_id, p_state);
   end if;
@@ -3085,7 +3112,7 @@ begin
         language plpgsql
         volatile
         %2$s
-      as $body$
+      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
       declare
         v_now timestamptz := absurd.current_time();
         v_task_id uuid;
@@ -3126,7 +3153,7 @@ begin
             0
           ) <= v_attempt;
       end;
-      $body$
+      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
     'save:' || p_queue_name,
     absurd._plan_settings(),
@@ -3226,7 +3253,7 @@ begin
         %2$s
         -- Rows are locked in the order of their ids: that sort must not become a walk through all.
         set enable_sort = on
-      as $body$
+      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
       #variable_conflict use_column
       declare
         v_now timestamptz := absurd.current_time();
@@ -3319,7 +3346,7 @@ begin
         from item
         order by item.ordinality;
       end;
-      $body$
+      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
     'keep:' || p_queue_name,
     absurd._plan_settings(),
@@ -3481,7 +3508,7 @@ begin
         %2$s
         -- The order asked for is of few rows, and no index has it.
         set enable_sort = on
-      as $body$
+      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
       #variable_conflict use_column
       begin
         return query
@@ -3499,7 +3526,7 @@ begin
           and coalesce(owner.attempt, 0) <= r.attempt
         order by r.run_id, c.updated_at, c.checkpoint_name;
       end;
-      $body$
+      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
     'load:' || p_queue_name,
     absurd._plan_settings(),
@@ -3759,10 +3786,11 @@ begin
         %2$s
         -- Rows are locked in the order of their ids: that sort must not become a walk through all.
         set enable_sort = on
-      as $body$
+      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
       declare
         v_now timestamptz := absurd.current_time();
         v_run_ids uuid[];
+        v_late_ids uuid[];
       begin
         insert into absurd.%6$I as e (event_name, payload, emitted_at)
         values (p_event_name, p_payload, v_now)
@@ -3840,13 +3868,42 @@ begin
           set state = 'pending'
           from locked_task
           where t.task_id = locked_task.task_id;
+
+          delete from absurd.%7$I as w
+          where w.event_name = p_event_name
+            and w.run_id = any (v_run_ids);
         end if;
 
-        delete from absurd.%7$I as w
-        where w.event_name = p_event_name
-          and (w.run_id = any (v_run_ids) or w.timeout_at <= v_now);
+        v_late_ids := array(
+          select w.run_id
+          from absurd.%7$I as w
+          where w.event_name = p_event_name
+            and w.timeout_at <= v_now
+        );
+
+        -- A claim that takes such a run deletes its wait, too, and must not have to wait for us: it
+        -- passes over runs that are locked. One that somebody else has locked keeps its wait, one
+        -- without a run goes.
+        if cardinality(v_late_ids) > 0 then
+          v_late_ids := array(
+            select r.run_id
+            from absurd.%4$I as r
+            where r.run_id = any (v_late_ids)
+            for update skip locked
+          ) || array(
+            select late.run_id
+            from unnest(v_late_ids) as late (run_id)
+            left join absurd.%4$I as r on r.run_id = late.run_id
+            where r.run_id is null
+          );
+
+          delete from absurd.%7$I as w
+          where w.event_name = p_event_name
+            and w.timeout_at <= v_now
+            and w.run_id = any (v_late_ids);
+        end if;
       end;
-      $body$
+      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
     $create$,
     'emit:' || p_queue_name,
     absurd._plan_settings(),
@@ -3864,7 +3921,8 @@ $make$;
 -- the payload as the checkpoint of its waiting step.
 --   p_payload  any JSON; null becomes JSON null
 --   Raises     22023 blank event, P0002 unknown queue.
---   Locks      the event, then the runs it wakes in the order of their ids, then their tasks.
+--   Locks      the event, then the runs it wakes in the order of their ids, then their tasks; and
+--              those of the runs whose timeout has passed that are free.
 create or replace function absurd.emit_event (
   p_queue_name text,
   p_event_name text,
@@ -4060,11 +4118,12 @@ begin
     return 0;
   end if;
 
-  -- Only a partitioned queue has the table of keys.
+  -- The runs first: a step that is being saved holds its run, and once we have that one we see the
+  -- checkpoint. Only a partitioned queue has the table of keys.
   foreach v_table_name in array array[
+    'r_' || p_queue_name,
     'w_' || p_queue_name,
     'c_' || p_queue_name,
-    'r_' || p_queue_name,
     'i_' || p_queue_name,
     't_' || p_queue_name
   ] loop

@@ -32,16 +32,34 @@ export async function findImported(
 }
 
 /**
- * One statement, so all or nothing. The document goes in as JSON and is taken apart by the server, so that every digit is
- * kept. A run that was claimed becomes a pending one, since nobody works on it here; so does one that waited for an event
- * that has been emitted here. Cancellation limits count from times that have passed: they go into the header
- * `imported_from` instead.
+ * Locks the events that the task waits for, and makes those that nobody heard of. An emission that is under way is waited
+ * for, and seen by the next statement; a later one finds the wait.
+ */
+async function lockAwaited(db: Queryable, queueName: string, json: string): Promise<void> {
+  await db.query(
+    `insert into ${events(queueName)} as e (event_name, payload, emitted_at)
+     select distinct w.event_name, null::jsonb, timestamptz 'epoch'
+       from (select ($1::jsonb) -> 'task' as task) s
+      cross join lateral jsonb_to_recordset(s.task -> 'waits') w (run_id uuid, event_name text)
+       join lateral jsonb_to_recordset(s.task -> 'runs') r (run_id uuid, state text)
+         on r.run_id = w.run_id and r.state = 'sleeping'
+      order by w.event_name
+     on conflict (event_name) do update set payload = e.payload where false`,
+    [json],
+  );
+}
+
+/**
+ * Must run inside a transaction. The document goes in as JSON and is taken apart by the server, so that every digit is kept.
+ * A run that was claimed becomes a pending one, since nobody works on it here; so does one that waited for an event that has
+ * been emitted here. Cancellation limits count from times that have passed: they go into the header `imported_from` instead.
  */
 export async function importTask(
   db: Queryable,
   queueName: string,
   { json, key, partitioned }: { json: string; key: string | null; partitioned: boolean },
 ): Promise<ImportedTask> {
+  await lockAwaited(db, queueName, json);
   const { rows } = await db.query<ImportedTask>(
     `with source as materialized (
        select $2::jsonb as document, ($2::jsonb) -> 'task' as task, absurd.portable_uuidv7() as task_id,
@@ -117,12 +135,6 @@ export async function importTask(
        select s.task_id, w.new_id, w.step_name, w.event_name, w.timeout_at, w.created_at
          from old_wait w
         cross join source s
-     ),
-     awaited as (
-       insert into ${events(queueName)} (event_name, payload, emitted_at)
-       select distinct w.event_name, null::jsonb, timestamptz 'epoch'
-         from old_wait w
-       on conflict (event_name) do nothing
      )${
        partitioned && key !== null
          ? `,

@@ -120,6 +120,37 @@ test.for(['unpartitioned', 'partitioned'] as const)(
   },
 );
 
+test('a task that is loaded while the event that it waits for is being emitted is woken', async ({ db }) => {
+  await db.queue('src');
+  await db.queue('dst');
+  const emitter = await db.connect();
+  const pid = await emitter.pid();
+  // One event is awaited in the other queue already, the other is unheard of there.
+  for (const event of ['awaited', 'unheard']) {
+    await db.spawn('src', 'job');
+    const [waiter] = await db.claim('src');
+    await db.query(`select absurd.await_event('src', $1, $2, 's', $3)`, [waiter?.task_id, waiter?.run_id, event]);
+    const text = (await run(['export-task', String(waiter?.task_id)], db)).stdout;
+    if (event === 'awaited') {
+      await db.query(`insert into absurd.e_dst (event_name, payload, emitted_at) values ($1, null, 'epoch')`, [event]);
+    }
+
+    await emitter.query('begin');
+    await emitter.query(`select absurd.emit_event('dst', $1, '7')`, [event]);
+    const loading = run(['import-task', '-', '-q', 'dst', '--json'], { ...db, stdin: text });
+    let loaded = false;
+    void loading.then(() => (loaded = true));
+    const waits = 'select 1 from pg_stat_activity where $1 = any (pg_blocking_pids(pid))';
+    await expect
+      .poll(async () => loaded || (await db.query(waits, [pid])).rowCount === 1, { timeout: 10_000, interval: 10 })
+      .toBe(true);
+    await emitter.query('commit');
+
+    expect((await loading).json()).toMatchObject({ state: 'pending' });
+    expect(await db.claim('dst')).toHaveLength(1);
+  }
+});
+
 test('a file that is no export is refused, and nothing is loaded', async ({ db }) => {
   await db.queue('mail');
   const id = await failedTask(db, 'mail');

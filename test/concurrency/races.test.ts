@@ -276,6 +276,33 @@ for (const kind of ['current', 'older'] as const) {
     },
   );
 
+  race('a run that starts while a batch of completions waits for another is not said to be completed', async (trio) => {
+    const { db, a, b } = trio;
+    await db.query(`select absurd.spawn_task('q', 'job', '{}') from generate_series(1, 2)`);
+    const [asleep, running] = await db.claim('q', { qty: 2 });
+    await db.query(`select absurd.schedule_run('q', $1, absurd.current_time())`, [asleep?.run_id]);
+    const complete = async (...ids: unknown[]) =>
+      (
+        await b.query(`select run_id, error_code from absurd.complete_runs('q', $1)`, [
+          JSON.stringify(ids.map((id) => ({ run_id: id, state: 1 }))),
+        ])
+      ).rows;
+
+    await a.query('begin');
+    await a.query('select from absurd.r_q where run_id = $1 for update', [running?.run_id]);
+    const verdicts = complete(asleep?.run_id, running?.run_id, null);
+    await blocked(db, b);
+    expect(await db.claim('q')).toMatchObject([{ run_id: asleep?.run_id }]);
+    await a.query('commit');
+
+    expect(await verdicts).toEqual([
+      { run_id: asleep?.run_id, error_code: '40001' },
+      { run_id: running?.run_id, error_code: null },
+      { run_id: null, error_code: 'P0002' },
+    ]);
+    expect(await complete(asleep?.run_id)).toEqual([{ run_id: asleep?.run_id, error_code: null }]);
+  });
+
   race('disabling the default partition waits for a spawn under way, then sees its row', async ({ db, a, b }) => {
     await db.queue('p', 'partitioned');
     await a.query('begin');
@@ -285,6 +312,29 @@ for (const kind of ['current', 'older'] as const) {
     await a.query('commit');
     expect(await disabled).toMatch(/^\w{5}$/);
     expect((await db.query('select count(*)::int as n from absurd.c_p')).rows).toEqual([{ n: 1 }]);
+  });
+
+  race('who makes, makes sure of, drops or upgrades the same queue waits for the other', async ({ db, a, b }) => {
+    const script = readFileSync(new URL('../../sql/absurd.sql', import.meta.url), 'utf8');
+    const [create, ensure, drop] = ['create_queue', 'ensure_queue_tables', 'drop_queue'].map(
+      (name) => `select absurd.${name}('q')`,
+    ) as [string, string, string];
+    for (const [first, second] of [
+      [create, drop],
+      [drop, create],
+      [ensure, ensure],
+      [ensure, drop],
+      [drop, script],
+      [script, drop],
+    ] as const) {
+      await db.queue('q');
+      await a.query('begin');
+      await a.query(first);
+      const other = start(b, second);
+      await blocked(db, b);
+      await a.query('commit');
+      expect(await other, `${second} after ${first}`.slice(-60)).toBe('done');
+    }
   });
 
   race(

@@ -92,3 +92,24 @@ engine('cleanup_all_queues takes one batch a queue by its policy, in the order o
   expect(one.rows).toEqual([{ queue_name: queue, tasks_deleted: 1, events_deleted: 0 }]);
   await refuses(db.query(`select * from absurd.cleanup_all_queues('nowhere')`), 'P0002', 'nowhere');
 });
+
+engine('a checkpoint that comes while its task is cleaned up does not outlive it', async (scene) => {
+  const { db, queue, connect, value } = scene;
+  await db.freeze(noon);
+  const { task_id: task } = await db.spawn(queue, 'job');
+  const [run] = await db.claim(queue);
+  await db.query('select absurd.complete_run($1, $2)', [queue, run?.run_id]);
+  await db.advance('1 minute');
+  const [late, cleaner] = [await connect(), await connect()];
+  await late.query('begin');
+  await late.query('select absurd.set_task_checkpoint_state($1, $2, $3, $4, $5)', [queue, task, 's', '1', run?.run_id]);
+
+  const pid = await cleaner.pid();
+  const cleaned = cleaner.query('select absurd.cleanup_tasks($1, 0) as n', [queue]);
+  const waits = 'select wait_event_type from pg_stat_activity where pid = $1';
+  await expect.poll(() => value(waits, [pid]), { timeout: 10_000, interval: 10 }).toBe('Lock');
+  await late.query('commit');
+
+  expect((await cleaned).rows).toEqual([{ n: 1 }]);
+  expect(await value(`select count(*)::int from absurd."c_${queue}"`)).toBe(0);
+});

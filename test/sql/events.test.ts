@@ -164,6 +164,51 @@ engine('an emission after the timeout wakes nobody, and forgets the wait', async
   expect(await value(`select count(*)::int from absurd."w_${queue}"`)).toBe(0);
 });
 
+engine('an emission that is not committed yet holds up no claim and no sweep', async (scene) => {
+  const { db, queue, connect, value } = scene;
+  await db.freeze(noon);
+  const late = await claimed(scene);
+  await awaits(scene, late, 'paid', 60);
+  const { task_id: overdue } = await db.spawn(queue, 'job', {}, { cancellation: { max_duration: 60 } });
+  const [run] = await db.claim(queue, { timeout: 600 });
+  if (run) await awaits(scene, run, 'paid', 60);
+  await db.query(
+    `insert into absurd."w_${queue}" (task_id, run_id, step_name, event_name, timeout_at) values ($1, $1, 's', 'paid', 'epoch')`,
+    [unknownId],
+  );
+  await db.spawn(queue, 'other');
+  await db.advance('60 seconds');
+
+  const emitter = await connect();
+  await emitter.query('begin');
+  await emitter.query(`select absurd.emit_event($1, 'paid', '1')`, [queue]);
+  await db.query(`set lock_timeout = '10s'`);
+  expect(await db.claim(queue, { qty: 5 })).toMatchObject([{ task_name: 'other' }]);
+  await db.query('reset lock_timeout');
+  await emitter.query('commit');
+
+  expect(await value(`select count(*)::int from absurd."w_${queue}"`)).toBe(0);
+  expect(await db.claim(queue, { qty: 5 })).toMatchObject([{ run_id: late.run_id, wake_event: 'paid' }]);
+  expect(await value(`select state from absurd."t_${queue}" where task_id = $1`, [overdue])).toBe('cancelled');
+});
+
+engine('a wait that timed out stays while somebody else has its run, and goes with the claim', async (scene) => {
+  const { db, queue, connect, value } = scene;
+  await db.freeze(noon);
+  const late = await claimed(scene);
+  await awaits(scene, late, 'paid', 60);
+  await db.advance('60 seconds');
+  const holder = await connect();
+  await holder.query('begin');
+  await holder.query(`select from absurd."r_${queue}" for update`);
+  await db.query(`set lock_timeout = '10s'`);
+  await emit(scene, 'paid');
+  await db.query('reset lock_timeout');
+  await holder.query('commit');
+  expect(await db.claim(queue)).toMatchObject([{ run_id: late.run_id, event_payload: null }]);
+  expect(await value(`select count(*)::int from absurd."w_${queue}"`)).toBe(0);
+});
+
 engine('a timeout of zero is a timeout at once', async (scene) => {
   const { db, queue } = scene;
   await db.freeze(noon);

@@ -125,6 +125,20 @@ engine('detach candidates are old, empty and no default, where the policy asks f
   expect(await candidates(scene, 'nowhere')).toEqual([]);
 });
 
+engine('weeks that span so many years that their names would come round are refused', async (scene) => {
+  const queue = await scene.partitioned();
+  const before = (await scene.db.query('select * from absurd.get_queue_policy($1)', [queue])).rows;
+  for (const key of ['partition_lookahead', 'partition_lookback']) {
+    await refuses(policy(scene, queue, { [key]: '20 years' }), '22023', 'nine years');
+  }
+  expect((await scene.db.query('select * from absurd.get_queue_policy($1)', [queue])).rows).toEqual(before);
+  await scene.db.query('select absurd.ensure_partitions()');
+  // Stored by an older schema: what else the policy says can be changed.
+  await scene.db.query(`update absurd.queues set partition_lookback = '20 years' where queue_name = $1`, [queue]);
+  await policy(scene, queue, { cleanup_limit: 5 });
+  await policy(scene, queue, { partition_lookback: '1 day' });
+});
+
 engine('drop_detached_partition drops only what is detached', async (scene) => {
   const { db, value } = scene;
   const queue = await withOldWeeks(scene);

@@ -13,6 +13,8 @@ const names = [
   'UPPER',
   '-dash',
   '$1',
+  '$body$; $create$ $$ $sql$',
+  "back\\slash\\'",
   '%I',
   'x'.repeat(57),
   'é'.repeat(28),

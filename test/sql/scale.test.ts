@@ -79,6 +79,10 @@ async function touched({ db, connect }: Scene, queue: string): Promise<Map<strin
     await measure(`get_task_checkpoint_states(${q}, '${task}', '${run}')`);
     await measure(`await_event(${q}, '${task}', '${run}', 'wait', 'probe ${run}')`);
     await measure(`emit_event(${q}, 'probe ${run}', '1')`);
+    const { task: slow, run: late } = await claimed();
+    await db.query('select absurd.await_event($1, $2, $3, $4, $5, 0)', [queue, slow, late, 'wait', late]);
+    await measure(`emit_event(${q}, '${late}', '1')`, 'emit_event, a wait has timed out');
+    await db.query('select absurd.cancel_task($1, $2)', [queue, slow]);
     await db.claim(queue, { worker: 'probe' });
     await measure(`schedule_run(${q}, '${run}', absurd.current_time())`);
     await db.claim(queue, { worker: 'probe' });
