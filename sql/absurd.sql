@@ -1010,7 +1010,10 @@ begin
     perform absurd._backfill_cancel_due(p_queue_name);
   end if;
 
-  perform absurd._make_queue_functions(p_queue_name, v_storage_mode);
+  -- Those that are there stay as they are: made again, every session would have to plan anew.
+  if absurd._lacks_queue_function(p_queue_name) then
+    perform absurd._make_queue_functions(p_queue_name, v_storage_mode);
+  end if;
 
   if v_storage_mode = 'partitioned' then
     perform absurd.ensure_partitions(p_queue_name);
@@ -1386,6 +1389,18 @@ begin
   perform absurd._make_load(p_queue_name);
   perform absurd._make_emit(p_queue_name);
 end;
+$$;
+
+-- Whether one of a queue's functions is missing.
+create or replace function absurd._lacks_queue_function (
+  p_queue_name text
+)
+  returns boolean
+  language sql
+  volatile
+as $$
+  select bool_or(to_regproc('absurd.' || quote_ident(kind || ':' || p_queue_name)) is null)
+  from unnest(array['spawn', 'claim', 'done', 'ends', 'save', 'keep', 'load', 'emit']) as kind
 $$;
 
 -- The quoted name of one of a queue's functions, which is made first when it is missing.
@@ -5480,16 +5495,20 @@ $$;
 
 do $install$
 declare
+  v_queue record;
   v_name text;
 begin
-  for v_name in
-    select q.queue_name
+  for v_queue in
+    select
+      q.queue_name,
+      q.storage_mode
     from absurd.queues as q
     -- Old schemas took any name; one that is illegal today keeps its tables and can be dropped.
     where octet_length(convert_to(q.queue_name, 'UTF8')) between 1 and 57
     order by q.queue_name
   loop
-    perform absurd.ensure_queue_tables(v_name);
+    perform absurd._make_queue_functions(v_queue.queue_name, v_queue.storage_mode);
+    perform absurd.ensure_queue_tables(v_queue.queue_name);
   end loop;
 
   -- Functions of queues that were dropped by a schema which did not know of them.

@@ -78,6 +78,26 @@ engine('create_queue may be called again in the same mode only', async ({ db, qu
   await db.query('select absurd.ensure_queue_tables($1)', [queue]);
 });
 
+engine(
+  'who makes sure of a queue makes no function of it anew, but one that is missing',
+  async ({ db, queue, value }) => {
+    const made = (): Promise<string> =>
+      value(
+        `select string_agg(proname || ' ' || xmin, ', ' order by proname) from pg_proc
+        where pronamespace = 'absurd'::regnamespace and proname like '%:' || $1`,
+        [queue],
+      );
+    const before = await made();
+    await db.query('select absurd.create_queue($1)', [queue]);
+    await db.query('select absurd.ensure_queue_tables($1)', [queue]);
+    expect(await made()).toBe(before);
+    await db.query(`drop function absurd."emit:${queue}"(text, jsonb)`);
+    await db.query('select absurd.create_queue($1)', [queue]);
+    const names = (all: string): string[] => all.split(', ').map((one) => one.split(' ')[0] ?? '');
+    expect(names(await made())).toEqual(names(before));
+  },
+);
+
 engine('an unpartitioned queue has five tables, a partitioned one six', async ({ partitioned, queue, value }) => {
   const tables = (name: string): Promise<string> =>
     value(
