@@ -70,6 +70,7 @@ export class QueueWorker implements Worker {
   private readonly bell = new Bell();
   private readonly closing = new AbortController();
   private readonly givingUp = new AbortController();
+  private readonly ended = new AbortController();
   private readonly store: RunStore;
   private readonly lostClaims: LostClaims;
   private readonly polling: Promise<void>;
@@ -208,8 +209,8 @@ export class QueueWorker implements Worker {
 
   /** Tells handlers whose task was cancelled or whose lease was lost while they were busy with something else. */
   private async watchRuns(): Promise<void> {
-    while (!this.givingUp.signal.aborted) {
-      await pause(watchMs, this.givingUp.signal);
+    while (!this.ended.signal.aborted) {
+      await pause(watchMs, this.ended.signal);
       const settled = Date.now() - watchMs;
       const watched = new Map<string, RunGuard>();
       for (const { task, guard, sinceMs } of this.running) {
@@ -286,6 +287,7 @@ export class QueueWorker implements Worker {
     await Promise.all(this.handingBack);
     clearTimeout(patience);
     this.givingUp.abort();
+    this.ended.abort();
     await Promise.all(this.background);
     this.onClosed(this);
   }
@@ -296,7 +298,7 @@ export class QueueWorker implements Worker {
 
   /** After so many milliseconds, gives back what still runs: anybody may claim it at once. */
   private async handBackAfter(timeoutMs: number): Promise<void> {
-    await pause(timeoutMs, this.givingUp.signal);
+    await pause(timeoutMs, this.ended.signal);
     this.timeIsUp = true;
     for (const { task, guard } of this.running) {
       if (guard.ended) continue;
