@@ -14,6 +14,8 @@ export interface EventWait {
 export interface RunStore {
   /** Whether checkpoints are read when a handler first asks for one: a task without steps costs no read. */
   readonly loadsLate: boolean;
+  /** Whether calls wait for a server that is away. */
+  readonly serverAway: boolean;
   load(task: ClaimedTask): Promise<sql.CheckpointRow[]>;
   save(write: sql.CheckpointWrite): Promise<void>;
   complete(runId: string, stateJson: string | undefined): Promise<void>;
@@ -28,6 +30,10 @@ export interface RunStore {
 /** One statement a call, and every error goes to the caller: what `executeTask` uses when the program calls it itself. */
 export class PlainStore implements RunStore {
   readonly loadsLate: boolean = false;
+
+  get serverAway(): boolean {
+    return false;
+  }
 
   constructor(
     protected readonly con: Queryable,
