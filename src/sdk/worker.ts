@@ -162,7 +162,8 @@ export class QueueWorker implements Worker {
     try {
       return await this.host.claimTasks({ batchSize, claimTimeout: this.claimTimeout, workerId: this.workerId });
     } catch (error) {
-      if (isConnectionLoss(error)) this.lostClaims.note(sentAtMs);
+      // A name that the program chose may be that of its other processes too, and their runs are theirs.
+      if (isConnectionLoss(error) && this.options.workerId === undefined) this.lostClaims.note(sentAtMs);
       throw error;
     }
   }

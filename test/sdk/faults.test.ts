@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { expect, gate, runsOf, stateOf, test as base, until, type TestDatabase } from './support.js';
 import { expireLeases, ledgerOf, makeLedger, startWorkerProcess, type WorkerProcess } from './worker-process.js';
 
@@ -124,7 +125,7 @@ test('a claim whose answer was lost is found again, and nobody else’s run is',
   const ran: string[] = [];
   absurd.registerTask({ name: 'job' }, async (_, ctx) => ran.push(ctx.taskID));
   const othersOld = await absurd.spawn('job', {});
-  await db.claim('default', { worker: 'me', timeout: 60 });
+  await db.claim('default', { worker: `${hostname()}:${process.pid}`, timeout: 60 });
   await db.query(`update absurd.r_default set started_at = started_at - interval '1 minute',
     claim_expires_at = claim_expires_at - interval '1 minute' + interval '1 hour'`);
   const lost = await absurd.spawn('job', {});
@@ -136,12 +137,7 @@ test('a claim whose answer was lost is found again, and nobody else’s run is',
     if (claims === 1) throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
     return claimed;
   };
-  const worker = await absurd.startWorker({
-    workerId: 'me',
-    claimTimeout: 60,
-    pollInterval: 0.02,
-    onError: () => undefined,
-  });
+  const worker = await absurd.startWorker({ claimTimeout: 60, pollInterval: 0.02, onError: () => undefined });
   expect((await absurd.awaitTaskResult(lost.taskID, { timeout: 5 })).state).toBe('completed');
   const before = claims;
   await until(() => claims > before + 5);
@@ -149,6 +145,36 @@ test('a claim whose answer was lost is found again, and nobody else’s run is',
   expect(ran).toEqual([lost.taskID]);
   expect((await runsOf(db, lost.taskID)).map((run) => run.attempt)).toEqual([1]);
   expect(await stateOf(db, othersOld.taskID)).toBe('running');
+});
+
+test('a worker that shares its name takes none of the others’ runs for what it lost', async ({ absurd, db }) => {
+  const ran: string[] = [];
+  absurd.registerTask({ name: 'job' }, async (_, ctx) => ran.push(ctx.taskID));
+  const claimTasks = absurd.claimTasks.bind(absurd);
+  const lost = gate();
+  const goOn = gate();
+  let claims = 0;
+  absurd.claimTasks = async (options) => {
+    claims += 1;
+    if (claims > 1) return claimTasks(options);
+    lost.open();
+    await goOn.promise;
+    throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+  };
+  const worker = await absurd.startWorker({
+    workerId: 'mailer',
+    claimTimeout: 60,
+    pollInterval: 0.02,
+    onError: () => undefined,
+  });
+  await lost.promise;
+  const others = await absurd.spawn('job', {});
+  await db.claim('default', { worker: 'mailer', timeout: 60 });
+  goOn.open();
+  await until(() => claims > 5);
+  await worker.close();
+  expect(ran).toEqual([]);
+  expect(await stateOf(db, others.taskID)).toBe('running');
 });
 
 test('a claim whose answer was lost while its worker closed is handed back', async ({ absurd, db }) => {
