@@ -3,6 +3,7 @@ import { brand } from './brand.js';
 import { asRunEnding, endsQuietly, TimeoutError } from './errors.js';
 import { RunGuard } from './guard.js';
 import { Lease } from './lease.js';
+import { checkQueueName } from './registry.js';
 import { pollTaskResult } from './results.js';
 import { PlainStore, type RunStore } from './store.js';
 import type { ClaimedTask, JsonObject, JsonValue, Log, Queryable, StepHandle, TaskResultSnapshot } from './types.js';
@@ -125,9 +126,9 @@ export class TaskContext {
    * @param options.timeout whole seconds; none: for ever
    * @throws TimeoutError when it did not come in time, on this attempt and on every later one
    */
-  async awaitEvent(eventName: string, options: { stepName?: string; timeout?: number } = {}): Promise<JsonValue> {
+  async awaitEvent(eventName: string, options?: { stepName?: string; timeout?: number }): Promise<JsonValue> {
     this.parts.guard.check();
-    const checkpointName = this.nextCheckpointName(options.stepName || `$awaitEvent:${eventName}`);
+    const checkpointName = this.nextCheckpointName(options?.stepName || `$awaitEvent:${eventName}`);
     const checkpoints = await this.recall();
     if (checkpoints.has(timeoutMarker(checkpointName))) throw eventTimeout(eventName);
     if (checkpoints.has(checkpointName)) return checkpoints.get(checkpointName) as JsonValue;
@@ -137,7 +138,7 @@ export class TaskContext {
       await this.saveCheckpoint(timeoutMarker(checkpointName), { event: eventName });
       throw eventTimeout(eventName);
     }
-    const { timeout } = options;
+    const timeout = options?.timeout;
     const timeoutSeconds =
       timeout !== undefined && Number.isFinite(timeout) && timeout >= 0 ? Math.floor(timeout) : null;
     const wait = { taskId: this.taskID, runId: this.runID, stepName: checkpointName, eventName, timeoutSeconds };
@@ -157,7 +158,7 @@ export class TaskContext {
     taskID: string,
     options: { queue?: string; timeout?: number; stepName?: string } = {},
   ): Promise<TaskResultSnapshot> {
-    const queue = options.queue ?? this.queueName;
+    const queue = checkQueueName(options.queue ?? this.queueName);
     if (queue === this.queueName) {
       throw new Error(
         `TaskContext.awaitTaskResult cannot wait on tasks in the same queue ("${queue}"): workers that wait for each other ` +
