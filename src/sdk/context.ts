@@ -96,6 +96,7 @@ export class TaskContext {
   /** The second half of `step`: stores the value. A handle that is done keeps what it has. */
   async completeStep<T>(handle: StepHandle<T>, value: T): Promise<T> {
     if (handle.done) return handle.state;
+    if (this.parts.guard.asleep) await this.saveLate(handle.checkpointName, value);
     await this.saveCheckpoint(handle.checkpointName, value);
     return value;
   }
@@ -212,6 +213,16 @@ export class TaskContext {
     await this.write(() => store.save({ taskId: this.taskID, runId: this.runID, name, stateJson, extendClaimBy }));
     (await this.recall()).set(name, value);
     if (extendClaimBy !== null) lease.extended(extendClaimBy);
+  }
+
+  /**
+   * @internal Keeps the result of a step that ran beside a sleep or a wait which put the run to sleep, so that it does not run
+   * again. Where that cannot be, it does.
+   */
+  async saveLate(name: string, value: unknown): Promise<void> {
+    const stateJson = JSON.stringify(value) as string | undefined;
+    const write = { taskId: this.taskID, runId: this.runID, name, stateJson, extendClaimBy: null };
+    await this.parts.store.saveAsleep(write).catch(() => undefined);
   }
 
   /**

@@ -28,6 +28,11 @@ export class RunGuard {
     return this.reason !== undefined;
   }
 
+  /** Whether the handler itself put its run to sleep. */
+  get asleep(): boolean {
+    return this.ended && !this.signal.aborted;
+  }
+
   /** Throws what ended the run, if something did. */
   check(): void {
     if (this.reason !== undefined) throw this.reason;

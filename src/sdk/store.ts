@@ -1,3 +1,4 @@
+import { saveWhileAsleep } from '../sql/sdk-batch.js';
 import * as sql from '../sql/sdk.js';
 import { fetchTaskResult } from './results.js';
 import type { ClaimedTask, Queryable, TaskResultSnapshot } from './types.js';
@@ -18,6 +19,8 @@ export interface RunStore {
   readonly serverAway: boolean;
   load(task: ClaimedTask): Promise<sql.CheckpointRow[]>;
   save(write: sql.CheckpointWrite): Promise<void>;
+  /** Saves the result of a step that was under way when its run fell asleep, unless somebody has claimed the run since. */
+  saveAsleep(write: sql.CheckpointWrite): Promise<void>;
   complete(runId: string, stateJson: string | undefined): Promise<void>;
   fail(runId: string, reasonJson: string): Promise<void>;
   scheduleAfter(runId: string, delaySeconds: number): Promise<void>;
@@ -46,6 +49,10 @@ export class PlainStore implements RunStore {
 
   save(write: sql.CheckpointWrite): Promise<void> {
     return sql.setTaskCheckpointState(this.con, this.queueName, write);
+  }
+
+  saveAsleep(write: sql.CheckpointWrite): Promise<void> {
+    return saveWhileAsleep(this.con, this.queueName, write);
   }
 
   complete(runId: string, stateJson: string | undefined): Promise<void> {

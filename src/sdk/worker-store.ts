@@ -72,6 +72,10 @@ export class WorkerStore extends PlainStore {
     return this.persist(write.runId, () => this.saves.submit(write));
   }
 
+  override saveAsleep(write: CheckpointWrite): Promise<void> {
+    return this.persist(undefined, () => super.saveAsleep(write));
+  }
+
   override complete(runId: string, stateJson: string | undefined): Promise<void> {
     return this.persist(
       undefined,
