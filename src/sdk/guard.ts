@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { SuspendTask } from './errors.js';
 import { pause } from './timing.js';
 
@@ -16,6 +17,8 @@ export class RunGuard {
   private release: () => void = () => undefined;
 
   constructor() {
+    // A handler may wait for as many things at once as it likes.
+    setMaxListeners(0, this.controller.signal);
     this.stopped = new Promise((resolve) => (this.release = resolve));
   }
 
