@@ -31,3 +31,22 @@ test('a crew finds its queues empty also after it ran what a claim without an an
   await crew.stop();
   expect(losses).toBe(1);
 });
+
+test.for(['a string', { code: 7 }, undefined])(
+  'a failure is said once, also where it is no error: %o',
+  async (thrown, { db }) => {
+    await db.queue('default');
+    const said: string[] = [];
+    const client = Crew.client(
+      db.pool,
+      (event, text) => said.push(`${event} ${text}`),
+      () => new Date(),
+      'default',
+    );
+    client.registerTask({ name: 'job' }, () => Promise.reject(thrown));
+    const { taskID } = await client.spawn('job', {}, { maxAttempts: 1 });
+    await client.workBatch();
+    expect(await stateOf(db, taskID)).toBe('failed');
+    expect(said.map((line) => line.split(' ')[0])).toEqual(['run_started', 'run_failed']);
+  },
+);
