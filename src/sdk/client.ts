@@ -4,7 +4,7 @@ import { brand } from './brand.js';
 import { databaseUrl, openPool } from './database.js';
 import { executeRun } from './executor.js';
 import { RunGuard } from './guard.js';
-import { policyJson, toPolicy } from './policy.js';
+import { checkStorageMode, policyJson, toPolicy } from './policy.js';
 import {
   checkQueueName,
   queueForSpawn,
@@ -54,12 +54,12 @@ export class Absurd {
     this.defaultMaxAttempts = defaultMaxAttempts ?? 5;
     this.log = log ?? console;
     this.hooks = hooks ?? {};
-    if (typeof db === 'object') {
+    if (db && typeof db !== 'string') {
       this.con = db;
       this.owned = false;
       this.listenUrl = listenUrl;
     } else {
-      const url = databaseUrl(db);
+      const url = databaseUrl(db || undefined);
       this.con = openPool(url, this.log);
       this.owned = true;
       this.listenUrl = listenUrl ?? url;
@@ -96,20 +96,20 @@ export class Absurd {
   // --- queues ---
 
   /** Creates a queue, if it is not there yet, and sets its policy, if one is given. */
-  async createQueue(queueName = this.queueName, options: types.CreateQueueOptions = {}): Promise<void> {
-    const queue = checkQueueName(queueName);
-    await sql.createQueue(this.con, queue, options.storageMode === 'unpartitioned' ? undefined : options.storageMode);
+  async createQueue(queueName?: string, options: types.CreateQueueOptions = {}): Promise<void> {
+    const queue = checkQueueName(queueName ?? this.queueName);
+    await sql.createQueue(this.con, queue, checkStorageMode(options.storageMode));
     await this.setQueuePolicy(queue, options);
   }
 
-  async setQueuePolicy(queueName = this.queueName, options: types.QueuePolicyOptions = {}): Promise<void> {
-    const queue = checkQueueName(queueName);
+  async setQueuePolicy(queueName?: string, options: types.QueuePolicyOptions = {}): Promise<void> {
+    const queue = checkQueueName(queueName ?? this.queueName);
     const policy = policyJson(options);
     if (policy !== undefined) await sql.setQueuePolicy(this.con, queue, policy);
   }
 
-  async getQueuePolicy(queueName = this.queueName): Promise<types.QueuePolicy | null> {
-    const row = await sql.getQueuePolicy(this.con, checkQueueName(queueName));
+  async getQueuePolicy(queueName?: string): Promise<types.QueuePolicy | null> {
+    const row = await sql.getQueuePolicy(this.con, checkQueueName(queueName ?? this.queueName));
     return row === undefined ? null : toPolicy(row);
   }
 
@@ -128,8 +128,8 @@ export class Absurd {
     return (await this.capabilities()).wakeup && batch.getQueueWakeup(this.con, queue);
   }
 
-  async dropQueue(queueName = this.queueName): Promise<void> {
-    await sql.dropQueue(this.con, checkQueueName(queueName));
+  async dropQueue(queueName?: string): Promise<void> {
+    await sql.dropQueue(this.con, checkQueueName(queueName ?? this.queueName));
   }
 
   async listQueues(): Promise<string[]> {
@@ -165,9 +165,14 @@ export class Absurd {
   }
 
   /** Emits an event. The first emission of a name counts, for ever. */
-  async emitEvent(eventName: string, payload?: types.JsonValue, queueName = this.queueName): Promise<void> {
+  async emitEvent(eventName: string, payload?: types.JsonValue, queueName?: string): Promise<void> {
     if (!eventName) throw new Error('eventName must be a non-empty string');
-    await sql.emitEvent(this.con, checkQueueName(queueName), eventName, JSON.stringify(payload ?? null));
+    await sql.emitEvent(
+      this.con,
+      checkQueueName(queueName ?? this.queueName),
+      eventName,
+      JSON.stringify(payload ?? null),
+    );
   }
 
   /** A task's state, with its result or its last failure; null when the queue has no such task. */
@@ -196,16 +201,18 @@ export class Absurd {
   }
 
   /** Cancels a task that has not ended yet. What runs hears of it at its next step, and through its context's signal. */
-  async cancelTask(taskID: string, queueName = this.queueName): Promise<void> {
-    await sql.cancelTask(this.con, checkQueueName(queueName), taskID);
+  async cancelTask(taskID: string, queueName?: string): Promise<void> {
+    await sql.cancelTask(this.con, checkQueueName(queueName ?? this.queueName), taskID);
   }
 
   // --- work ---
 
-  async claimTasks(
-    options: { batchSize?: number; claimTimeout?: number; workerId?: string } = {},
-  ): Promise<types.ClaimedTask[]> {
-    const { batchSize = 1, claimTimeout = 120, workerId = 'worker' } = options;
+  async claimTasks(options?: {
+    batchSize?: number;
+    claimTimeout?: number;
+    workerId?: string;
+  }): Promise<types.ClaimedTask[]> {
+    const { batchSize = 1, claimTimeout = 120, workerId = 'worker' } = options ?? {};
     return sql.claimTasks(this.con, this.queueName, workerId, claimTimeout, batchSize);
   }
 

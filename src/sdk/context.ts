@@ -3,6 +3,7 @@ import { brand } from './brand.js';
 import { asRunEnding, endsQuietly, TimeoutError } from './errors.js';
 import { RunGuard } from './guard.js';
 import { Lease } from './lease.js';
+import { checkQueueName } from './registry.js';
 import { pollTaskResult } from './results.js';
 import { PlainStore, type RunStore } from './store.js';
 import type { ClaimedTask, JsonObject, JsonValue, Log, Queryable, StepHandle, TaskResultSnapshot } from './types.js';
@@ -95,6 +96,7 @@ export class TaskContext {
   /** The second half of `step`: stores the value. A handle that is done keeps what it has. */
   async completeStep<T>(handle: StepHandle<T>, value: T): Promise<T> {
     if (handle.done) return handle.state;
+    if (this.parts.guard.asleep) await this.saveLate(handle.checkpointName, value);
     await this.saveCheckpoint(handle.checkpointName, value);
     return value;
   }
@@ -125,9 +127,9 @@ export class TaskContext {
    * @param options.timeout whole seconds; none: for ever
    * @throws TimeoutError when it did not come in time, on this attempt and on every later one
    */
-  async awaitEvent(eventName: string, options: { stepName?: string; timeout?: number } = {}): Promise<JsonValue> {
+  async awaitEvent(eventName: string, options?: { stepName?: string; timeout?: number }): Promise<JsonValue> {
     this.parts.guard.check();
-    const checkpointName = this.nextCheckpointName(options.stepName || `$awaitEvent:${eventName}`);
+    const checkpointName = this.nextCheckpointName(options?.stepName || `$awaitEvent:${eventName}`);
     const checkpoints = await this.recall();
     if (checkpoints.has(timeoutMarker(checkpointName))) throw eventTimeout(eventName);
     if (checkpoints.has(checkpointName)) return checkpoints.get(checkpointName) as JsonValue;
@@ -137,7 +139,7 @@ export class TaskContext {
       await this.saveCheckpoint(timeoutMarker(checkpointName), { event: eventName });
       throw eventTimeout(eventName);
     }
-    const { timeout } = options;
+    const timeout = options?.timeout;
     const timeoutSeconds =
       timeout !== undefined && Number.isFinite(timeout) && timeout >= 0 ? Math.floor(timeout) : null;
     const wait = { taskId: this.taskID, runId: this.runID, stepName: checkpointName, eventName, timeoutSeconds };
@@ -157,7 +159,7 @@ export class TaskContext {
     taskID: string,
     options: { queue?: string; timeout?: number; stepName?: string } = {},
   ): Promise<TaskResultSnapshot> {
-    const queue = options.queue ?? this.queueName;
+    const queue = checkQueueName(options.queue ?? this.queueName);
     if (queue === this.queueName) {
       throw new Error(
         `TaskContext.awaitTaskResult cannot wait on tasks in the same queue ("${queue}"): workers that wait for each other ` +
@@ -211,6 +213,16 @@ export class TaskContext {
     await this.write(() => store.save({ taskId: this.taskID, runId: this.runID, name, stateJson, extendClaimBy }));
     (await this.recall()).set(name, value);
     if (extendClaimBy !== null) lease.extended(extendClaimBy);
+  }
+
+  /**
+   * @internal Keeps the result of a step that ran beside a sleep or a wait which put the run to sleep, so that it does not run
+   * again. Where that cannot be, it does.
+   */
+  async saveLate(name: string, value: unknown): Promise<void> {
+    const stateJson = JSON.stringify(value) as string | undefined;
+    const write = { taskId: this.taskID, runId: this.runID, name, stateJson, extendClaimBy: null };
+    await this.parts.store.saveAsleep(write).catch(() => undefined);
   }
 
   /**

@@ -19,7 +19,7 @@ export class CancelledTask extends Error {
 /** Thrown inside a handler whose run has already failed, mostly because its lease ran out. Let it pass: another run goes on. */
 export class FailedTask extends Error {
   constructor() {
-    super('Task run already failed');
+    super('Task already failed');
     this.name = 'FailedTask';
   }
 }
@@ -102,7 +102,7 @@ export function serverError(code: string, message: string | null): Error {
 /** What is stored as a failed run's reason. */
 export function failureReason(error: unknown): string {
   if (error instanceof Error) {
-    return JSON.stringify({ name: error.name, message: error.message, stack: error.stack });
+    return JSON.stringify({ name: error.name, message: error.message, stack: error.stack || null });
   }
   return JSON.stringify({ message: String(error) });
 }

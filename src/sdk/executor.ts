@@ -32,7 +32,12 @@ export async function executeRun(execution: Execution): Promise<void> {
     return settleFailure(execution, new Error('Misconfigured task (queue mismatch)'));
   }
   const lease = new Lease(execution.claimTimeoutSeconds);
-  lease.startWatching({ label: label(execution), log: execution.log, fatal: execution.fatalOnLeaseTimeout });
+  lease.startWatching({
+    label: label(execution),
+    log: execution.log,
+    fatal: execution.fatalOnLeaseTimeout,
+    serverAway: () => execution.store.serverAway,
+  });
   try {
     const context = await openContext({ ...execution, lease });
     await performAndSettle(execution, context, registration);

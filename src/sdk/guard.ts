@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { SuspendTask } from './errors.js';
 import { pause } from './timing.js';
 
@@ -16,6 +17,8 @@ export class RunGuard {
   private release: () => void = () => undefined;
 
   constructor() {
+    // A handler may wait for as many things at once as it likes.
+    setMaxListeners(0, this.controller.signal);
     this.stopped = new Promise((resolve) => (this.release = resolve));
   }
 
@@ -26,6 +29,11 @@ export class RunGuard {
 
   get ended(): boolean {
     return this.reason !== undefined;
+  }
+
+  /** Whether the handler itself put its run to sleep. */
+  get asleep(): boolean {
+    return this.ended && !this.signal.aborted;
   }
 
   /** Throws what ended the run, if something did. */

@@ -2,6 +2,19 @@ import { endProcess } from './fatal.js';
 import { quietTimer } from './timing.js';
 import type { Log } from './types.js';
 
+/** How often a run that overran its lease twofold while the server was away is looked at again. */
+const lookAgainMs = 1000;
+
+export interface LeaseWatch {
+  /** The run, in the log's words. */
+  label: string;
+  log: Log;
+  /** Whether the process ends past twice the lease. */
+  fatal: boolean;
+  /** Whether calls wait for a server that is away: that keeps a run from renewing its lease, and is no sign of a stuck one. */
+  serverAway: () => boolean;
+}
+
 /**
  * The lease of one run as this process knows it: when it ends, and what to do when it was overrun. A lease of 0 seconds or
  * less has no end.
@@ -9,7 +22,7 @@ import type { Log } from './types.js';
 export class Lease {
   private endsAtMs: number;
   private heldUntilMs = 0;
-  private watch: { label: string; log: Log; fatal: boolean } | undefined;
+  private watch: LeaseWatch | undefined;
   private warning: NodeJS.Timeout | undefined;
   private ending: NodeJS.Timeout | undefined;
 
@@ -21,8 +34,8 @@ export class Lease {
     this.endsAtMs = this.endAfter(seconds);
   }
 
-  /** Warns once the lease is overrun; past twice its length ends the process, if `fatal`. */
-  startWatching(watch: { label: string; log: Log; fatal: boolean }): void {
+  /** Warns once the lease is overrun; past twice its length ends the process, if `fatal` and the server is there. */
+  startWatching(watch: LeaseWatch): void {
     this.watch = watch;
     this.setTimers(this.seconds);
   }
@@ -78,11 +91,15 @@ export class Lease {
       watch.log.warn(`task ${watch.label} exceeded claim timeout of ${seconds}s: another worker may claim it now`);
     }, seconds * 1000);
     if (!watch.fatal) return;
-    this.ending = quietTimer(() => {
-      watch.log.error(
-        `task ${watch.label} exceeded claim timeout of ${seconds}s by more than 100%; ending the process`,
-      );
-      endProcess();
-    }, seconds * 2000);
+    this.ending = quietTimer(() => this.end(watch, seconds), seconds * 2000);
+  }
+
+  private end(watch: LeaseWatch, seconds: number): void {
+    if (watch.serverAway()) {
+      this.ending = quietTimer(() => this.end(watch, seconds), lookAgainMs);
+      return;
+    }
+    watch.log.error(`task ${watch.label} exceeded claim timeout of ${seconds}s by more than 100%; ending the process`);
+    endProcess();
   }
 }

@@ -29,8 +29,8 @@ const slackMs = 100;
 
 /**
  * Claims whose answer was lost: the server may have made them, and nobody would run them until their lease ends. Looked for by
- * what tells them from all others: our worker's name, claimed since we asked, a lease as it was when claimed, and no worker of
- * this process that has them.
+ * what tells them from all others: our worker's name (one that only this process has), claimed since we asked, a lease as it was
+ * when claimed, and no worker of this process that has them.
  */
 export class LostClaims {
   private sinceMs: number | undefined;

@@ -1,6 +1,18 @@
 import type { QueuePolicyRow } from '../sql/sdk.js';
 import type { QueueDetachMode, QueuePolicy, QueuePolicyOptions, QueueStorageMode } from './types.js';
 
+/** Returns the mode where it has to be said to the server, or throws before any query is made. */
+export function checkStorageMode(mode: QueueStorageMode | undefined): QueueStorageMode | undefined {
+  switch (mode ?? 'unpartitioned') {
+    case 'unpartitioned':
+      return undefined;
+    case 'partitioned':
+      return 'partitioned';
+    default:
+      throw new Error(`Invalid queue storage mode: ${String(mode)}`);
+  }
+}
+
 /** The policy as set_queue_policy reads it, as JSON text; undefined where nothing is to be set. */
 export function policyJson(options: QueuePolicyOptions): string | undefined {
   const policy = {

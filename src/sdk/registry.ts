@@ -41,7 +41,7 @@ export function queueForSpawn(name: string, requested: string | undefined, regis
     }
     return checkQueueName(requested);
   }
-  if (requested !== undefined && requested !== registration.queue) {
+  if (requested !== undefined && checkQueueName(requested) !== registration.queue) {
     throw new Error(
       `Task "${name}" is registered for queue "${registration.queue}" but spawn requested queue "${requested}".`,
     );
@@ -49,17 +49,17 @@ export function queueForSpawn(name: string, requested: string | undefined, regis
   return registration.queue;
 }
 
-/** The options of a spawn with the registration's and the client's defaults filled in. */
+/** The options of a spawn with the registration's and the client's defaults filled in. A null is a value: no limit, no policy. */
 export function withDefaults(
   options: SpawnOptions,
   registration: Registration | undefined,
   clientMaxAttempts: number,
 ): SpawnOptions {
-  const effective: SpawnOptions = {
-    ...options,
-    maxAttempts: options.maxAttempts ?? registration?.defaultMaxAttempts ?? clientMaxAttempts,
-  };
-  const cancellation = options.cancellation ?? registration?.defaultCancellation;
+  const effective: SpawnOptions = { ...options };
+  if (options.maxAttempts === undefined) {
+    effective.maxAttempts = registration?.defaultMaxAttempts ?? clientMaxAttempts;
+  }
+  const cancellation = options.cancellation === undefined ? registration?.defaultCancellation : options.cancellation;
   if (cancellation !== undefined) effective.cancellation = cancellation;
   return effective;
 }
@@ -76,13 +76,17 @@ export function spawnOptionsJson(options: SpawnOptions): string {
   return JSON.stringify({
     headers: options.headers,
     max_attempts: options.maxAttempts,
-    retry_strategy: retryStrategy && {
-      kind: retryStrategy.kind,
-      base_seconds: retryStrategy.baseSeconds,
-      factor: retryStrategy.factor,
-      max_seconds: retryStrategy.maxSeconds,
-    },
-    cancellation: cancellation && present({ max_duration: cancellation.maxDuration, max_delay: cancellation.maxDelay }),
+    retry_strategy: retryStrategy
+      ? {
+          kind: retryStrategy.kind,
+          base_seconds: retryStrategy.baseSeconds,
+          factor: retryStrategy.factor,
+          max_seconds: retryStrategy.maxSeconds,
+        }
+      : undefined,
+    cancellation: cancellation
+      ? present({ max_duration: cancellation.maxDuration, max_delay: cancellation.maxDelay })
+      : undefined,
     idempotency_key: options.idempotencyKey,
   });
 }

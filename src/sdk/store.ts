@@ -1,3 +1,4 @@
+import { saveWhileAsleep } from '../sql/sdk-batch.js';
 import * as sql from '../sql/sdk.js';
 import { fetchTaskResult } from './results.js';
 import type { ClaimedTask, Queryable, TaskResultSnapshot } from './types.js';
@@ -14,8 +15,12 @@ export interface EventWait {
 export interface RunStore {
   /** Whether checkpoints are read when a handler first asks for one: a task without steps costs no read. */
   readonly loadsLate: boolean;
+  /** Whether calls wait for a server that is away. */
+  readonly serverAway: boolean;
   load(task: ClaimedTask): Promise<sql.CheckpointRow[]>;
   save(write: sql.CheckpointWrite): Promise<void>;
+  /** Saves the result of a step that was under way when its run fell asleep, unless somebody has claimed the run since. */
+  saveAsleep(write: sql.CheckpointWrite): Promise<void>;
   complete(runId: string, stateJson: string | undefined): Promise<void>;
   fail(runId: string, reasonJson: string): Promise<void>;
   scheduleAfter(runId: string, delaySeconds: number): Promise<void>;
@@ -29,6 +34,10 @@ export interface RunStore {
 export class PlainStore implements RunStore {
   readonly loadsLate: boolean = false;
 
+  get serverAway(): boolean {
+    return false;
+  }
+
   constructor(
     protected readonly con: Queryable,
     protected readonly queueName: string,
@@ -40,6 +49,10 @@ export class PlainStore implements RunStore {
 
   save(write: sql.CheckpointWrite): Promise<void> {
     return sql.setTaskCheckpointState(this.con, this.queueName, write);
+  }
+
+  saveAsleep(write: sql.CheckpointWrite): Promise<void> {
+    return saveWhileAsleep(this.con, this.queueName, write);
   }
 
   complete(runId: string, stateJson: string | undefined): Promise<void> {

@@ -12,7 +12,8 @@ export type ParsedJson = ReturnType<typeof JSON.parse>;
  * object of that form. The SDK needs nothing else and holds no connection between two queries.
  */
 export interface Queryable {
-  query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }>;
+  // Programs name the rows they expect, as with the driver's own type; an object that knows no such names fits all the same.
+  query<_Row = ParsedJson>(text: string, values?: unknown[]): Promise<{ rows: ParsedJson[]; rowCount?: number | null }>;
 }
 
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };

@@ -72,6 +72,7 @@ export class WakeupListener {
     try {
       await client.connect();
       await listenForWakeups(client);
+      if (this.closing.signal.aborted) throw new Error('no longer wanted');
     } catch (error) {
       await client.end().catch(() => undefined);
       throw error;

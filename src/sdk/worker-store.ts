@@ -26,8 +26,6 @@ function outcomeOf(verdict: batch.BatchVerdict | undefined): Outcome<undefined> 
   return { error: serverError(verdict.error_code, verdict.error_message) };
 }
 
-const saveKey = (taskId: string, step: string): string => `${taskId} ${step}`;
-
 /**
  * What a worker's runs use: calls of concurrent runs go out together where the schema has the calls for it, and a lost
  * connection is waited out. The server may have done what we sent before the connection broke, so a call made again takes
@@ -39,6 +37,8 @@ export class WorkerStore extends PlainStore {
   private readonly loads: Batcher<ClaimedTask, CheckpointRow[]>;
   private readonly saves: Batcher<CheckpointWrite, undefined>;
   private readonly completions: Batcher<{ runId: string; stateJson: string | undefined }, undefined>;
+  /** How many calls lost their connection and have no answer yet. */
+  private waitingOut = 0;
 
   /** @param capabilities looks once which of our functions the database has */
   constructor(
@@ -65,12 +65,20 @@ export class WorkerStore extends PlainStore {
     });
   }
 
+  override get serverAway(): boolean {
+    return this.waitingOut > 0;
+  }
+
   override load(task: ClaimedTask): Promise<CheckpointRow[]> {
     return this.persist(undefined, () => this.loads.submit(task));
   }
 
   override save(write: CheckpointWrite): Promise<void> {
     return this.persist(write.runId, () => this.saves.submit(write));
+  }
+
+  override saveAsleep(write: CheckpointWrite): Promise<void> {
+    return this.persist(undefined, () => super.saveAsleep(write));
   }
 
   override complete(runId: string, stateJson: string | undefined): Promise<void> {
@@ -129,20 +137,32 @@ export class WorkerStore extends PlainStore {
     call: (again: boolean) => Promise<Result>,
     doneAlready?: () => Result,
   ): Promise<Result> {
-    let again = false;
+    try {
+      return await call(false);
+    } catch (error) {
+      if (!isConnectionLoss(error) || this.worker.givingUp.aborted) throw error;
+    }
+    this.waitingOut++;
+    return this.persistAgain(runId, call, doneAlready).finally(() => this.waitingOut--);
+  }
+
+  private async persistAgain<Result>(
+    runId: string | undefined,
+    call: (again: boolean) => Promise<Result>,
+    doneAlready?: () => Result,
+  ): Promise<Result> {
     for (let delayMs = firstRetryMs; ; delayMs = Math.min(delayMs * 2, longestRetryMs)) {
+      await pause(delayMs, this.worker.givingUp);
       try {
-        if (again && runId !== undefined && !(await this.isStillOurs(runId))) {
+        if (runId !== undefined && !(await this.isStillOurs(runId))) {
           if (doneAlready !== undefined) return doneAlready();
           throw new SuspendTask();
         }
-        return await call(again);
+        return await call(true);
       } catch (error) {
-        if (again && doneAlready !== undefined && isNotRunning(error)) return doneAlready();
+        if (doneAlready !== undefined && isNotRunning(error)) return doneAlready();
         if (!isConnectionLoss(error) || this.worker.givingUp.aborted) throw error;
       }
-      again = true;
-      await pause(delayMs, this.worker.givingUp);
     }
   }
 
@@ -181,13 +201,12 @@ export class WorkerStore extends PlainStore {
 
   private async saveMany(writes: CheckpointWrite[]): Promise<Outcome<undefined>[]> {
     const rows = await batch.setTaskCheckpointStates(this.con, this.queueName, writes);
-    const verdicts = new Map(rows.map((row) => [saveKey(row.task_id, row.step_name), row]));
-    return writes.map((write) => outcomeOf(verdicts.get(saveKey(write.taskId, write.name))));
+    // In the order of the calls. By task and step two attempts at one task could not be told apart.
+    return writes.map((_, index) => outcomeOf(rows[index]));
   }
 
   private async completeMany(runs: { runId: string; stateJson: string | undefined }[]): Promise<Outcome<undefined>[]> {
     const rows = await batch.completeRuns(this.con, this.queueName, runs);
-    const verdicts = new Map(rows.map((row) => [row.run_id, row]));
-    return runs.map((run) => outcomeOf(verdicts.get(run.runId)));
+    return runs.map((_, index) => outcomeOf(rows[index]));
   }
 }

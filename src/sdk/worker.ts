@@ -72,6 +72,7 @@ export class QueueWorker implements Worker {
   private readonly bell = new Bell();
   private readonly closing = new AbortController();
   private readonly givingUp = new AbortController();
+  private readonly ended = new AbortController();
   private readonly store: RunStore;
   private readonly lostClaims: LostClaims;
   private readonly polling: Promise<void>;
@@ -169,7 +170,8 @@ export class QueueWorker implements Worker {
     try {
       return await this.host.claimTasks({ batchSize, claimTimeout: this.claimTimeout, workerId: this.workerId });
     } catch (error) {
-      if (isConnectionLoss(error)) this.lostClaims.note(sentAtMs);
+      // A name that the program chose may be that of its other processes too, and their runs are theirs.
+      if (isConnectionLoss(error) && this.options.workerId === undefined) this.lostClaims.note(sentAtMs);
       throw error;
     }
   }
@@ -216,8 +218,8 @@ export class QueueWorker implements Worker {
 
   /** Tells handlers whose task was cancelled or whose lease was lost while they were busy with something else. */
   private async watchRuns(): Promise<void> {
-    while (!this.givingUp.signal.aborted) {
-      await pause(watchMs, this.givingUp.signal);
+    while (!this.ended.signal.aborted) {
+      await pause(watchMs, this.ended.signal);
       const settled = Date.now() - watchMs;
       const watched = new Map<string, RunGuard>();
       for (const { task, guard, sinceMs } of this.running) {
@@ -294,6 +296,7 @@ export class QueueWorker implements Worker {
     await Promise.all(this.handingBack);
     clearTimeout(patience);
     this.givingUp.abort();
+    this.ended.abort();
     await Promise.all(this.background);
     this.onClosed(this);
   }
@@ -304,7 +307,7 @@ export class QueueWorker implements Worker {
 
   /** After so many milliseconds, gives back what still runs: anybody may claim it at once. */
   private async handBackAfter(timeoutMs: number): Promise<void> {
-    await pause(timeoutMs, this.givingUp.signal);
+    await pause(timeoutMs, this.ended.signal);
     this.timeIsUp = true;
     for (const { task, guard } of this.running) {
       if (guard.ended) continue;

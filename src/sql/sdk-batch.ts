@@ -2,7 +2,7 @@
  * What the SDK asks of our own schema beyond the contract: many runs a call, and pickup by notification. Each has a plain
  * counterpart in sdk.ts, so a client looks with `probeCapabilities` first and does without where the schema is the original's.
  */
-import { runs, tasks } from './identifiers.js';
+import { checkpoints, runs, tasks } from './identifiers.js';
 import type { CheckpointRow, CheckpointWrite, SdkDatabase, SpawnedRow } from './sdk.js';
 
 /** Which of our additional functions a database has. */
@@ -111,6 +111,23 @@ export async function getRunCheckpoints(
     [queue, runIds],
   );
   return rows as (CheckpointRow & { run_id: string })[];
+}
+
+/**
+ * Saves the checkpoint of a step that was under way when its run fell asleep: only while nobody has claimed the run anew, which
+ * the lock on it holds off, and never over a checkpoint that is there.
+ */
+export async function saveWhileAsleep(db: SdkDatabase, queue: string, write: CheckpointWrite): Promise<void> {
+  await db.query(
+    `INSERT INTO ${checkpoints(queue)} (task_id, checkpoint_name, state, status, owner_run_id, updated_at)
+     SELECT asleep.task_id, $2, $3, 'committed', asleep.run_id, absurd.current_time()
+       FROM (SELECT r.task_id, r.run_id
+               FROM ${runs(queue)} r
+              WHERE r.run_id = $1 AND r.state IN ('sleeping', 'pending')
+                FOR UPDATE) asleep
+     ON CONFLICT DO NOTHING`,
+    [write.runId, write.name, write.stateJson],
+  );
 }
 
 /** These runs as the table has them now: how a worker hears of a cancellation while a handler is busy. */

@@ -198,6 +198,11 @@ describe('the types', () => {
       const g: { [K in keyof Theirs.TaskContext]: unknown } = context;
       const h: Theirs.QueuePolicyOptions & Theirs.CreateQueueOptions & Theirs.RetryTaskOptions = {} as Ours.QueuePolicyOptions & Ours.CreateQueueOptions & Ours.RetryTaskOptions;
       const i: Ours.StepHandle<number> = {} as Theirs.StepHandle<number>;
+      export async function balance(con: Ours.Queryable): Promise<number> {
+        const { rows, rowCount } = await con.query<{ amount: number }>('select amount from accounts', []);
+        const loose = await con.query('select amount from accounts');
+        return (rowCount ?? 0) + rows[0].amount + loose.rows[0].amount;
+      }
       export {};`;
     expect(await compile('program.mts', text, ['@types/pg', 'pg-types', 'pg-protocol', 'pg', 'absurd-sdk'])).toBe('');
   }, 60_000);

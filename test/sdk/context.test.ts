@@ -293,6 +293,23 @@ describe('awaitTaskResult', () => {
     expect(await checkpointsOf(db, taskID)).toEqual({ child: { state: 'cancelled' } });
   });
 
+  test('may wait for many at once, and node warns of nothing', async ({ db }) => {
+    const warnings: Error[] = [];
+    const note = (warning: Error): number => warnings.push(warning);
+    process.on('warning', note);
+    const other = new Absurd({ db: db.pool, queueName: 'other' });
+    await other.createQueue();
+    const requests = Array.from({ length: 40 }, () => ({ name: 'part', options: { queue: 'other' } }));
+    const parts = (await other.spawnMany(requests)).map((part) => part.taskID);
+    const { client, taskID } = await start(db, async (_, ctx) => {
+      await Promise.allSettled(parts.map((part) => ctx.awaitTaskResult(part, { queue: 'other', timeout: 0.2 })));
+    });
+    await client.workBatch();
+    expect(await stateOf(db, taskID)).toBe('completed');
+    process.off('warning', note);
+    expect(warnings.filter(({ name }) => name === 'MaxListenersExceededWarning')).toEqual([]);
+  });
+
   test('keeps the lease alive meanwhile', async ({ db }) => {
     let expiry: Date | null | undefined;
     const { client, taskID } = await start(db, async (_, ctx) => {

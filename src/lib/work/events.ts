@@ -56,14 +56,25 @@ export function reporter(io: Io, asJson: boolean): Report {
   };
 }
 
-const known = new WeakSet<Error>();
+/** Failures that `runHooks` has reported. What is no object cannot be held weakly: it goes when the log has said it. */
+const known = new WeakSet<object>();
+const knownValues = new Set<unknown>();
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
+function remember(failure: unknown): void {
+  if (isObject(failure)) known.add(failure);
+  else knownValues.add(failure);
+}
+
+const wasReported = (value: unknown): boolean => (isObject(value) ? known.has(value) : knownValues.delete(value));
 
 /** The client's log as events; a run's failure, which `runHooks` reports, is not said twice. */
 export function eventLog(report: Report): Log {
   const say =
     (level: string) =>
     (...args: unknown[]): void => {
-      if (args.some((arg) => arg instanceof Error && known.has(arg))) return;
+      if (args.some(wasReported)) return;
       const message = format(...args);
       report('log', message, { level, message });
     };
@@ -93,7 +104,7 @@ export function runHooks(report: Report, now: () => Date): AbsurdHooks {
         return result;
       } catch (error) {
         const ms = now().getTime() - since;
-        if (error instanceof Error) known.add(error);
+        remember(error);
         reportEnd(report, error, title + attempt, { ...about, duration_ms: ms });
         throw error;
       }

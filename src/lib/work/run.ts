@@ -106,7 +106,7 @@ async function workOnce(round: Round): Promise<Reason> {
 
 async function loadAndStart(round: Round, end: End): Promise<Crew> {
   const { io, pool, options, report, done } = round;
-  const { workerId = `${hostname()}:${process.pid}`, concurrency, claimTimeout, pollInterval, listenUrl } = options;
+  const { concurrency, claimTimeout, pollInterval, listenUrl } = options;
   const client = Crew.client(pool, report, io.now, options.queue ?? 'default');
   const loaded = await loadModules(options.files, client, io.cwd, round.again);
   round.watched.splice(0, Infinity, ...loaded);
@@ -120,13 +120,14 @@ async function loadAndStart(round: Round, end: End): Promise<Crew> {
       end.come('refused');
     },
     ...(listenUrl === undefined ? {} : { listenUrl }),
-    workerId,
+    ...(options.workerId === undefined ? {} : { workerId: options.workerId }),
     concurrency,
     claimTimeout,
     pollInterval,
   });
   const tasks = [...client.registry.keys()].sort().join(', ');
   const queues = done.queues.join(', ');
+  const workerId = options.workerId ?? `${hostname()}:${process.pid}`;
   report('worker_started', `${workerId} works on ${queues}: ${tasks}`, {
     worker_id: workerId,
     queues,

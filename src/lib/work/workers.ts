@@ -28,12 +28,13 @@ class WatchedClient extends Absurd {
     const claimed = await super.claimTasks(options);
     this.everClaimed = true;
     this.empty = claimed.length === 0;
-    this.runningCount += claimed.length;
     if (this.empty) this.onQuiet();
     return claimed;
   }
 
   override async executeTask(...args: Parameters<Absurd['executeTask']>): Promise<void> {
+    // Here and not with the claim: what a claim without an answer had claimed is run too.
+    this.runningCount++;
     try {
       await super.executeTask(...args);
     } finally {

@@ -115,7 +115,7 @@ export class Scene {
   /** Closes a worker in good order, and has the checker look at what it leaves. */
   async drain(worker: WorkerProcess): Promise<void> {
     await worker.drain();
-    if (worker.drained) await this.note({ note: 'drained', worker: worker.id });
+    if (worker.drained) await this.note({ note: 'drained', worker: worker.workerId });
   }
 
   async note(note: object): Promise<void> {

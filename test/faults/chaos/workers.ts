@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { hostname } from 'node:os';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { WorkerPlan } from './plan.js';
@@ -31,7 +32,6 @@ export class WorkerProcess {
       ...process.env,
       WORKER_URL: addresses.worker,
       HISTORY_URL: addresses.history,
-      WORKER_ID: id,
       WORKER_QUEUE: addresses.queue,
       WORKER_OPTIONS: JSON.stringify({ ...plan.options, closeSeconds: plan.closeSeconds }),
     };
@@ -45,6 +45,11 @@ export class WorkerProcess {
 
   get alive(): boolean {
     return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  /** Whose leases its are. The program names it nothing: so it finds claims again whose answer was lost. */
+  get workerId(): string {
+    return `${hostname()}:${this.child.pid}`;
   }
 
   /** Whether it closed in good order and said so. */

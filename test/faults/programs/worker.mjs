@@ -1,11 +1,11 @@
 // A worker of its own process that does what the params of its tasks say, and notes in the history what it did. It runs the
-// built SDK. By environment: WORKER_URL, HISTORY_URL, WORKER_ID, WORKER_QUEUE, WORKER_OPTIONS (JSON: WorkerOptions, and `pool` for
-// a pool of so many connections that is given to the client). SIGTERM closes it in good order.
+// built SDK. By environment: WORKER_URL, HISTORY_URL, WORKER_QUEUE, WORKER_OPTIONS (JSON: WorkerOptions, and `pool` for a pool of
+// so many connections that is given to the client). SIGTERM closes it in good order.
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { Absurd, TimeoutError } from '../../../dist/sdk/index.js';
 
-const { WORKER_URL, HISTORY_URL, WORKER_ID: workerId, WORKER_QUEUE: queueName } = process.env;
+const { WORKER_URL, HISTORY_URL, WORKER_QUEUE: queueName } = process.env;
 const { pool: poolSize, closeSeconds, ...options } = JSON.parse(process.env.WORKER_OPTIONS ?? '{}');
 const say = (event) => process.stdout.write(`${event}\n`);
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -76,14 +76,13 @@ const actions = {
 absurd.registerTask({ name: 'scripted' }, async ({ script }, ctx) => {
   const execution = { ctx, exec: randomUUID(), steps: {}, awaited: {} };
   const { taskID: task, runID: run, attempt } = ctx;
-  await note({ note: 'begin', exec: execution.exec, task, run, attempt, worker: workerId });
+  await note({ note: 'begin', exec: execution.exec, task, run, attempt, worker: ctx.workerID });
   for (const action of script) await actions[action.do](action, execution);
   return { steps: execution.steps };
 });
 
 const worker = await absurd.startWorker({
   ...options,
-  workerId,
   onError: (error) => say(`error ${JSON.stringify({ code: error.code, message: error.message })}`),
 });
 process.once('SIGTERM', async () => {
