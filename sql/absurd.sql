@@ -4518,7 +4518,9 @@ $$;
 
 -- Makes the partitions that partitioned queues lack: the default ones where enabled, and a week's
 -- from the week of now - partition_lookback to the week of now + partition_lookahead. Rows of such
--- a week that sit in the default partition move to the new one.
+-- a week that sit in the default partition move to the new one. Of all queues, one whose partitions
+-- cannot be made keeps no other from its own: it is told in a warning, and raises once the others
+-- lack nothing.
 --   p_queue_name  null for all queues; an unpartitioned one has nothing to make
 --   Raises        P0002 for an unknown queue, 42P07 and 55000 for a name that is taken, 55P03 when
 --                 the tables stay busy.
@@ -4533,6 +4535,9 @@ create or replace function absurd.ensure_partitions (
 as $$
 declare
   v_queue_name text;
+  v_some_made boolean := false;
+  v_failures text[] := '{}';
+  v_sqlstate text;
 begin
   if p_queue_name is not null then
     perform absurd._require_queue(p_queue_name);
@@ -4545,10 +4550,28 @@ begin
       and (p_queue_name is null or q.queue_name = p_queue_name)
     order by q.queue_name
   loop
-    if exists (select 1 from absurd._missing_partitions(v_queue_name) as missing) then
-      perform absurd._make_partitions(v_queue_name);
-    end if;
+    begin
+      if exists (select 1 from absurd._missing_partitions(v_queue_name) as missing) then
+        perform absurd._make_partitions(v_queue_name);
+        v_some_made := true;
+      end if;
+    exception
+      when others then
+        if p_queue_name is not null then
+          raise;
+        end if;
+        v_sqlstate := coalesce(v_sqlstate, sqlstate);
+        v_failures := v_failures || format('queue "%s": %s', v_queue_name, sqlerrm);
+    end;
   end loop;
+
+  if v_some_made and v_sqlstate is not null then
+    raise warning 'Partitions are missing: %', array_to_string(v_failures, '; ');
+  elsif v_sqlstate is not null then
+    -- 42P07, 55000 or 55P03, mostly: that of the first queue
+    raise exception 'Partitions are missing: %', array_to_string(v_failures, '; ')
+      using errcode = v_sqlstate;
+  end if;
 end;
 $$;
 

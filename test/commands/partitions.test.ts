@@ -159,6 +159,21 @@ describe('detaching', () => {
   });
 });
 
+test('ensure-partitions makes those of other queues where one is in trouble, and fails for that one', async ({
+  db,
+}) => {
+  await db.freeze('2026-03-04T12:00:00Z');
+  for (const queue of ['a', 'b']) await db.queue(queue, 'partitioned');
+  await db.advance('30 days');
+  await db.query('create table absurd.t_a_618 (mine int)');
+  const failed = await run(['ensure-partitions', '--json'], db);
+  expect(failed.code).not.toBe(0);
+  expect(failed.stderr).toContain('t_a_618');
+  expect((await db.query(`select to_regclass('absurd.t_b_618')::text as made`)).rows).toEqual([
+    { made: 'absurd.t_b_618' },
+  ]);
+});
+
 test('ensure-partitions makes what is missing, and says how many', async ({ db }) => {
   await old(db);
   const first = await run(['ensure-partitions', '--json'], db);

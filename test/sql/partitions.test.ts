@@ -48,6 +48,21 @@ engine('ensure_partitions without a name takes every partitioned queue, and refu
   await refuses(ensure(scene, 'nowhere'), 'P0002', 'nowhere');
 });
 
+engine('a queue whose week cannot be made keeps no other from its own', async (scene) => {
+  await scene.db.freeze(noon);
+  const [bad, good] = [`a${scene.queue}`, `b${scene.queue}`];
+  for (const queue of [bad, good]) await scene.db.queue(queue, 'partitioned');
+  await scene.db.advance('30 days');
+  await scene.db.query(`create table absurd."t_${bad}_618" (mine int)`);
+  await ensure(scene, null);
+  expect(await partitions(scene, `t_${good}`)).toContain(`t_${good}_618`);
+  await refuses(ensure(scene, null), '(42P07|55000)', new RegExp(`queue "${bad}".*t_${bad}_618`));
+  await refuses(ensure(scene, bad), '(42P07|55000)', `t_${bad}_618`);
+  await scene.db.query(`drop table absurd."t_${bad}_618"`);
+  await ensure(scene, null);
+  expect(await partitions(scene, `t_${bad}`)).toContain(`t_${bad}_618`);
+});
+
 engine('rows of a week that was missing move from the default partition into the new one', async (scene) => {
   const { db, value } = scene;
   await db.freeze(noon);
