@@ -13,10 +13,14 @@ export interface StoreOwner {
   workerId: string;
   /** Settles when what a claim under way brings is in hand. */
   claiming(): Promise<unknown>;
+  /** When it had the run in hand, by `Date.now()`. */
+  inHandSinceMs(runId: string): number | undefined;
   /** Once it fires, a lost connection is no longer waited out. */
   givingUp: AbortSignal;
 }
 
+/** By so much the database's clock and ours may differ on how long something takes. */
+const clockSlackMs = 100;
 const firstRetryMs = 50;
 const longestRetryMs = 500;
 
@@ -168,7 +172,8 @@ export class WorkerStore extends PlainStore {
 
   /** False when the run sleeps, or somebody claimed it anew. A run that has ended is the server's to refuse, in its words. */
   private async isStillOurs(runId: string): Promise<boolean> {
-    let run: { state: string; claimed_by: string | null } | undefined;
+    const askedAtMs = Date.now();
+    let run: batch.RunStateRow | undefined;
     try {
       [run] = await batch.getRunStates(this.con, this.queueName, [runId]);
     } catch (error) {
@@ -180,7 +185,17 @@ export class WorkerStore extends PlainStore {
     if (run?.state !== 'running') return true;
     // It may have fallen asleep, woken, and be what a claim of ours is about to bring.
     await this.worker.claiming();
-    return this.isMe(run.claimed_by) && timesInHand(runId) <= 1;
+    return this.isMe(run.claimed_by) && timesInHand(runId) <= 1 && !this.isClaimedAnew(run, askedAtMs);
+  }
+
+  /** Whether the claim is younger than what this worker has in hand: another process of its name made it. */
+  private isClaimedAnew(
+    { run_id: runId, claimed_ms_ago: claimedMsAgo }: batch.RunStateRow,
+    askedAtMs: number,
+  ): boolean {
+    const sinceMs = this.worker.inHandSinceMs(runId);
+    if (sinceMs === undefined || claimedMsAgo === null) return false;
+    return claimedMsAgo + clockSlackMs < askedAtMs - sinceMs;
   }
 
   /** The server calls a worker without a name "worker". */

@@ -98,6 +98,7 @@ export class QueueWorker implements Worker {
     this.store = new WorkerStore(host.con, host.queueName, () => host.capabilities(), {
       workerId: this.workerId,
       claiming: () => this.claiming,
+      inHandSinceMs: (runId) => [...this.running].find(({ task }) => task.run_id === runId)?.sinceMs,
       givingUp: this.givingUp.signal,
     });
     this.lostClaims = new LostClaims(host.con, host.queueName, this.workerId, this.claimTimeout);

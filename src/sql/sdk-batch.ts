@@ -130,17 +130,25 @@ export async function saveWhileAsleep(db: SdkDatabase, queue: string, write: Che
   );
 }
 
+/** A run as the table has it now. */
+export interface RunStateRow {
+  run_id: string;
+  state: string;
+  claimed_by: string | null;
+  /** Milliseconds since it was claimed, by the database's clock. */
+  claimed_ms_ago: number | null;
+}
+
 /** These runs as the table has them now: how a worker hears of a cancellation while a handler is busy. */
-export async function getRunStates(
-  db: SdkDatabase,
-  queue: string,
-  runIds: readonly string[],
-): Promise<{ run_id: string; state: string; claimed_by: string | null }[]> {
+export async function getRunStates(db: SdkDatabase, queue: string, runIds: readonly string[]): Promise<RunStateRow[]> {
   const { rows } = await db.query(
-    `SELECT r.run_id, r.state, r.claimed_by FROM ${runs(queue)} r WHERE r.run_id = ANY ($1::uuid[])`,
+    `SELECT r.run_id, r.state, r.claimed_by,
+            (extract(epoch FROM absurd.current_time() - r.started_at) * 1000)::float8 AS claimed_ms_ago
+       FROM ${runs(queue)} r
+      WHERE r.run_id = ANY ($1::uuid[])`,
     [runIds],
   );
-  return rows as { run_id: string; state: string; claimed_by: string | null }[];
+  return rows as RunStateRow[];
 }
 
 /**

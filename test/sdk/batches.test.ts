@@ -11,7 +11,12 @@ test('two attempts at one task that save the same step in one call each hear the
   const [lost] = await db.claim('default');
   await db.query(`select absurd.fail_run('default', $1, '{}')`, [lost?.run_id]);
   const [live] = await db.claim('default');
-  const worker = { workerId: 'w1', claiming: () => Promise.resolve(), givingUp: new AbortController().signal };
+  const worker = {
+    workerId: 'w1',
+    claiming: () => Promise.resolve(),
+    inHandSinceMs: () => undefined,
+    givingUp: new AbortController().signal,
+  };
   const store = new WorkerStore(db.pool, 'default', () => probeCapabilities(db.pool), worker);
   const save = (runId = ''): Promise<void> =>
     store.save({ taskId, runId, name: 'step', stateJson: '1', extendClaimBy: 60 });
