@@ -141,6 +141,7 @@ export function toCliError(error: unknown): CliError {
     return new CliError(`The connection to the server was lost: ${message || code}`, {
       exitCode: exit.unreachable,
       code: 'unreachable',
+      hint: 'the server stopped or restarted, or the session was ended; what wrote may be done: look before you repeat it',
       cause: error,
     });
   }
