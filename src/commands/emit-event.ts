@@ -62,7 +62,11 @@ export default class EmitEvent extends BaseCommand<EmittedEvent> {
       if (errorCode(error) !== '55P03') throw error;
       throw new CliError(
         `Another session has held event "${what.eventName}", or a task that waits for it, for ${lockTimeoutMs / 1000} seconds; nothing was emitted`,
-        { code: 'lock_timeout', hint: 'absurdctl doctor names the session', cause: error },
+        {
+          code: 'lock_timeout',
+          hint: 'absurdctl doctor --idle-age 1 --transaction-age 5 names the session',
+          cause: error,
+        },
       );
     }
   }

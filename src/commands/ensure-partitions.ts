@@ -42,7 +42,10 @@ export default class EnsurePartitions extends BaseCommand<EnsuredPartitions> {
 
   render({ created, partitions }: EnsuredPartitions): Rendering {
     // Every partitioned queue has its default partition at least, or weeks.
-    const none = partitions === 0 ? 'No queue here is partitioned: create-queue --storage-mode partitioned' : undefined;
+    const none =
+      partitions === 0
+        ? 'No queue here is partitioned; absurdctl create-queue NAME --storage-mode partitioned makes one'
+        : undefined;
     return { record: { Created: created, Partitions: partitions }, note: none };
   }
 }

@@ -12,7 +12,7 @@ import { sampleSize } from '../sql/name-stats.js';
 export default class QueueStatsCommand extends MetricsCommand<Stats[]> {
   static override summary = 'Show how queues are doing: what waits, what comes in and goes out, and how long it takes';
   static override description = [
-    'IN is tasks made since --since, OUT and FAILED are runs claimed since then that completed or failed; all end at 10,000. WAIT and RUN are the median and the 95th percentile, in seconds, of the latest 1,000 runs that completed; WAIT goes from the making of a run to its last claim, so it holds its sleeps.',
+    'IN is tasks made since --since, OUT and FAILED are runs claimed since then that completed or failed; all end at 10,000. RATE is FAILED as a share of both. WAIT and RUN are the median and the 95th percentile, in seconds, of the latest 1,000 runs that completed; WAIT goes from the making of a run to its last claim, so it holds its sleeps.',
     `With --by task-name everything is taken from a sample, up to ${sampleSize} runs of each state; a row says in JSON whether it was cut.`,
   ].join('\n');
   static override examples = [

@@ -4,6 +4,7 @@ import { dbFlags, queueFlag } from '../lib/base-command.js';
 import { readIds } from '../lib/bulk/choose.js';
 import { BulkCommand, bulkLockTimeoutMs, type BulkResult } from '../lib/bulk/command.js';
 import { bulkFlags, readChoice, statusFlag } from '../lib/bulk/flags.js';
+import { errorCode, refused, toCliError } from '../lib/errors.js';
 import type { Rendering } from '../lib/output.js';
 import { locateTask } from '../lib/task-id.js';
 import { retryTasks } from '../sql/bulk.js';
@@ -48,7 +49,9 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
     if (only !== undefined && only !== '-' && typed.length === 1 && !flags['dry-run']) {
       const task = await this.read((db) => locateTask(db, only, flags.queue));
       const { queue_name: queueName, task_id: taskId } = task;
-      return this.one(taskId, (db) => retryTask(db, { queueName, taskId, ...options }));
+      return this.one(taskId, (db) => retryTask(db, { queueName, taskId, ...options })).catch((error: unknown) => {
+        throw notFailed(error, taskId);
+      });
     }
     return this.many({
       choice,
@@ -80,4 +83,16 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
       record: { 'Task ID': result.task_id, 'Run ID': result.run_id, Attempt: result.attempt },
     };
   }
+}
+
+/** Where the task is in another state: what that state allows. */
+function notFailed(error: unknown, taskId: string): unknown {
+  if (errorCode(error) !== '55000') return error;
+  const { message } = toCliError(error);
+  const state = /not currently failed: it is (\w+)$/.exec(message)?.[1];
+  if (state === undefined) return error;
+  const wayOut = ['completed', 'cancelled'].includes(state)
+    ? `absurdctl fork-task ${taskId} starts a new one, with its finished steps`
+    : `absurdctl why ${taskId} says what it waits for`;
+  return refused(message, `only a failed task can be retried; ${wayOut}`, 'wrong_state');
 }

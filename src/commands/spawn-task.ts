@@ -53,7 +53,7 @@ export default class SpawnTask extends BaseCommand<Spawned> {
     'max-attempts': Flags.integer({ min: 1, helpValue: 'N', description: 'limit of attempts; none without it' }),
     'retry-kind': Flags.option({
       options: ['fixed', 'exponential', 'none'] as const,
-      description: 'delay of retries',
+      description: 'delay of retries; by itself exponential with one of the next three, else none',
     })(),
     'retry-base': secondsFlag({ description: 'first delay' }),
     'retry-factor': secondsFlag({ helpValue: 'FACTOR', description: 'growth of an exponential delay' }),

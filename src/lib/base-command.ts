@@ -93,6 +93,7 @@ export abstract class BaseCommand<T> extends Command {
 
   private parsedFlags: ParsedFlags = {};
   private parsedArgs: Record<string, unknown> = {};
+  private ownPlace: string | undefined;
   private database: Promise<Database> | undefined;
   private resolved: Promise<Settings> | undefined;
 
@@ -117,7 +118,7 @@ export abstract class BaseCommand<T> extends Command {
       return this.exitCode(result);
     } catch (error) {
       const explained = await this.explain(error);
-      reportError(this.io, explained, this.wantsJson());
+      reportError(this.io, explained, this.wantsJson(), (hint) => this.next(hint));
       return explained.exitCode;
     } finally {
       await this.closeDatabase();
@@ -167,7 +168,8 @@ export abstract class BaseCommand<T> extends Command {
   /** Draws a result now. The base does it with what `execute` returns; a command that watches calls it for each look. */
   protected async show(result: T): Promise<void> {
     const { outTty: tty, width } = this.io;
-    await show(this.io, this.mode(), this.render(result, { tty, width, now: this.io.now() }), result);
+    const rendering = this.render(result, { tty, width, now: this.io.now() });
+    await show(this.io, this.mode(), rendering, result, (note) => this.next(note));
   }
 
   /** What the answer is printed as. */
@@ -177,7 +179,7 @@ export abstract class BaseCommand<T> extends Command {
 
   /** Says something on standard error while the command is at work; not with JSON. */
   protected note(text: string): void {
-    if (!this.wantsJson()) this.io.err(`${harmless(text)}\n`);
+    if (!this.wantsJson()) this.io.err(`${harmless(this.next(text))}\n`);
   }
 
   /** Waits; Ctrl-C ends the wait with exit code 130. */
@@ -201,14 +203,14 @@ export abstract class BaseCommand<T> extends Command {
     return Opened.open(await this.settings(), this.io);
   }
 
-  /** A command to type next, with the words that named the database here: it must not go to another one. */
-  protected next(step: string): string {
-    return forSameDatabase(step, this.parsedFlags);
+  /** What to type next, with the words that named the database here: it must not go to another one. */
+  protected next(text: string): string {
+    return forSameDatabase(text, this.parsedFlags);
   }
 
   /** Connects to that address, whatever the surroundings say: for a command with a place of its own. */
   protected useDatabase(address: string): void {
-    this.parsedFlags = { ...this.parsedFlags, database: address };
+    this.ownPlace = address;
   }
 
   /** Where and how to connect, decided once. */
@@ -219,7 +221,8 @@ export abstract class BaseCommand<T> extends Command {
 
   private async resolve(): Promise<Settings> {
     const { resolveSettings, describeSettings } = await import('./connection/resolve.js');
-    const settings = await resolveSettings(this.parsedFlags, this.io);
+    const flags = this.ownPlace === undefined ? this.parsedFlags : { ...this.parsedFlags, database: this.ownPlace };
+    const settings = await resolveSettings(flags, this.io);
     if (this.parsedFlags.verbose) this.io.err(`${harmless(describeSettings(settings), { lines: true })}\n`);
     return settings;
   }

@@ -106,9 +106,14 @@ const rules: Rule[] = [
     test: /^55P03$/,
     exitCode: exit.failed,
     code: 'lock_timeout',
-    hint: 'another session holds a lock (pg_stat_activity, pg_locks); try again',
+    hint: 'absurdctl doctor --idle-age 1 --transaction-age 5 names sessions that may hold a lock (pg_locks has them all); then try again',
   },
-  { test: /^57014$/, exitCode: exit.failed, code: 'statement_timeout' },
+  {
+    test: /^57014$/,
+    exitCode: exit.failed,
+    code: 'statement_timeout',
+    hint: 'absurdctl doctor --only blocked,unread says whether a lock holds it up',
+  },
   { test: /^40/, exitCode: exit.failed, code: 'retry', hint: 'try again' },
 ];
 
@@ -136,6 +141,7 @@ export function toCliError(error: unknown): CliError {
     return new CliError(`The connection to the server was lost: ${message || code}`, {
       exitCode: exit.unreachable,
       code: 'unreachable',
+      hint: 'the server stopped or restarted, or the session was ended; what wrote may be done: look before you repeat it',
       cause: error,
     });
   }

@@ -1,6 +1,6 @@
 /** From what was thrown to what the user reads, with a look around for what was probably meant. */
 import type { Command } from '@oclif/core/command';
-import { inspectSchema, listQueueNames } from '../sql/schema.js';
+import { inspectSchema, listQueueNames, type SchemaState } from '../sql/schema.js';
 import type { Database } from './connection/database.js';
 import { readStanding } from '../sql/grants.js';
 import { CliError, errorCode, exit, notFound, refused, toCliError, usageError } from './errors.js';
@@ -13,7 +13,8 @@ import { nearest } from './nearest.js';
 export function parseError(error: unknown, command: typeof Command, argv: string[]): CliError {
   if (!(error instanceof Error) || error instanceof CliError) return toCliError(error);
   const id = command.id ?? '';
-  const message = error.message.replace(/\nSee more help with --help$/, '').trim();
+  // Its note about flags with many values does not hold here: each takes one value.
+  const message = error.message.replace(/\n\nNote: [^]*$|\nSee more help with --help$/, '').trim();
   const unknown = /^Nonexistent flags?: (--?[^\s,]+)/.exec(message)?.[1];
   if (unknown !== undefined) {
     const flags = Object.keys({ ...command.baseFlags, ...command.flags });
@@ -72,6 +73,7 @@ export async function explainError(error: unknown, database: Database | undefine
   try {
     if (plain.code === 'not_permitted') return await notPermitted(plain, database, asked);
     if (plain.code === 'read_only') return await readOnly(plain, database);
+    if (plain.code === 'schema_missing') return noSchema(await database.read(inspectSchema), error) ?? plain;
     return error instanceof CliError ? plain : await missing(error, plain, database, asked.queue);
   } catch {
     return plain;
@@ -103,6 +105,16 @@ async function readOnly({ message, code }: CliError, database: Database): Promis
       );
 }
 
+function noSchema(schema: SchemaState, cause: unknown): CliError | undefined {
+  if (schema.installed) return undefined;
+  return new CliError(`The database "${schema.database}" has no Absurd schema`, {
+    exitCode: exit.unreachable,
+    code: 'schema_missing',
+    hint: 'absurdctl init installs it; --database names another database',
+    cause,
+  });
+}
+
 async function missing(
   error: unknown,
   plain: CliError,
@@ -112,14 +124,8 @@ async function missing(
   const state = errorCode(error);
   if (state === undefined || !['P0002', '42P01', '42883', '3F000', '22023'].includes(state)) return plain;
   const schema = await database.read(inspectSchema);
-  if (!schema.installed) {
-    return new CliError(`The database "${schema.database}" has no Absurd schema`, {
-      exitCode: exit.unreachable,
-      code: 'schema_missing',
-      hint: 'absurdctl init installs it; --database names another database',
-      cause: error,
-    });
-  }
+  const none = noSchema(schema, error);
+  if (none !== undefined) return none;
   if (state === '42883' && schema.revision === null) {
     return new CliError(
       `The schema of "${schema.database}" (${schema.version ?? 'unknown version'}) is too old for this: ${plain.message}`,

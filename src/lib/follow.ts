@@ -2,7 +2,7 @@
 import { getProgress, listStepsSince, type TaskProgress } from '../sql/follow.js';
 import type { Queryable } from '../sql/queryable.js';
 import type { RawJson } from '../sql/values.js';
-import { CliError, exit, notFound } from './errors.js';
+import { CliError, exit, notFound, toCliError } from './errors.js';
 import { cut } from './format/text.js';
 import type { Section } from './output.js';
 import { failureSection, failureText } from './task-dump.js';
@@ -163,12 +163,12 @@ export function outcomeSections(task: FollowedTask): Section[] {
 export const stillGoing = (ids: readonly string[]): string =>
   `Not over yet; absurdctl await-task ${ids.join(' ')} goes on waiting, absurdctl why ${ids[0] ?? 'ID'} says what for`;
 
-/** Ctrl-C ends the waiting, not the task: says how to go on. Any other error comes back as it is. */
+/** Ctrl-C and a lost connection end the waiting, not the task: says how to go on. Any other error comes back as it is. */
 export function waitingInterrupted(error: unknown, ids: readonly string[]): unknown {
-  if (!(error instanceof CliError) || error.exitCode !== exit.interrupted) return error;
-  return new CliError(ids.length === 1 ? 'Interrupted; the task goes on' : 'Interrupted; the tasks go on', {
-    exitCode: exit.interrupted,
-    code: 'interrupted',
-    hint: `absurdctl await-task ${ids.join(' ')} goes on waiting`,
-  });
+  const { exitCode, code, message } = toCliError(error);
+  const hint = `absurdctl await-task ${ids.join(' ')} goes on waiting`;
+  if (exitCode === exit.unreachable) return new CliError(message, { exitCode, code, hint, cause: error });
+  if (exitCode !== exit.interrupted) return error;
+  const said = ids.length === 1 ? 'Interrupted; the task goes on' : 'Interrupted; the tasks go on';
+  return new CliError(said, { exitCode, code, hint });
 }

@@ -140,8 +140,14 @@ function notes(rendering: Rendering): string[] {
   return said;
 }
 
-/** Writes the answer. `result` is what JSON modes print where the rendering has no table. */
-export async function show(io: Io, mode: Mode, rendering: Rendering, result: unknown): Promise<void> {
+/** Writes the answer. `result` is what JSON modes print where the rendering has no table; notes are said as `say` has them. */
+export async function show(
+  io: Io,
+  mode: Mode,
+  rendering: Rendering,
+  result: unknown,
+  say = (note: string): string => note,
+): Promise<void> {
   const data =
     rendering.jsonResult !== undefined ? rendering.jsonResult : rendering.table ? rendering.table.rows : result;
   const lines = (list: string[]): void => io.out(list.map((line) => `${line}\n`).join(''));
@@ -157,5 +163,5 @@ export async function show(io: Io, mode: Mode, rendering: Rendering, result: unk
   else if (io.outTty) io.out((await import('./format/terminal.js')).drawParts(parts(rendering), io));
   else io.out(parts(rendering).map(pipeText).join('\n'));
   const silent = mode === 'json' || mode === 'ndjson' ? notes({ ...rendering, note: undefined }) : notes(rendering);
-  for (const note of silent) io.err(`${harmless(note)}\n`);
+  for (const note of silent) io.err(`${harmless(say(note))}\n`);
 }

@@ -3,8 +3,16 @@ import { toJson } from './format/json.js';
 import { harmless, harmlessJson } from './format/text.js';
 import type { Io } from './io.js';
 
-/** Says an error on standard error: for people, or as one JSON object of code, message and hint. */
-export function reportError(io: Io, { code, message, hint, lines }: CliError, asJson: boolean): void {
+/**
+ * Says an error on standard error: for people, or as one JSON object of code, message and hint. `next` puts into a hint, for
+ * people, what its commands need to reach the same database.
+ */
+export function reportError(
+  io: Io,
+  { code, message, hint, lines }: CliError,
+  asJson: boolean,
+  next = (text: string): string => text,
+): void {
   if (asJson) {
     const json = toJson({ code, message, hint: hint ?? null });
     io.err(`${io.errTty ? harmlessJson(json) : json}\n`);
@@ -14,5 +22,5 @@ export function reportError(io: Io, { code, message, hint, lines }: CliError, as
   if (code === 'interrupted' && hint === undefined) return;
   // Where the message is not laid out over lines, a line break in it is part of some name.
   io.err(`Error: ${harmless(message, { lines })}\n`);
-  if (hint) io.err(`Hint: ${harmless(hint)}\n`);
+  if (hint) io.err(`Hint: ${harmless(next(hint))}\n`);
 }

@@ -1,3 +1,4 @@
+import { waitingInterrupted } from '../../src/lib/follow.js';
 import { expect, test, type TestDatabase } from '../support/database.js';
 import { run } from '../support/command.js';
 
@@ -120,4 +121,14 @@ test('spawn-task --wait follows what it spawned and exits by it', async ({ db, s
   expect(late.code).toBe(7);
   expect(late.json()).toMatchObject({ state: 'pending', timed_out: true, created: true });
   expect((await run(['spawn-task', 'job', '--timeout', '1'], { url: db.url })).code).toBe(2);
+});
+
+test('a connection that is lost ends the waiting, and says how to go on', () => {
+  const ended = Object.assign(new Error('terminating connection'), { code: '57P01', severity: 'FATAL' });
+
+  expect(waitingInterrupted(ended, ['a', 'b'])).toMatchObject({
+    exitCode: 5,
+    code: 'unreachable',
+    hint: 'absurdctl await-task a b goes on waiting',
+  });
 });

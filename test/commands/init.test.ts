@@ -27,7 +27,11 @@ test('a database that does not exist is named', async ({ emptyDatabase }) => {
   const missing = await run(['init', '--json'], { url: emptyDatabase.url.replace(/\/\w+$/, '/no_such_database') });
 
   expect(missing.code).toBe(5);
-  expect(JSON.parse(missing.stderr)).toMatchObject({ code: 'database_missing' });
+  const { hostname, port, username } = new URL(emptyDatabase.url);
+  expect(JSON.parse(missing.stderr)).toMatchObject({
+    code: 'database_missing',
+    hint: expect.stringMatching(new RegExp(` createdb -h ${hostname} -p ${port} -U ${username} no_such_database$`)),
+  });
 });
 
 test('--wait goes on until the time is over', async () => {

@@ -36,7 +36,8 @@ test('why refuses what it cannot be asked, and knows when there is nothing', asy
   expect((await runCli(['why', 'x', '-d', db.url])).code).toBe(2);
   expect((await runCli(['why', id, '-n', 'a', '-d', db.url])).code).toBe(2);
   expect((await runCli(['why', id, '-d', db.url])).code).toBe(3);
-  expect((await runCli(['why', id, '-d', emptyDatabase.url])).code).toBe(5);
+  const bare = await runCli(['why', id, '-d', emptyDatabase.url]);
+  expect(bare).toMatchObject({ code: 5, stderr: expect.stringContaining('has no Absurd schema') });
 });
 
 test('doctor: exit code by severity, JSON, metrics, and checks by name', async ({ db }) => {
@@ -93,7 +94,8 @@ test('a role that may only read gets answers; one that may not is told what to g
     const doctor = await runCli(['doctor', '-d', url.href, '--fail-on', 'info']);
 
     expect(refused).toMatchObject({ code: 1, stdout: '' });
-    expect(refused.stderr).toContain(`absurdctl grants ${role} --as reader --apply -U postgres`);
+    const masked = url.href.replace(':reading@', ':***@');
+    expect(refused.stderr).toContain(`absurdctl grants --database '${masked}' ${role} --as reader --apply -U postgres`);
     expect(why.stdout).toBe('never_claimed\n');
     expect(doctor).toMatchObject({ code: 0, stderr: '' });
   } finally {

@@ -35,6 +35,16 @@ describe('what is suggested runs as it is printed, and mends', () => {
     expect(next.length).toBeGreaterThan(1);
     for (const line of next) expect(await run(line.split(' ').slice(1), { env }), line).toMatchObject({ code: 0 });
 
+    const said = await run(['spawn-task', 'a', '-q', 'q', ...typed], { env });
+    const dump = /absurdctl (dump-task .*) shows it/.exec(said.stderr)?.[1] ?? '';
+    expect(await run(dump.split(' '), { env })).toMatchObject({ code: 0 });
+    const refused = await run(['retry-task', id, ...typed], { env });
+    expect(refused.code).toBe(4);
+    const why = /absurdctl (why .*) says/.exec(refused.stderr)?.[1] ?? '';
+    expect(await run(why.split(' '), { env })).toMatchObject({ code: 0 });
+    const json = await run(['retry-task', id, ...typed, '--json'], { env });
+    expect(JSON.parse(json.stderr)).toHaveProperty('hint', expect.stringContaining(`absurdctl why ${id} says`));
+
     const [masked] = await arrows('why', id, '-d', db.url);
     expect(masked).toMatch(/ --database 'postgresql:\/\/\w+:\*\*\*@/);
   });

@@ -142,6 +142,14 @@ describe('in the background', () => {
     expect((await status()).state).toBe('stopped');
   });
 
+  test('keeps its port, also after it was stopped', async () => {
+    expect((await cli(['dev', '--detach'])).code).toBe(0);
+    const { port } = await status();
+    expect((await cli(['dev', '--stop'])).code).toBe(0);
+    expect((await cli(['dev', '--detach'])).code).toBe(0);
+    expect((await status()).port).toBe(port);
+  });
+
   test('several first starts at once make one server, and all of them work', async () => {
     const env = { ABSURD_DATABASE_URL: 'embedded:' };
     const results = await Promise.all(Array.from({ length: 4 }, () => cli(['list-queues'], { env })));

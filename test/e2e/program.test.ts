@@ -45,6 +45,7 @@ describe('what was typed wrong is exit 2', () => {
     [['list-queues', '--databse', 'x'], 'did you mean --database?'],
     [['list-queues', 'extra'], 'Unexpected argument'],
     [['create-queue'], 'Missing 1 required arg'],
+    [['emit-event', '-P', 'a=b'], 'Missing 1 required arg'],
     [['list-queues', '--port', 'x'], 'Expected an integer'],
     [['list-queues', '-o', 'yaml'], 'Expected --output'],
     [['list-queues', '-h'], '--host'],
@@ -55,6 +56,7 @@ describe('what was typed wrong is exit 2', () => {
 
     expect(wrong).toMatchObject({ code: 2, stdout: '' });
     expect(wrong.stderr).toContain(words);
+    expect(wrong.stderr).not.toContain('Note:');
     expect(wrong.stderr).not.toMatch(/\n {4}at /);
   });
 

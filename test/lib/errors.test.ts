@@ -32,7 +32,11 @@ describe('exit codes of what the server says', () => {
     const late = await fileDb.query('select pg_sleep(5)').catch((thrown: unknown) => thrown);
     await fileDb.query('rollback');
 
-    expect(toCliError(late)).toMatchObject({ exitCode: exit.failed, code: 'statement_timeout' });
+    expect(toCliError(late)).toMatchObject({
+      exitCode: exit.failed,
+      code: 'statement_timeout',
+      hint: expect.stringContaining('absurdctl doctor --only blocked'),
+    });
   });
 
   test('a connection that was ended is exit 5', async ({ fileDb }) => {

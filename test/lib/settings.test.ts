@@ -7,6 +7,7 @@ import { describeSettings, resolveSettings } from '../../src/lib/connection/reso
 import type { ConnectionFlags, Settings } from '../../src/lib/connection/settings.js';
 import { tlsAttempts, tlsOptions } from '../../src/lib/connection/ssl.js';
 import { parseKeywords, parseUri } from '../../src/lib/connection/uri.js';
+import { createIdentity, makePointerFolder, readIdentity } from '../../src/lib/embedded/pointer.js';
 
 let folder = '';
 beforeAll(() => {
@@ -30,6 +31,17 @@ describe('which database', () => {
     expect(await resolve({})).toMatchObject({ database: 'absurd', hosts: [{ host: 'localhost', port: 5432 }] });
   });
 
+  test('nobody at the default address: what starts a server, also the one of this folder that was stopped', async () => {
+    expect((await resolve({})).advice).toContain('absurdctl dev --detach');
+    expect((await resolve({ host: 'h' })).advice).toBeUndefined();
+    const cwd = mkdtempSync(join(folder, 'stopped-'));
+    makePointerFolder(cwd);
+    createIdentity(cwd, { id: '0123456789abcdef', password: 'p', files: 'postgres', port: 50_123 });
+    expect(readIdentity(cwd)).toHaveProperty('port', 50_123);
+    const { advice } = await resolveSettings({}, { env: { HOME: folder }, cwd, err: () => undefined });
+    expect(advice).toBe('the embedded server of this folder is stopped: absurdctl dev --detach starts it');
+  });
+
   test('a plain name takes the rest from the environment, flags come first', async () => {
     const env = { PGHOST: 'h', PGPORT: '5433', PGUSER: 'u', PGPASSWORD: 'p', PGCONNECT_TIMEOUT: '3' };
     expect(await resolve({ database: 'x' }, env)).toMatchObject({
@@ -46,7 +58,15 @@ describe('which database', () => {
 
   test('flags outrank a URI', async () => {
     const settings = await resolve({ database: 'postgresql://a:p@h:1/x', host: 'i', user: 'b' });
-    expect(settings).toMatchObject({ hosts: [{ host: 'i', port: 5432 }], user: 'b', password: 'p', database: 'x' });
+    expect(settings).toMatchObject({ hosts: [{ host: 'i', port: 5432 }], user: 'b', database: 'x' });
+  });
+
+  test('a password that a URI gives for a role is not sent for another one', async () => {
+    const database = 'postgresql://a:p@h:1/x';
+    expect((await resolve({ database, user: 'b' })).password).toBeUndefined();
+    expect((await resolve({ database, user: 'b' }, { PGPASSWORD: 'q' })).password).toBe('q');
+    expect((await resolve({ database, user: 'a' })).password).toBe('p');
+    expect((await resolve({ database: 'postgresql://:p@h:1/x', user: 'b' })).password).toBe('p');
   });
 
   test('a service fills what the URI leaves open and outranks the environment', async () => {

@@ -117,7 +117,7 @@ async function doBatch(queue: string, batch: readonly ChosenTask[], work: BulkWo
     } catch (error) {
       const code = errorCode(error);
       if (!ofOneTask.test(code ?? '')) throw new Broken(done, error);
-      const { message } = toCliError(error);
+      const message = code === '55P03' ? 'another session holds it; why names the session' : toCliError(error).message;
       done.push(account(task, work.refused(code, message), message));
     }
   }

@@ -113,6 +113,12 @@ async function suits(client: pg.Client, wanted: string): Promise<boolean> {
   return wanted === 'read-write' ? readOnly === 'off' : readOnly === 'on';
 }
 
+/** The program of PostgreSQL that makes that database, there. */
+function createdb({ user, database }: Settings, { host, port }: Host): string {
+  const words = ['-h', host, '-p', String(port), '-U', user, ...(database.startsWith('-') ? ['--'] : []), database];
+  return ['createdb', ...words.map((word) => (/^--?[hpU]?$/.test(word) ? word : shellWord(word)))].join(' ');
+}
+
 /** Says why no connection came about, with what to do. */
 function unreachable(error: unknown, settings: Settings, at: Host): CliError {
   if (error instanceof CliError) return error;
@@ -122,7 +128,7 @@ function unreachable(error: unknown, settings: Settings, at: Host): CliError {
     return new CliError(`There is no database "${settings.database}" at ${where(at)}`, {
       ...options,
       code: 'database_missing',
-      hint: `createdb ${settings.database.startsWith('-') ? '-- ' : ''}${shellWord(settings.database)}, or name another one with --database`,
+      hint: `name another one with --database, or make it: ${createdb(settings, at)}`,
     });
   }
   if (isServerError(error)) {
@@ -160,7 +166,7 @@ function unreachable(error: unknown, settings: Settings, at: Host): CliError {
   return new CliError(`No server answers at ${where(at)}: ${reason}`, {
     ...options,
     code: 'unreachable',
-    hint: 'start it, or name another one with --database, ABSURD_DATABASE_URL or -h and -p; -v shows what was tried',
+    hint: `${settings.advice ?? 'start it'}, or name another one with --database, ABSURD_DATABASE_URL or -h and -p; -v shows what was tried`,
   });
 }
 

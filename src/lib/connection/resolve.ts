@@ -39,6 +39,7 @@ interface Target {
   /** A name, a URI or a keyword string. */
   text: string;
   source: string;
+  advice?: string;
   /** Host to assume when nothing else names one. */
   host?: string;
 }
@@ -64,8 +65,14 @@ async function findTarget(flags: ConnectionFlags, around: Surroundings, embedded
   if (elsewhere === undefined && hasEmbeddedFolder(cwd)) {
     const server = await embedded.find(cwd);
     if (server) return { text: server.url, source: 'the embedded server of this folder' };
+    const { findServerFolder } = await import('../embedded/pointer.js');
+    if (findServerFolder(cwd, true) !== undefined) {
+      const advice = 'the embedded server of this folder is stopped: absurdctl dev --detach starts it';
+      return { text: 'absurd', source: 'the default', host: 'localhost', advice };
+    }
   }
-  return { text: 'absurd', source: 'the default', host: 'localhost' };
+  const advice = 'start it, or one for this folder with absurdctl dev --detach';
+  return { text: 'absurd', source: 'the default', host: 'localhost', ...(elsewhere === undefined ? { advice } : {}) };
 }
 
 async function embeddedOr(target: Target, around: Surroundings, embedded: EmbeddedFinder): Promise<Target> {
@@ -151,7 +158,11 @@ export async function resolveSettings(
   const given: Parameters = { ...named };
   if (flags.host !== undefined) Object.assign(given, { host: flags.host, hostaddr: undefined, port: undefined });
   if (flags.port !== undefined) given.port = String(flags.port);
-  if (flags.user !== undefined) given.user = flags.user;
+  if (flags.user !== undefined) {
+    // A password that stands beside a role is that role's.
+    if (given.user !== undefined && given.user !== flags.user) given.password = undefined;
+    given.user = flags.user;
+  }
 
   const service = given.service ?? env.PGSERVICE;
   const fromService = service ? readService(service, env) : {};
@@ -166,6 +177,7 @@ export async function resolveSettings(
   const user = pick('user') ?? osUser();
   return {
     source: target.source,
+    advice: target.advice,
     hosts: hostList({ host, hostaddr, port: pick('port') }, target.host),
     database: given.dbname ?? fromService.dbname ?? (service ? env.PGDATABASE || user : user),
     user,

@@ -14,6 +14,8 @@ export interface Host {
 export interface Settings {
   /** Where the database's name came from, for -v. */
   source: string;
+  /** What to do when nobody answers there, where that is known. */
+  advice?: string;
   /** Tried in this order. */
   hosts: Host[];
   database: string;

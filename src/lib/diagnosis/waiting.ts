@@ -127,7 +127,7 @@ export const waiting: Cause<TaskSubject>[] = [
     group: 'line',
     applies: (subject) => isReady(subject) && (subject.ahead ?? 0) > 0,
     explain: (subject) => ({
-      sentence: `it waits behind ${plural(subject.ahead ?? 0, 'older run')}, which go at ${subject.flow ? rate(subject.flow, subject.windowSeconds) : 'an unknown rate'}`,
+      sentence: `it waits behind ${plural(subject.ahead ?? 0, 'older run')}; they are claimed at ${subject.flow ? rate(subject.flow, subject.windowSeconds) : 'an unknown rate'}`,
       evidence: [...readiness(subject), ...inLine(subject), ...pace(subject), ...claimEvidence(subject)],
       next: ['give the queue more workers, or more concurrency', ...lists(subject.queue)],
     }),

@@ -29,6 +29,8 @@ export interface Identity {
   files: string;
   /** Digest of the schema script that was last run; absent before the first time. */
   schema?: string;
+  /** Where it listened last; absent before the first start. */
+  port?: number;
 }
 
 /**
@@ -115,12 +117,18 @@ export function readIdentity(folder: string): Identity | undefined {
   const value = readJson(identityFile(folder));
   if (!value || typeof value['id'] !== 'string') return undefined;
   if (typeof value['password'] !== 'string' || typeof value['files'] !== 'string') return undefined;
-  const { id, password, files, schema } = value;
+  const { id, password, files, schema, port } = value;
   // A folder that came from somewhere brings its own file: what it names is made, chowned and, by --reset, deleted.
   if (!/^[0-9a-f]{16}$/.test(id)) return undefined;
   if (files !== 'postgres' && !(isAbsolute(files) && files === resolve(files) && basename(files) === id))
     return undefined;
-  return { id, password, files, ...(typeof schema === 'string' ? { schema } : {}) };
+  return {
+    id,
+    password,
+    files,
+    ...(typeof schema === 'string' ? { schema } : {}),
+    ...(typeof port === 'number' && port > 0 && port < 65_536 ? { port } : {}),
+  };
 }
 
 /** Of several processes that write one for the first time, exactly one succeeds; all get that one's. */

@@ -133,7 +133,7 @@ async function start(folder: string, options: SuperviseOptions): Promise<Started
     password: identity.password,
     logFile: join(files, 'postgres.log'),
     // The address stays the same from start to start where it can.
-    ...(known ? { preferredPort: known.port } : {}),
+    preferredPort: known?.port ?? identity.port,
   };
   if (await stopOrphan(postgres.dataFolder))
     options.onNote?.('took over from a server whose supervising process was gone');
@@ -142,6 +142,7 @@ async function start(folder: string, options: SuperviseOptions): Promise<Started
   const server = await startPostgres(postgres);
   try {
     const url = serverUrl(server.port, identity.password, databaseName);
+    if (server.port !== identity.port) pointer.writeIdentity(folder, { ...identity, port: server.port });
     await prepareDatabase(folder, server, url);
     const running: pointer.Running = {
       folder: realpathSync(folder),
