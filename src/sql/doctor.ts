@@ -194,7 +194,9 @@ export async function readServer(reader: BoundedReader): Promise<ServerFacts | n
   const found = await reader.row<{ connections: number; connection_limit: number }>(
     'the connections',
     `select (select count(*)::int from pg_stat_activity a where a.backend_type = 'client backend') as connections,
-            current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as connection_limit`,
+            current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+              -- From PostgreSQL 16 on, some can be kept for the roles of pg_use_reserved_connections.
+              - coalesce(current_setting('reserved_connections', true)::int, 0) as connection_limit`,
   );
   const slots = await reader.rows<ServerFacts['slots'][number]>(
     'the replication slots',

@@ -76,7 +76,7 @@ async function refusals(
 }
 
 for (const server of ['current', 'older'] as const) {
-  describe(server === 'current' ? 'PostgreSQL 18' : 'PostgreSQL 15', () => {
+  describe(`${server} server`, () => {
     for (const mode of server === 'current' ? modes : (['partitioned'] as const)) {
       test.for(kinds)(`a %s can do what it is for, and nothing beyond: ${mode} queue`, { timeout: 120_000 }, (kind) =>
         withQueue(server, mode, (db, queue, folder) =>

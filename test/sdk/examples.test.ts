@@ -69,7 +69,8 @@ describe('examples/order.ts', () => {
       state: 'completed',
       result: { state: 'refunded' },
     });
-    expect(calls).toEqual([
+    // Which of two tasks of one moment comes first, only the ids of PostgreSQL 18 decide.
+    expect([...calls.slice(0, 2).sort(), ...calls.slice(2)]).toEqual([
       'charge A1 with a key of the task: true',
       'charge B2 with a key of the task: true',
       'On its way: P-77',
@@ -87,7 +88,7 @@ describe('examples/nightly-import.ts', () => {
     const again = await runProgram(source, db.url, ['2026-03-01', 'customers.csv', 'orders.csv', 'late.csv']);
     expect(again).toBe('1 imports spawned, 2 were there already\n');
     expect(await spawnImports(absurd, '2026-03-02', ['customers.csv'])).toEqual({ spawned: 1, already: 0 });
-    const { rows } = await db.query(`select params->>'file' as file from absurd.t_imports order by task_id`);
-    expect(rows.map((row) => row['file'])).toEqual(['customers.csv', 'orders.csv', 'late.csv', 'customers.csv']);
+    const { rows } = await db.query(`select params->>'file' as file from absurd.t_imports order by 1`);
+    expect(rows.map((row) => row['file'])).toEqual(['customers.csv', 'customers.csv', 'late.csv', 'orders.csv']);
   });
 });

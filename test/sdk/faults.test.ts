@@ -1,5 +1,12 @@
 import { expect, gate, runsOf, stateOf, test as base, until } from './support.js';
-import { expireLeases, ledgerOf, makeLedger, startWorkerProcess, type WorkerProcess } from './worker-process.js';
+import {
+  expireLeases,
+  killWorker,
+  ledgerOf,
+  makeLedger,
+  startWorkerProcess,
+  type WorkerProcess,
+} from './worker-process.js';
 
 const test = base.extend<{ work: (id: string, options?: object) => Promise<WorkerProcess> }>({
   work: async ({ db }, use) => {
@@ -21,8 +28,7 @@ test('kill -9: what was done is kept, what was not is done by another worker', a
   const first = await work('first');
   const { taskID } = await absurd.spawn('two steps', { stuckOn: 'first' }, { queue: 'default' });
   await first.says(`stuck ${taskID}`);
-  first.child.kill('SIGKILL');
-  expect(await first.exited).toBe('SIGKILL');
+  await killWorker(db, 'first', first);
   await expireLeases(db);
   await work('second');
   expect(await absurd.awaitTaskResult(taskID, { timeout: 10 })).toEqual({ state: 'completed', result: 'second' });
@@ -40,8 +46,7 @@ test('kill -9 amid many completions: none is lost, none that was finished runs a
   await until(
     async () => (await db.query(`select 1 from absurd.t_default where state = 'completed' offset 100 limit 1`)).rows[0],
   );
-  first.child.kill('SIGKILL');
-  await first.exited;
+  await killWorker(db, 'first', first);
   const before = await db.query<{ n: number }>(
     `select count(*)::int as n from absurd.t_default where state = 'completed'`,
   );
@@ -74,8 +79,7 @@ test('stopped beyond its lease and resumed: the old worker changes nothing, live
   await expireLeases(db);
   const second = await work('second');
   expect(await absurd.awaitTaskResult(taskID, { timeout: 10 })).toEqual({ state: 'completed', result: 'second' });
-  second.child.kill('SIGKILL');
-  await second.exited;
+  await killWorker(db, 'second', second);
   first.child.kill('SIGCONT');
   const next = await absurd.spawn('two steps', {}, { queue: 'default' });
   expect(await absurd.awaitTaskResult(next.taskID, { timeout: 10 })).toEqual({ state: 'completed', result: 'first' });

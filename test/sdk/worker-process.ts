@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { ensureBuilt } from '../support/database.js';
-import { until, type TestDatabase } from './support.js';
+import { expect, until, type TestDatabase } from './support.js';
 
 const program = fileURLToPath(new URL('programs/worker.mjs', import.meta.url));
 
@@ -16,7 +16,13 @@ export interface WorkerProcess {
 
 export async function startWorkerProcess(db: TestDatabase, id: string, options: object = {}): Promise<WorkerProcess> {
   await ensureBuilt();
-  const env = { ...process.env, WORKER_URL: db.url, WORKER_ID: id, WORKER_OPTIONS: JSON.stringify(options) };
+  const env = {
+    ...process.env,
+    PGAPPNAME: id,
+    WORKER_URL: db.url,
+    WORKER_ID: id,
+    WORKER_OPTIONS: JSON.stringify(options),
+  };
   const child = spawn(process.execPath, [program], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const lines: string[] = [];
   createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
@@ -35,6 +41,14 @@ export async function startWorkerProcess(db: TestDatabase, id: string, options: 
     );
   await says('ready');
   return { child, lines, exited, says };
+}
+
+/** Kills a worker outright. What it had sent already the server still does: this waits for the end of that too. */
+export async function killWorker(db: TestDatabase, id: string, { child, exited }: WorkerProcess): Promise<void> {
+  child.kill('SIGKILL');
+  expect(await exited).toBe('SIGKILL');
+  const sessions = 'select 1 from pg_stat_activity where datname = current_database() and application_name = $1';
+  await until(async () => (await db.query(sessions, [id])).rows.length === 0);
 }
 
 export async function makeLedger(db: TestDatabase): Promise<void> {

@@ -54,6 +54,8 @@ export async function startEmbedded(packageName: EmbeddedPackage): Promise<TestS
       max_connections: '200',
       shared_buffers: '64MB',
       max_prepared_transactions: '10',
+      // Ordinary roles can have fewer connections than the limit: PostgreSQL 16 knows one more reason.
+      ...(binaries.major >= 16 ? { reserved_connections: '2' } : {}),
       // Tests of many queues make thousands of tables; background work would only take processor time from them.
       autovacuum: 'off',
       checkpoint_timeout: '1h',
