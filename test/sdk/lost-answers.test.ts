@@ -150,7 +150,7 @@ for (const [what, call] of [
       client.registerTask({ name: 'job' }, async (_, ctx) => {
         const note = (step: string): number => ran.push({ task: ctx.taskID, step: `${step} by ${ctx.workerID}` });
         await ctx.step('before', async () => note('before'));
-        if (call === 'schedule_run') await ctx.sleepFor('nap', 0.1);
+        if (call === 'schedule_run') await ctx.sleepFor('nap', 0.5);
         else await ctx.awaitEvent('go');
         await ctx.step('after', async () => {
           note('after');
@@ -187,7 +187,7 @@ test('a run that another process of the same name has by now is left to it', asy
   await absurd.createQueue();
   absurd.registerTask({ name: 'job' }, async (_, ctx) => {
     await new Promise((resolve) => setTimeout(resolve, 500));
-    await ctx.sleepFor('nap', 0.01);
+    await ctx.sleepFor('nap', 1);
   });
   const { taskID } = await absurd.spawn('job', {});
   const worker = await absurd.startWorker({ workerId: 'mailer', pollInterval: 10, claimTimeout: 600 });
