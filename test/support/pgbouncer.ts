@@ -83,6 +83,10 @@ export async function startPooler(databaseUrl: string, poolSize = 2): Promise<Po
   const url = `postgresql://any@127.0.0.1:${port}/${name}`;
   const start = async (): Promise<ReturnType<typeof spawn>> => {
     const child = spawn(pgbouncer ?? '', ['-q', file], { stdio: 'ignore', ...identity });
+    // It must not outlive a run that is interrupted.
+    const reap = (): boolean => child.kill('SIGKILL');
+    process.once('exit', reap);
+    child.once('close', () => process.off('exit', reap));
     const deadline = Date.now() + 20_000;
     while (!(await answers(url))) {
       if (Date.now() > deadline) throw new Error('PgBouncer let nobody through within 20 s');

@@ -41,6 +41,10 @@ export class WorkerProcess {
     this.child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
     this.ready = new Promise((resolve) => (this.isReady = resolve));
     this.exited = new Promise((resolve) => this.child.once('close', () => resolve()));
+    // It must not outlive a run that is interrupted.
+    const reap = (): boolean => this.child.kill('SIGKILL');
+    process.once('exit', reap);
+    void this.exited.then(() => process.off('exit', reap));
   }
 
   get alive(): boolean {
