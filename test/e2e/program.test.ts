@@ -1,6 +1,7 @@
 import { createServer } from 'node:net';
-import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe } from 'vitest';
@@ -196,15 +197,38 @@ test('init lets go of a lock that does not come, and tries again', async ({ empt
 describe('the code cache', () => {
   test('a broken or missing one is made again without a word', async () => {
     const folder = fileURLToPath(new URL('../../dist/cli/cache/', import.meta.url));
-    await runCli(['--version']);
+    await runCli(['--help']);
     const [name = ''] = readdirSync(folder).filter((file) =>
       file.endsWith(`${process.version}-${process.arch}-help.cache`),
     );
     writeFileSync(join(folder, name), 'not a cache');
 
-    expect(await runCli(['--version'])).toMatchObject({ code: 0, stderr: '' });
+    expect(await runCli(['--help'])).toMatchObject({ code: 0, stderr: '' });
 
     expect(statSync(join(folder, name)).size).toBeGreaterThan(10_000);
-    expect(await runCli(['--version'])).toMatchObject({ code: 0, stderr: '' });
+    expect(await runCli(['--help'])).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  test('none is made of a run that ended early, one of a run that did not', () => {
+    const root = fileURLToPath(new URL('../../', import.meta.url));
+    const copy = mkdtempSync(join(tmpdir(), 'absurdctl-'));
+    for (const part of ['bin', 'dist/cli', 'package.json']) {
+      cpSync(join(root, part), join(copy, part), { recursive: true, filter: (from) => !from.endsWith('/cache') });
+    }
+    const run = (...argv: string[]): number | null =>
+      spawnSync(process.execPath, [join(copy, 'bin/absurdctl'), ...argv], { env: { ...cleanEnv(), HOME: copy } })
+        .status;
+    const made = (): string[] => {
+      const folder = join(copy, 'dist/cli/cache');
+      return existsSync(folder) ? readdirSync(folder).map((file) => file.replace(/.*-(?=\w+\.cache$)/, '')) : [];
+    };
+
+    expect(run('list-queues', '-h', '127.0.0.1', '-p', '1')).toBe(5);
+    expect(run('list-queues', '--no-such-flag')).toBe(2);
+    expect(made()).toEqual([]);
+    expect(run('--help')).toBe(0);
+    expect(made()).toEqual(['help.cache']);
+
+    rmSync(copy, { recursive: true });
   });
 });
