@@ -62,7 +62,7 @@ describe.skipIf(!there)('pg_cron (skipped where this system has no PostgreSQL wi
     await server?.stop();
   });
 
-  test('its jobs make partitions, clean up, detach and drop, and remove themselves', { timeout: 300_000 }, async () => {
+  test('its jobs make partitions, clean up, detach and drop, and remove themselves', { timeout: 480_000 }, async () => {
     const url = address(home);
     const db = await prepare(home);
     expect(await run(['cron', '--enable'], { url })).toMatchObject({
@@ -94,7 +94,7 @@ describe.skipIf(!there)('pg_cron (skipped where this system has no PostgreSQL wi
         [`^[trcw]_${queue}_602$`],
       );
     expect(await old('weekly')).toBe(4);
-    const soon = { timeout: 200_000, interval: 500 };
+    const soon = { timeout: 280_000, interval: 500 };
     await expect
       .poll(() => one(db, `select to_regclass($1) is not null as value`, [`absurd.t_weekly_${tag}`]), soon)
       .toBe(true);
