@@ -1319,7 +1319,7 @@ begin
         using errcode = '22023';
   end;
 
-  -- Weeks that cannot be made would stop ensure_partitions for the other queues, too.
+  -- Weeks that cannot be made are refused here, and not by every later ensure_partitions.
   if v_policy ?| array['partition_lookahead', 'partition_lookback'] then
     perform 1 from absurd._wanted_partitions(p_queue_name);
   end if;
@@ -5530,6 +5530,7 @@ begin
     where octet_length(convert_to(q.queue_name, 'UTF8')) between 1 and 57
     order by q.queue_name
   loop
+    -- Anew in any case, for this script may have changed them; the other makes missing ones only.
     perform absurd._make_queue_functions(v_queue.queue_name, v_queue.storage_mode);
     perform absurd.ensure_queue_tables(v_queue.queue_name);
   end loop;

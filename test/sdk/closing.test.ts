@@ -1,22 +1,11 @@
-import { Absurd, CancelledTask, type ClaimedTask } from '../../src/sdk/index.js';
-import { describe, expect, FakeDatabase, KeptLog, test, vi, afterEach } from './support.js';
+import { Absurd, CancelledTask } from '../../src/sdk/index.js';
+import { describe, expect, claimedTask, FakeDatabase, KeptLog, test, vi, afterEach } from './support.js';
 
 afterEach(() => {
   vi.useRealTimers();
 });
 
-const claimed: ClaimedTask = {
-  run_id: '01a20e24-a63d-7fec-b496-f0b7bad17775',
-  task_id: 'T',
-  task_name: 'long',
-  attempt: 1,
-  params: null,
-  retry_strategy: null,
-  max_attempts: null,
-  headers: null,
-  wake_event: null,
-  event_payload: null,
-};
+const claimed = claimedTask({ task_name: 'long' });
 
 /** A worker that runs one task whose handler does not end, by a clock of the test's own. */
 async function busy() {

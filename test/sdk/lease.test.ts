@@ -1,23 +1,12 @@
-import { Absurd, type ClaimedTask } from '../../src/sdk/index.js';
-import { afterEach, describe, expect, FakeDatabase, KeptLog, test, vi } from './support.js';
+import { Absurd } from '../../src/sdk/index.js';
+import { afterEach, describe, expect, claimedTask, FakeDatabase, KeptLog, test, vi } from './support.js';
 
 afterEach(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
 });
 
-const claimed: ClaimedTask = {
-  run_id: '01a20e24-a63d-7fec-b496-f0b7bad17775',
-  task_id: 'T',
-  task_name: 'job',
-  attempt: 1,
-  params: null,
-  retry_strategy: null,
-  max_attempts: null,
-  headers: null,
-  wake_event: null,
-  event_payload: null,
-};
+const claimed = claimedTask();
 
 /** A worker with a lease of ten seconds on a server that goes away; `exits` counts ends of the process. */
 async function working(handler: Parameters<Absurd['registerTask']>[1]) {

@@ -1,7 +1,7 @@
 import * as theirs from 'absurd-sdk';
 import type { Pool } from 'pg';
 import * as ours from '../../src/sdk/index.js';
-import { expect, FakeDatabase, KeptLog, test } from './support.js';
+import { expect, claimedTask, FakeDatabase, KeptLog, test } from './support.js';
 
 /** As programs without types may call: both clients have these methods. */
 type Program = (absurd: ours.Absurd) => unknown;
@@ -52,18 +52,7 @@ test('a database may be a function that has a query', async () => {
   expect(fake.queries).toHaveLength(1);
 });
 
-const claimed: ours.ClaimedTask = {
-  run_id: 'R',
-  task_id: 'T',
-  task_name: 'job',
-  attempt: 1,
-  params: null,
-  retry_strategy: null,
-  max_attempts: null,
-  headers: null,
-  wake_event: null,
-  event_payload: null,
-};
+const claimed = claimedTask({ run_id: 'R' });
 
 /** A reason as JSON text, its stack as whether there is one. */
 function withoutStack(value: unknown): unknown {

@@ -1,4 +1,11 @@
-import { Absurd, type AbsurdOptions, type Log, type TaskResultSnapshot, type Worker } from '../../src/sdk/index.js';
+import {
+  Absurd,
+  type AbsurdOptions,
+  type ClaimedTask,
+  type Log,
+  type TaskResultSnapshot,
+  type Worker,
+} from '../../src/sdk/index.js';
 import { test as base, type TestDatabase } from '../support/database.js';
 
 export { afterEach, describe, expect, vi } from '../support/database.js';
@@ -135,4 +142,21 @@ export async function finish(absurd: Absurd, taskID: string): Promise<TaskResult
   } finally {
     await worker.close();
   }
+}
+
+/** A row as a claim returns it, for runs on a `FakeDatabase`. */
+export function claimedTask(differs: Partial<ClaimedTask> = {}): ClaimedTask {
+  return {
+    run_id: '01a20e24-a63d-7fec-b496-f0b7bad17775',
+    task_id: 'T',
+    task_name: 'job',
+    attempt: 1,
+    params: null,
+    retry_strategy: null,
+    max_attempts: null,
+    headers: null,
+    wake_event: null,
+    event_payload: null,
+    ...differs,
+  };
 }
