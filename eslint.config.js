@@ -71,7 +71,7 @@ export default tseslint.config(
     ['src/commands/**'],
     [
       ['^pg$', 'A command asks src/sql; the base command owns the connection.'],
-      ['^(chalk|cli-table3)', 'A command returns a Rendering; src/lib/output draws it.'],
+      ['^(chalk|cli-table3)', 'A command returns a Rendering; src/lib/cli/output draws it.'],
     ],
   ),
 );

@@ -1,7 +1,7 @@
 /** What bin/absurdctl starts: the one place that ends the process. */
 import { maskPasswords } from './lib/connection/uri.js';
-import { exit } from './lib/errors.js';
-import { processIo } from './lib/io.js';
+import { exit } from './lib/cli/errors.js';
+import { processIo } from './lib/cli/io.js';
 import { main } from './main.js';
 
 export { commandSpecs, topicSummaries } from './main.js';

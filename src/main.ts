@@ -4,11 +4,11 @@
  */
 import { readFileSync } from 'node:fs';
 import type { Command } from '@oclif/core/command';
-import type { BaseCommand } from './lib/base-command.js';
-import type { CommandSpec } from './lib/completion/spec.js';
-import type { Topic } from './lib/help.js';
-import type { Io } from './lib/io.js';
-import { nearest } from './lib/nearest.js';
+import type { BaseCommand } from './lib/cli/base-command.js';
+import type { CommandSpec } from './lib/cli/completion/spec.js';
+import type { Topic } from './lib/cli/help.js';
+import type { Io } from './lib/cli/io.js';
+import { nearest } from './lib/cli/nearest.js';
 
 interface Loaded {
   /** What the command says of itself, for help. */
@@ -101,7 +101,7 @@ const specsFile = 'completion.json';
 
 /** Every command as completion knows it: for the build, and from the sources. */
 export async function commandSpecs(): Promise<CommandSpec[]> {
-  const { commandSpec } = await import('./lib/completion/spec.js');
+  const { commandSpec } = await import('./lib/cli/completion/spec.js');
   return Promise.all([...commands].map(async ([name, from]) => commandSpec((await load(name, from)).about)));
 }
 
@@ -157,8 +157,8 @@ const asksForHelp = (args: string[]): boolean => {
 export async function main(argv: string[], io: Io, version = 'unknown'): Promise<number> {
   const [name, ...args] = reorder(argv);
   if (argv[0] === '__complete')
-    return (await import('./lib/completion/complete.js')).complete(argv.slice(1), io, allSpecs);
-  const { commandHelp, programHelp } = await import('./lib/help.js');
+    return (await import('./lib/cli/completion/complete.js')).complete(argv.slice(1), io, allSpecs);
+  const { commandHelp, programHelp } = await import('./lib/cli/help.js');
   if (name === '--version' || name === 'version') {
     io.out(`absurdctl ${version}\n`);
     return 0;
@@ -171,9 +171,9 @@ export async function main(argv: string[], io: Io, version = 'unknown'): Promise
   const from = commands.get(topic);
   if (from === undefined) {
     const meant = nearest(topic, [...commands.keys()]);
-    const { CliError, exit } = await import('./lib/errors.js');
+    const { CliError, exit } = await import('./lib/cli/errors.js');
     const hint = meant === undefined ? 'absurdctl --help lists the commands' : `did you mean ${meant}?`;
-    const { reportError } = await import('./lib/report.js');
+    const { reportError } = await import('./lib/cli/report.js');
     const error = new CliError(`There is no command "${topic}"`, {
       exitCode: exit.usage,
       code: 'unknown_command',

@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
-import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
-import { secondsFlag } from '../lib/flags.js';
+import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import { secondsFlag } from '../lib/cli/flags.js';
 import {
   followedExitCode,
   followTasks,
@@ -8,9 +8,9 @@ import {
   stillGoing,
   waitingInterrupted,
   type FollowedTask,
-} from '../lib/follow.js';
-import type { Rendering } from '../lib/output.js';
-import { locateTask } from '../lib/task-id.js';
+} from '../lib/task/follow.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { locateTask } from '../lib/task/find-task.js';
 
 export default class AwaitTask extends BaseCommand<FollowedTask[]> {
   static override summary = 'Wait for tasks to end, and exit by how they did';

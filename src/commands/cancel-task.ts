@@ -1,10 +1,10 @@
 import * as Args from '@oclif/core/args';
-import { dbFlags, queueFlag } from '../lib/base-command.js';
+import { dbFlags, queueFlag } from '../lib/cli/base-command.js';
 import { readIds } from '../lib/bulk/choose.js';
 import { BulkCommand, bulkLockTimeoutMs, type BulkResult } from '../lib/bulk/command.js';
 import { bulkFlags, readChoice, statusFlag } from '../lib/bulk/flags.js';
-import type { Rendering } from '../lib/output.js';
-import { locateTask } from '../lib/task-id.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { locateTask } from '../lib/task/find-task.js';
 import { cancelTasks } from '../sql/bulk.js';
 import { cancelTask } from '../sql/tasks.js';
 

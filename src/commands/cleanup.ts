@@ -1,11 +1,11 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { drainQueue, type Deleted, type Scope } from '../lib/cleanup.js';
-import { checkAsked, defaultLimit, scopesOf } from '../lib/cleanup-scopes.js';
-import { byteSize } from '../lib/format/size.js';
-import type { Rendering } from '../lib/output.js';
-import { ProgressBar } from '../lib/progress.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { drainQueue, type Deleted, type Scope } from '../lib/queue/cleanup.js';
+import { checkAsked, defaultLimit, scopesOf } from '../lib/queue/cleanup-scopes.js';
+import { byteSize } from '../lib/cli/format/size.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { ProgressBar } from '../lib/cli/progress.js';
 import { countCleanup, type CleanupCount } from '../sql/cleanup.js';
 
 interface Cleaned extends Deleted {

@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args';
-import { BaseCommand } from '../lib/base-command.js';
-import { scripts, shells, type Shell } from '../lib/completion/scripts.js';
-import type { Rendering } from '../lib/output.js';
+import { BaseCommand } from '../lib/cli/base-command.js';
+import { scripts, shells, type Shell } from '../lib/cli/completion/scripts.js';
+import type { Rendering } from '../lib/cli/output.js';
 
 interface CompletionScript {
   shell: Shell;

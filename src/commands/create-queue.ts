@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import type { Rendering } from '../lib/output.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Rendering } from '../lib/cli/output.js';
 import { createQueue, type CreatedQueue } from '../sql/queues.js';
 
 export default class CreateQueue extends BaseCommand<CreatedQueue> {

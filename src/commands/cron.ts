@@ -1,9 +1,9 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { CliError, exit, usageError } from '../lib/errors.js';
-import type { Rendering } from '../lib/output.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { CliError, exit, usageError } from '../lib/cli/errors.js';
+import type { Rendering } from '../lib/cli/output.js';
 import { disableCron, enableCron, findCron, remoteJobs, type CronJob, type CronPlace } from '../sql/cron.js';
-import { counted } from '../lib/format/text.js';
+import { counted } from '../lib/cli/format/text.js';
 
 const schedule = (description: string) => Flags.string({ helpValue: 'CRON', description });
 

@@ -1,9 +1,9 @@
-import { BaseCommand } from '../lib/base-command.js';
-import { demoQueue, runDemo } from '../lib/demo.js';
-import { followedExitCode } from '../lib/follow.js';
-import type { RenderContext, Rendering } from '../lib/output.js';
-import { readTask, renderTask, type TaskDump } from '../lib/task-dump.js';
-import { locateTask } from '../lib/task-id.js';
+import { BaseCommand } from '../lib/cli/base-command.js';
+import { demoQueue, runDemo } from '../lib/work/demo.js';
+import { followedExitCode } from '../lib/task/follow.js';
+import type { RenderContext, Rendering } from '../lib/cli/output.js';
+import { readTask, renderTask, type TaskDump } from '../lib/task/dump.js';
+import { locateTask } from '../lib/task/find-task.js';
 
 export default class Demo extends BaseCommand<TaskDump> {
   static override summary = 'See it work: a queue, a workflow and its worker, on a PostgreSQL of its own';

@@ -1,11 +1,11 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { detach, dropFormer, finish, type Detached } from '../lib/detach.js';
-import { refused } from '../lib/errors.js';
-import { nearest } from '../lib/nearest.js';
-import type { Rendering } from '../lib/output.js';
-import { queuesToLookIn } from '../lib/task-id.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { detach, dropFormer, finish, type Detached } from '../lib/queue/detach.js';
+import { refused } from '../lib/cli/errors.js';
+import { nearest } from '../lib/cli/nearest.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { queuesToLookIn } from '../lib/task/find-task.js';
 import { listDetachCandidates, listHalfDetached, listPartitions } from '../sql/partitions.js';
 
 /** `t_q_401` of `t_q_401`, `absurd.t_q_401`, `"t_q_401"`, `absurd."t_q_401"` and `"absurd"."t_q_401"`. */

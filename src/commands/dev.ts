@@ -1,13 +1,13 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand } from '../lib/base-command.js';
-import { confirm } from '../lib/confirm.js';
+import { BaseCommand } from '../lib/cli/base-command.js';
+import { confirm } from '../lib/cli/confirm.js';
 import type { ServerStatus } from '../lib/embedded/launch.js';
 import { findServerFolder } from '../lib/embedded/pointer.js';
 import { endOfForeground, maskPassword, parseIdleTimeout } from '../lib/embedded/settings.js';
 import type { EndReason } from '../lib/embedded/supervisor.js';
-import { exit } from '../lib/errors.js';
-import { duration } from '../lib/format/time.js';
-import type { Rendering } from '../lib/output.js';
+import { exit } from '../lib/cli/errors.js';
+import { duration } from '../lib/cli/format/time.js';
+import type { Rendering } from '../lib/cli/output.js';
 
 /** The server's state after what was asked; `notes` are for people. */
 interface DevResult {

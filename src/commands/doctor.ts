@@ -1,15 +1,15 @@
 import * as Flags from '@oclif/core/flags';
-import { dbFlags } from '../lib/base-command.js';
+import { dbFlags } from '../lib/cli/base-command.js';
 import { plural } from '../lib/diagnosis/words.js';
 import { severities } from '../lib/doctor/check.js';
 import { checkIds, examine, type DoctorResult } from '../lib/doctor/index.js';
 import { openMetrics } from '../lib/doctor/openmetrics.js';
 import { thresholdNames, thresholds, type Thresholds } from '../lib/doctor/thresholds.js';
-import { exit, usageError } from '../lib/errors.js';
-import { harmless } from '../lib/format/text.js';
-import { MetricsCommand } from '../lib/metrics-command.js';
-import { nearest } from '../lib/nearest.js';
-import type { Rendering } from '../lib/output.js';
+import { exit, usageError } from '../lib/cli/errors.js';
+import { harmless } from '../lib/cli/format/text.js';
+import { MetricsCommand } from '../lib/cli/metrics-command.js';
+import { nearest } from '../lib/cli/nearest.js';
+import type { Rendering } from '../lib/cli/output.js';
 
 const thresholdFlags = Object.fromEntries(
   thresholdNames.map((name) => {

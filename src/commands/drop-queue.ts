@@ -1,9 +1,9 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { confirmTyped } from '../lib/confirm.js';
-import { unknownQueue } from '../lib/explain.js';
-import type { Rendering } from '../lib/output.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { confirmTyped } from '../lib/cli/confirm.js';
+import { unknownQueue } from '../lib/cli/explain.js';
+import type { Rendering } from '../lib/cli/output.js';
 import { dropQueue, listQueueNames, type QueueName } from '../sql/queues.js';
 
 interface DroppedQueue extends QueueName {

@@ -1,12 +1,12 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
-import { usageError } from '../lib/errors.js';
-import { redactFlag } from '../lib/flags.js';
-import type { RenderContext, Rendering } from '../lib/output.js';
-import { redacted } from '../lib/redact.js';
-import { readTask, renderTask, type TaskDump } from '../lib/task-dump.js';
-import { locateTask } from '../lib/task-id.js';
+import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import { usageError } from '../lib/cli/errors.js';
+import { redactFlag } from '../lib/cli/flags.js';
+import type { RenderContext, Rendering } from '../lib/cli/output.js';
+import { redacted } from '../lib/task/redact.js';
+import { readTask, renderTask, type TaskDump } from '../lib/task/dump.js';
+import { locateTask } from '../lib/task/find-task.js';
 
 export default class DumpTask extends BaseCommand<TaskDump> {
   static override summary = 'Show all there is of a task: its runs, waits and checkpoints';

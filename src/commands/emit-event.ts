@@ -1,11 +1,11 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { CliError, errorCode } from '../lib/errors.js';
-import { readJsonFlags } from '../lib/json-params.js';
-import type { Rendering } from '../lib/output.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { CliError, errorCode } from '../lib/cli/errors.js';
+import { readJsonFlags } from '../lib/task/json-params.js';
+import type { Rendering } from '../lib/cli/output.js';
 import { emitEvent, type EmittedEvent } from '../sql/events.js';
-import { counted } from '../lib/format/text.js';
+import { counted } from '../lib/cli/format/text.js';
 
 const lockTimeoutMs = 10_000;
 
@@ -48,7 +48,7 @@ export default class EmitEvent extends BaseCommand<EmittedEvent> {
     });
     const event = await this.emit({ queueName: flags.queue, eventName: args.name, payload });
     if (event.first && event.waiting === 0) {
-      const { waitedNear } = await import('../lib/meant.js');
+      const { waitedNear } = await import('../lib/task/suggest-name.js');
       this.near = await this.readRanges((db) => waitedNear(db, flags.queue, args.name)).catch(() => undefined);
     }
     return event;

@@ -2,15 +2,15 @@ import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
-import { CliError, errorCode, refused } from '../lib/errors.js';
-import { replaceFile } from '../lib/files.js';
-import { redactFlag } from '../lib/flags.js';
-import { toJson } from '../lib/format/json.js';
-import type { Rendering } from '../lib/output.js';
-import { redacted } from '../lib/redact.js';
-import { exportTask, type TaskExport } from '../lib/task-export.js';
-import { locateTask } from '../lib/task-id.js';
+import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import { CliError, errorCode, refused } from '../lib/cli/errors.js';
+import { replaceFile } from '../lib/cli/files.js';
+import { redactFlag } from '../lib/cli/flags.js';
+import { toJson } from '../lib/cli/format/json.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { redacted } from '../lib/task/redact.js';
+import { exportTask, type TaskExport } from '../lib/task/export.js';
+import { locateTask } from '../lib/task/find-task.js';
 
 export default class ExportTask extends BaseCommand<TaskExport> {
   static override summary = 'Write all there is of a task as one JSON document';

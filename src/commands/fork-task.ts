@@ -1,16 +1,16 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
-import { notFound } from '../lib/errors.js';
-import { readJsonFlags } from '../lib/json-params.js';
-import { nearest } from '../lib/nearest.js';
-import type { Rendering } from '../lib/output.js';
-import { locateTask } from '../lib/task-id.js';
+import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import { notFound } from '../lib/cli/errors.js';
+import { readJsonFlags } from '../lib/task/json-params.js';
+import { nearest } from '../lib/cli/nearest.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { locateTask } from '../lib/task/find-task.js';
 import { checkpointNames, getCheckpoint } from '../sql/checkpoints.js';
 import type { FoundTask } from '../sql/find-task.js';
 import { forkTask, stepsBefore } from '../sql/fork.js';
 import { getTask } from '../sql/tasks.js';
-import { counted } from '../lib/format/text.js';
+import { counted } from '../lib/cli/format/text.js';
 
 interface Forked {
   queue_name: string;

@@ -1,11 +1,11 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { shellWord } from '../lib/format/shell.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { shellWord } from '../lib/cli/format/shell.js';
 import { applyGrants, planFor, type GrantsPlan } from '../lib/grants/index.js';
 import { kinds } from '../lib/grants/kinds.js';
 import type { Wanted } from '../lib/grants/plan.js';
-import type { Rendering } from '../lib/output.js';
+import type { Rendering } from '../lib/cli/output.js';
 
 export default class Grants extends BaseCommand<GrantsPlan> {
   static override summary = 'Print, or run, the rights that a role needs to read, to work or to operate';

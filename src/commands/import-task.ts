@@ -3,10 +3,10 @@ import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { errorCode, notFound, usageError } from '../lib/errors.js';
-import type { Rendering } from '../lib/output.js';
-import { checkExport } from '../lib/task-export.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { errorCode, notFound, usageError } from '../lib/cli/errors.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { checkExport } from '../lib/task/export.js';
 import { findImported, importTask, type ImportedTask } from '../sql/import-task.js';
 import { createQueue, listRegisteredQueues } from '../sql/queues.js';
 

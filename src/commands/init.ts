@@ -1,11 +1,11 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Database } from '../lib/connection/database.js';
-import { CliError, refused } from '../lib/errors.js';
-import { install, type Installation } from '../lib/install.js';
-import { findMissingIndexes, largeTable } from '../lib/migrate/plan.js';
-import type { Rendering } from '../lib/output.js';
-import { requireShippedRef } from '../lib/schema-file.js';
+import { CliError, refused } from '../lib/cli/errors.js';
+import { install, type Installation } from '../lib/schema/install.js';
+import { findMissingIndexes, largeTable } from '../lib/schema/migrate/plan.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { requireShippedRef } from '../lib/schema/schema-file.js';
 
 const betweenTriesMs = 300;
 

@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand } from '../lib/base-command.js';
-import { CliError, refused } from '../lib/errors.js';
-import { kindOf, makeFolder, replaceFile } from '../lib/files.js';
-import type { Rendering } from '../lib/output.js';
-import { skill } from '../lib/skill.js';
+import { BaseCommand } from '../lib/cli/base-command.js';
+import { CliError, refused } from '../lib/cli/errors.js';
+import { kindOf, makeFolder, replaceFile } from '../lib/cli/files.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { skill } from '../lib/cli/skill.js';
 
 interface InstalledSkill {
   file: string;

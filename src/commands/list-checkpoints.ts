@@ -1,9 +1,9 @@
 import * as Args from '@oclif/core/args';
-import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
-import { byteSize } from '../lib/format/size.js';
-import { cutNote, joinNotes, listFlags, wideNote, type Listed } from '../lib/lists.js';
-import { cellText, type Rendering } from '../lib/output.js';
-import { locateTask } from '../lib/task-id.js';
+import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import { byteSize } from '../lib/cli/format/size.js';
+import { cutNote, joinNotes, listFlags, wideNote, type Listed } from '../lib/cli/lists.js';
+import { cellText, type Rendering } from '../lib/cli/output.js';
+import { locateTask } from '../lib/task/find-task.js';
 import { listCheckpointRows, type CheckpointRow } from '../sql/checkpoints.js';
 
 export default class ListCheckpoints extends BaseCommand<Listed<CheckpointRow>> {

@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { unknownQueue } from '../lib/explain.js';
-import type { Column, Rendering } from '../lib/output.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { unknownQueue } from '../lib/cli/explain.js';
+import type { Column, Rendering } from '../lib/cli/output.js';
 import { detachStatement, hasDefaultPartition, listDetachCandidates, type DetachCandidate } from '../sql/partitions.js';
 import { listQueueNames } from '../sql/schema.js';
 

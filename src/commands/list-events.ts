@@ -1,8 +1,8 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { byteSize } from '../lib/format/size.js';
-import { acrossQueues, cutNote, joinNotes, latestFirst, listFlags, wideNote, type Listed } from '../lib/lists.js';
-import type { Rendering } from '../lib/output.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { byteSize } from '../lib/cli/format/size.js';
+import { acrossQueues, cutNote, joinNotes, latestFirst, listFlags, wideNote, type Listed } from '../lib/cli/lists.js';
+import type { Rendering } from '../lib/cli/output.js';
 import { listEventsOf, type EventRow } from '../sql/lists.js';
 
 export default class ListEvents extends BaseCommand<Listed<EventRow>> {
@@ -28,7 +28,7 @@ export default class ListEvents extends BaseCommand<Listed<EventRow>> {
     );
     const { event, queue } = flags;
     if (event !== undefined && list.rows.length === 0) {
-      const { eventMeant } = await import('../lib/meant.js');
+      const { eventMeant } = await import('../lib/task/suggest-name.js');
       const meant = await this.readRanges((db) => eventMeant(db, queue, event));
       if (meant !== undefined) this.note(meant);
     }

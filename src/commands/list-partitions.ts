@@ -1,8 +1,8 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { byteSize } from '../lib/format/size.js';
-import { queuesToLookIn } from '../lib/task-id.js';
-import type { Rendering } from '../lib/output.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { byteSize } from '../lib/cli/format/size.js';
+import { queuesToLookIn } from '../lib/task/find-task.js';
+import type { Rendering } from '../lib/cli/output.js';
 import { listPartitions, type PartitionRow } from '../sql/partitions.js';
 
 export default class ListPartitions extends BaseCommand<PartitionRow[]> {

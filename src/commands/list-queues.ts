@@ -1,5 +1,5 @@
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import type { Column, Rendering } from '../lib/output.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Column, Rendering } from '../lib/cli/output.js';
 import { countTasks, type QueueOverview } from '../sql/queue-counts.js';
 import { listQueueNames, listRegisteredQueues } from '../sql/queues.js';
 import { finishedStates, unfinishedStates, type QueueName, type TaskState } from '../sql/queues.js';

@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { acrossQueues, cutNote, latestFirst, listFlags, type Listed } from '../lib/lists.js';
-import type { Rendering } from '../lib/output.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { acrossQueues, cutNote, latestFirst, listFlags, type Listed } from '../lib/cli/lists.js';
+import type { Rendering } from '../lib/cli/output.js';
 import { taskStates } from '../sql/list-tasks.js';
 import { listRunsOf, type RunRow } from '../sql/lists.js';
 

@@ -1,10 +1,10 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import type { RenderContext, Rendering } from '../lib/output.js';
-import { queuesToLookIn } from '../lib/task-id.js';
-import { parseMoment } from '../lib/when.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { RenderContext, Rendering } from '../lib/cli/output.js';
+import { queuesToLookIn } from '../lib/task/find-task.js';
+import { parseMoment } from '../lib/cli/time.js';
 import { listTasks, taskStates, type TaskFilter, type TaskList } from '../sql/list-tasks.js';
-import { counted } from '../lib/format/text.js';
+import { counted } from '../lib/cli/format/text.js';
 
 export default class ListTasks extends BaseCommand<TaskList> {
   static override summary = 'List tasks, the latest activity first';
@@ -62,7 +62,7 @@ export default class ListTasks extends BaseCommand<TaskList> {
   }
 
   private async noteMeant(taskName: string, queue: string | undefined): Promise<void> {
-    const { taskMeant } = await import('../lib/meant.js');
+    const { taskMeant } = await import('../lib/task/suggest-name.js');
     const meant = await this.readRanges((db) => taskMeant(db, queue, taskName));
     if (meant !== undefined) this.note(meant);
   }

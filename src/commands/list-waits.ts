@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { acrossQueues, cutNote, joinNotes, latestFirst, listFlags, type Listed } from '../lib/lists.js';
-import type { Rendering } from '../lib/output.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { acrossQueues, cutNote, joinNotes, latestFirst, listFlags, type Listed } from '../lib/cli/lists.js';
+import type { Rendering } from '../lib/cli/output.js';
 import { listWaitsOf, scanned, type WaitRow } from '../sql/lists.js';
 
 export default class ListWaits extends BaseCommand<Listed<WaitRow>> {
@@ -31,7 +31,7 @@ export default class ListWaits extends BaseCommand<Listed<WaitRow>> {
     );
     const { event, queue } = flags;
     if (event !== undefined && list.rows.length === 0) {
-      const { eventMeant } = await import('../lib/meant.js');
+      const { eventMeant } = await import('../lib/task/suggest-name.js');
       const meant = await this.readRanges((db) => eventMeant(db, queue, event));
       if (meant !== undefined) this.note(meant);
     }

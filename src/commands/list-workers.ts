@@ -1,6 +1,6 @@
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { acrossQueues, cutNote, latestFirst, listFlags, type Listed } from '../lib/lists.js';
-import type { Rendering } from '../lib/output.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { acrossQueues, cutNote, latestFirst, listFlags, type Listed } from '../lib/cli/lists.js';
+import type { Rendering } from '../lib/cli/output.js';
 import { listWorkersOf, type WorkerRow } from '../sql/lists.js';
 
 export default class ListWorkers extends BaseCommand<Listed<WorkerRow>> {

@@ -1,9 +1,9 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { exit } from '../lib/errors.js';
-import { maintain, type Chore } from '../lib/maintain.js';
-import type { Rendering } from '../lib/output.js';
-import { queuesToLookIn } from '../lib/task-id.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { exit } from '../lib/cli/errors.js';
+import { maintain, type Chore } from '../lib/queue/maintain.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { queuesToLookIn } from '../lib/task/find-task.js';
 
 export default class Maintain extends BaseCommand<Chore[]> {
   static override summary = 'Do once what the jobs of pg_cron do: partitions, cleanup, old partitions';

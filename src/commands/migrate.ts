@@ -1,14 +1,14 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { confirm } from '../lib/confirm.js';
-import { CliError, exit, refused, usageError } from '../lib/errors.js';
-import { install } from '../lib/install.js';
-import { isCurrent, planMigration, type MigrationPlan } from '../lib/migrate/plan.js';
-import { differenceRows, differenceTable, fromVersion, planJson, renderPlan } from '../lib/migrate/render.js';
-import { Upgrade } from '../lib/migrate/run.js';
-import { watchBuild } from '../lib/migrate/watch.js';
-import type { Rendering } from '../lib/output.js';
-import { readSchemaScript, requireShippedRef } from '../lib/schema-file.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { confirm } from '../lib/cli/confirm.js';
+import { CliError, exit, refused, usageError } from '../lib/cli/errors.js';
+import { install } from '../lib/schema/install.js';
+import { isCurrent, planMigration, type MigrationPlan } from '../lib/schema/migrate/plan.js';
+import { differenceRows, differenceTable, fromVersion, planJson, renderPlan } from '../lib/schema/migrate/render.js';
+import { Upgrade } from '../lib/schema/migrate/run.js';
+import { watchBuild } from '../lib/schema/migrate/watch.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { readSchemaScript, requireShippedRef } from '../lib/schema/schema-file.js';
 
 interface Migration {
   what: 'sql' | 'check' | 'plan' | 'nothing' | 'done';

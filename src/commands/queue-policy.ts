@@ -1,9 +1,9 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { unknownQueue } from '../lib/explain.js';
-import type { Rendering } from '../lib/output.js';
-import { lacksUnit } from '../lib/when.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { unknownQueue } from '../lib/cli/explain.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { lacksUnit } from '../lib/cli/time.js';
 import { getQueuePolicy, setQueuePolicy, setQueueWakeup, type QueuePolicyRow } from '../sql/policy.js';
 import { listQueueNames } from '../sql/schema.js';
 

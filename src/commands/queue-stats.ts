@@ -1,12 +1,12 @@
 import * as Flags from '@oclif/core/flags';
-import { dbFlags, queueFlag } from '../lib/base-command.js';
-import { byteSize } from '../lib/format/size.js';
-import { MetricsCommand } from '../lib/metrics-command.js';
-import type { Column, Rendering } from '../lib/output.js';
-import { queueMetrics } from '../lib/queue-metrics.js';
-import { readStats, type Stats } from '../lib/queue-stats.js';
-import { queuesToLookIn } from '../lib/task-id.js';
-import { parseWhen } from '../lib/when.js';
+import { dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import { byteSize } from '../lib/cli/format/size.js';
+import { MetricsCommand } from '../lib/cli/metrics-command.js';
+import type { Column, Rendering } from '../lib/cli/output.js';
+import { queueMetrics } from '../lib/queue/metrics.js';
+import { readStats, type Stats } from '../lib/queue/stats.js';
+import { queuesToLookIn } from '../lib/task/find-task.js';
+import { parseWhen } from '../lib/cli/time.js';
 import { sampleSize } from '../sql/name-stats.js';
 
 export default class QueueStatsCommand extends MetricsCommand<Stats[]> {
@@ -40,7 +40,7 @@ export default class QueueStatsCommand extends MetricsCommand<Stats[]> {
     this.named = by === 'task-name';
     const stats = await readStats((work) => this.readRanges(work), names, { by, sinceMs, taskName });
     if (taskName !== null && stats.length === 0) {
-      const { taskMeant } = await import('../lib/meant.js');
+      const { taskMeant } = await import('../lib/task/suggest-name.js');
       const meant = await this.readRanges((db) => taskMeant(db, flags.queue, taskName));
       if (meant !== undefined) this.note(meant);
     }

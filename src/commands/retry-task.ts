@@ -1,12 +1,12 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { dbFlags, queueFlag } from '../lib/base-command.js';
+import { dbFlags, queueFlag } from '../lib/cli/base-command.js';
 import { readIds } from '../lib/bulk/choose.js';
 import { BulkCommand, bulkLockTimeoutMs, type BulkResult } from '../lib/bulk/command.js';
 import { bulkFlags, readChoice, statusFlag } from '../lib/bulk/flags.js';
-import { errorCode, refused, toCliError } from '../lib/errors.js';
-import type { Rendering } from '../lib/output.js';
-import { locateTask } from '../lib/task-id.js';
+import { errorCode, refused, toCliError } from '../lib/cli/errors.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { locateTask } from '../lib/task/find-task.js';
 import { retryTasks } from '../sql/bulk.js';
 import { retryTask, type SpawnedTask } from '../sql/tasks.js';
 

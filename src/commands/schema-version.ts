@@ -1,5 +1,5 @@
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import type { Rendering } from '../lib/output.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Rendering } from '../lib/cli/output.js';
 import { inspectSchema } from '../sql/schema.js';
 
 interface Version {

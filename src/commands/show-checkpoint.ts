@@ -1,9 +1,9 @@
 import * as Args from '@oclif/core/args';
-import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
-import { notFound } from '../lib/errors.js';
-import { nearest } from '../lib/nearest.js';
-import type { Rendering } from '../lib/output.js';
-import { locateTask } from '../lib/task-id.js';
+import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import { notFound } from '../lib/cli/errors.js';
+import { nearest } from '../lib/cli/nearest.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { locateTask } from '../lib/task/find-task.js';
 import { checkpointNames, getCheckpoint, type CheckpointDetail } from '../sql/checkpoints.js';
 
 type Shown = { queue_name: string; task_id: string } & CheckpointDetail;

@@ -1,10 +1,10 @@
 import * as Args from '@oclif/core/args';
-import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
-import { notFound, usageError } from '../lib/errors.js';
-import { shellWord } from '../lib/format/shell.js';
-import { nearestPattern } from '../lib/nearest.js';
-import type { Rendering } from '../lib/output.js';
-import { queuesToLookIn } from '../lib/task-id.js';
+import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import { notFound, usageError } from '../lib/cli/errors.js';
+import { shellWord } from '../lib/cli/format/shell.js';
+import { nearestPattern } from '../lib/cli/nearest.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { queuesToLookIn } from '../lib/task/find-task.js';
 import { eventNames, listEventsOf, type EventRow } from '../sql/lists.js';
 import type { Queryable } from '../sql/queryable.js';
 

@@ -1,8 +1,8 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { usageError } from '../lib/errors.js';
-import { secondsFlag } from '../lib/flags.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { usageError } from '../lib/cli/errors.js';
+import { secondsFlag } from '../lib/cli/flags.js';
 import {
   followedExitCode,
   followTasks,
@@ -10,10 +10,10 @@ import {
   stillGoing,
   waitingInterrupted,
   type FollowedTask,
-} from '../lib/follow.js';
-import { readJsonFlags } from '../lib/json-params.js';
-import type { Rendering } from '../lib/output.js';
-import { readHeaders, retryStrategy, spawnOptions } from '../lib/spawn-options.js';
+} from '../lib/task/follow.js';
+import { readJsonFlags } from '../lib/task/json-params.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { readHeaders, retryStrategy, spawnOptions } from '../lib/task/spawn-options.js';
 import { spawnTask, type SpawnedTask } from '../sql/tasks.js';
 
 /** With --wait also how it ended. */

@@ -3,12 +3,12 @@ import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { errorCode, notFound, usageError } from '../lib/errors.js';
-import type { Rendering } from '../lib/output.js';
-import { ProgressBar } from '../lib/progress.js';
-import { spawnInBatches, type SpawnedLine } from '../lib/spawn-batches.js';
-import { readSpawnLines } from '../lib/spawn-lines.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { errorCode, notFound, usageError } from '../lib/cli/errors.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { ProgressBar } from '../lib/cli/progress.js';
+import { spawnInBatches, type SpawnedLine } from '../lib/task/spawn-batches.js';
+import { readSpawnLines } from '../lib/task/spawn-lines.js';
 
 interface SpawnedTasks {
   queue_name: string;

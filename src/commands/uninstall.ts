@@ -1,14 +1,14 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { confirmByName } from '../lib/confirm.js';
-import { CliError, errorCode, refused } from '../lib/errors.js';
-import { byteSize } from '../lib/format/size.js';
-import type { Rendering } from '../lib/output.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { confirmByName } from '../lib/cli/confirm.js';
+import { CliError, errorCode, refused } from '../lib/cli/errors.js';
+import { byteSize } from '../lib/cli/format/size.js';
+import type { Rendering } from '../lib/cli/output.js';
 import { countTasks } from '../sql/queue-counts.js';
 import { listRegisteredQueues, unfinishedStates } from '../sql/queues.js';
 import { inspectSchema } from '../sql/schema.js';
 import { dropSchema, readHoldings, type SchemaHoldings } from '../sql/uninstall.js';
-import { counted } from '../lib/format/text.js';
+import { counted } from '../lib/cli/format/text.js';
 
 interface Loss extends SchemaHoldings {
   database: string;

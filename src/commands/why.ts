@@ -1,11 +1,11 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags, queueFlag } from '../lib/base-command.js';
+import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
 import { whyId, whyQueue, whyTaskName, type WhyResult } from '../lib/diagnosis/why.js';
 import { quoted } from '../lib/diagnosis/words.js';
-import { usageError } from '../lib/errors.js';
-import type { Rendering } from '../lib/output.js';
-import { requireId } from '../lib/task-id.js';
+import { usageError } from '../lib/cli/errors.js';
+import type { Rendering } from '../lib/cli/output.js';
+import { requireId } from '../lib/task/find-task.js';
 
 export default class Why extends BaseCommand<WhyResult> {
   static override summary = 'Say why a task, a run, a queue or a task name does not move';

@@ -1,10 +1,10 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/base-command.js';
-import { toCliError, usageError } from '../lib/errors.js';
-import { unknownQueue } from '../lib/explain.js';
-import { secondsFlag } from '../lib/flags.js';
-import type { Rendering } from '../lib/output.js';
+import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { toCliError, usageError } from '../lib/cli/errors.js';
+import { unknownQueue } from '../lib/cli/explain.js';
+import { secondsFlag } from '../lib/cli/flags.js';
+import type { Rendering } from '../lib/cli/output.js';
 import type { WorkReport } from '../lib/work/run.js';
 import { listQueueNames } from '../sql/queues.js';
 

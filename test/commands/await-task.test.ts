@@ -1,4 +1,4 @@
-import { waitingInterrupted } from '../../src/lib/follow.js';
+import { waitingInterrupted } from '../../src/lib/task/follow.js';
 import { expect, test, type TestDatabase } from '../support/database.js';
 import { run } from '../support/command.js';
 

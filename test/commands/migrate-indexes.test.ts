@@ -1,8 +1,8 @@
-import { processIo } from '../../src/lib/io.js';
+import { processIo } from '../../src/lib/cli/io.js';
 import { Database } from '../../src/lib/connection/database.js';
 import { resolveSettings } from '../../src/lib/connection/resolve.js';
-import { planMigration } from '../../src/lib/migrate/plan.js';
-import { Upgrade } from '../../src/lib/migrate/run.js';
+import { planMigration } from '../../src/lib/schema/migrate/plan.js';
+import { Upgrade } from '../../src/lib/schema/migrate/run.js';
 import { run } from '../support/command.js';
 import { expect, test, type Connection, type TestDatabase } from '../support/database.js';
 import { startPty } from '../support/pty.js';

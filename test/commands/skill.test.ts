@@ -1,5 +1,5 @@
 import { describe } from 'vitest';
-import { skill } from '../../src/lib/skill.js';
+import { skill } from '../../src/lib/cli/skill.js';
 import { now, openGallery, type Gallery } from '../golden/scene.js';
 import { run } from '../support/command.js';
 import { afterAll, beforeAll, expect, test } from '../support/database.js';

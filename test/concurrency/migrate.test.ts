@@ -1,4 +1,4 @@
-import { taskParts, triggerFunctions } from '../../src/lib/migrate/script.js';
+import { taskParts, triggerFunctions } from '../../src/lib/schema/migrate/script.js';
 import { Absurd } from '../../src/sdk/index.js';
 import { run } from '../support/command.js';
 import { startCli, type RunningCli } from '../support/cli.js';

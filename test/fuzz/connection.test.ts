@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { readPassfile } from '../../src/lib/connection/files.js';
 import { describeSettings, resolveSettings } from '../../src/lib/connection/resolve.js';
 import type { Settings } from '../../src/lib/connection/settings.js';
-import { CliError } from '../../src/lib/errors.js';
+import { CliError } from '../../src/lib/cli/errors.js';
 import { run } from '../support/command.js';
 import { afterAll, beforeAll, expect, test } from '../support/database.js';
 import { sane, settings, timeout, word } from './support.js';

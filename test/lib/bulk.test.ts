@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { applyToAll, type BulkTask, type BulkWork } from '../../src/lib/bulk/apply.js';
-import { CliError, exit, interrupted } from '../../src/lib/errors.js';
+import { CliError, exit, interrupted } from '../../src/lib/cli/errors.js';
 import type { ChosenTask } from '../../src/sql/bulk.js';
 
 const tasks = (n: number): ChosenTask[] =>

@@ -1,6 +1,6 @@
 import { describe } from 'vitest';
-import { CliError, exit, toCliError } from '../../src/lib/errors.js';
-import { unknownQueue } from '../../src/lib/explain.js';
+import { CliError, exit, toCliError } from '../../src/lib/cli/errors.js';
+import { unknownQueue } from '../../src/lib/cli/explain.js';
 import { expect, test } from '../support/database.js';
 
 describe('exit codes of what the server says', () => {

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { prettyJson, toJson } from '../../src/lib/format/json.js';
-import { splitObject } from '../../src/lib/json-params.js';
-import { copyEscape, csvEscape, cut, displayWidth, harmless } from '../../src/lib/format/text.js';
-import { ago, duration, toRfc3339 } from '../../src/lib/format/time.js';
-import { nearest } from '../../src/lib/nearest.js';
+import { prettyJson, toJson } from '../../src/lib/cli/format/json.js';
+import { splitObject } from '../../src/lib/task/json-params.js';
+import { copyEscape, csvEscape, cut, displayWidth, harmless } from '../../src/lib/cli/format/text.js';
+import { ago, duration, toRfc3339 } from '../../src/lib/cli/format/time.js';
+import { nearest } from '../../src/lib/cli/nearest.js';
 import { RawJson } from '../../src/sql/values.js';
 
 describe('JSON', () => {

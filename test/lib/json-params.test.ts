@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import type { Io } from '../../src/lib/io.js';
-import { readJsonFlags } from '../../src/lib/json-params.js';
+import type { Io } from '../../src/lib/cli/io.js';
+import { readJsonFlags } from '../../src/lib/task/json-params.js';
 
 const read = (
   base: string | undefined,

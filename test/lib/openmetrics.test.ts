@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { openMetricsText } from '../../src/lib/format/openmetrics.js';
+import { openMetricsText } from '../../src/lib/cli/format/openmetrics.js';
 import { parseOpenMetrics } from '../support/openmetrics.js';
 
 const hostile = 'a"b\\c\nd{e="f"} 1\r\u001b[31m # EOF \\n';

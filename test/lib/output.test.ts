@@ -1,8 +1,8 @@
 import { describe } from 'vitest';
 import { Readable } from 'node:stream';
 import { losslessTypes } from '../../src/lib/connection/types.js';
-import type { Io } from '../../src/lib/io.js';
-import { type Mode, type Rendering, show } from '../../src/lib/output.js';
+import type { Io } from '../../src/lib/cli/io.js';
+import { type Mode, type Rendering, show } from '../../src/lib/cli/output.js';
 import { RawJson } from '../../src/sql/values.js';
 import pg from 'pg';
 import { expect, test } from '../support/database.js';

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { commandLine, option } from '../../src/lib/format/shell.js';
+import { commandLine, option } from '../../src/lib/cli/format/shell.js';
 import { pastedIdent, pastedLiteral } from '../../src/sql/identifiers.js';
 import { expect, test, type TestDatabase } from '../support/database.js';
 import { run } from '../support/command.js';

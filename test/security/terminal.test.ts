@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test, type TestDatabase } from '../support/database.js';
 import { run, type RunOptions } from '../support/command.js';
 import { startPty } from '../support/pty.js';
-import { harmless, harmlessJson } from '../../src/lib/format/text.js';
+import { harmless, harmlessJson } from '../../src/lib/cli/format/text.js';
 import { attack, dangers, fakes, hostileQueue, hostileTasks, type HostileTasks } from './hostile.js';
 
 /** Every command that shows what is stored, and errors that repeat what was typed. */

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { tmpdir } from 'node:os';
-import type { Io } from '../../src/lib/io.js';
+import type { Io } from '../../src/lib/cli/io.js';
 import { main } from '../../src/main.js';
 
 export interface RunOptions {

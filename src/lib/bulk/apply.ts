@@ -1,6 +1,6 @@
 /** Does something to many tasks: in batches, no faster than asked, and with a clear account of what was done when it ends early. */
 import type { BatchOutcome, ChosenTask } from '../../sql/bulk.js';
-import { CliError, errorCode, toCliError } from '../errors.js';
+import { CliError, errorCode, toCliError } from '../cli/errors.js';
 
 /** What became of one task. `left`: it was not reached. */
 export type Outcome = 'retried' | 'cancelled' | 'skipped' | 'failed' | 'left';

@@ -4,9 +4,9 @@ import { chooseTasks, findTasks, readMoment, type ChoiceFilter, type ChosenTask 
 import type { Moment } from '../../sql/list-tasks.js';
 import type { Queryable } from '../../sql/queryable.js';
 import type { Timestamp } from '../../sql/values.js';
-import { usageError } from '../errors.js';
-import type { Io } from '../io.js';
-import { queuesToLookIn, requireId } from '../task-id.js';
+import { usageError } from '../cli/errors.js';
+import type { Io } from '../cli/io.js';
+import { queuesToLookIn, requireId } from '../task/find-task.js';
 import type { Choice } from './flags.js';
 
 const idsAtOnce = 1000;

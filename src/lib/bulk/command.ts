@@ -2,15 +2,15 @@
 import type { ChosenTask } from '../../sql/bulk.js';
 import type { TaskState } from '../../sql/list-tasks.js';
 import type { Queryable } from '../../sql/queryable.js';
-import { BaseCommand } from '../base-command.js';
-import { confirmMany } from '../confirm.js';
-import { CliError, errorCode, exit } from '../errors.js';
-import type { Rendering } from '../output.js';
-import { ProgressBar } from '../progress.js';
+import { BaseCommand } from '../cli/base-command.js';
+import { confirmMany } from '../cli/confirm.js';
+import { CliError, errorCode, exit } from '../cli/errors.js';
+import type { Rendering } from '../cli/output.js';
+import { ProgressBar } from '../cli/progress.js';
 import { account, applyToAll, type BulkTask, type BulkWork, type Outcome } from './apply.js';
 import { choose, type Chosen } from './choose.js';
 import type { Choice } from './flags.js';
-import { counted } from '../format/text.js';
+import { counted } from '../cli/format/text.js';
 
 export interface BulkResult {
   dry_run: boolean;
@@ -135,7 +135,7 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
 
   private async noteMeant({ filter: { taskName }, queue }: Extract<Choice, { filter: unknown }>): Promise<void> {
     if (taskName === undefined) return;
-    const { taskMeant } = await import('../meant.js');
+    const { taskMeant } = await import('../task/suggest-name.js');
     const meant = await this.readRanges((db) => taskMeant(db, queue, taskName));
     if (meant !== undefined) this.note(meant);
   }

@@ -2,8 +2,8 @@
 import * as Flags from '@oclif/core/flags';
 import type { ChoiceFilter } from '../../sql/bulk.js';
 import type { TaskState } from '../../sql/list-tasks.js';
-import { usageError } from '../errors.js';
-import { parseMoment } from '../when.js';
+import { usageError } from '../cli/errors.js';
+import { parseMoment } from '../cli/time.js';
 
 export const bulkFlags = {
   'task-name': Flags.string({ char: 'n', helpGroup: 'MANY', helpValue: 'NAME', description: 'tasks of this name' }),

@@ -1,7 +1,7 @@
 import pg from 'pg';
-import { CliError, errorCode, exit, interrupted, isServerError } from '../errors.js';
-import { shellWord } from '../format/shell.js';
-import type { Io } from '../io.js';
+import { CliError, errorCode, exit, interrupted, isServerError } from '../cli/errors.js';
+import { shellWord } from '../cli/format/shell.js';
+import type { Io } from '../cli/io.js';
 import { readPassfile } from './files.js';
 import type { Host, Settings } from './settings.js';
 import { tlsAttempts, tlsOptions } from './ssl.js';
@@ -37,7 +37,7 @@ async function password({ settings, at, io, typed }: Attempt, pause: () => () =>
     });
   }
   const resume = pause();
-  const { askPassword } = await import('../confirm.js');
+  const { askPassword } = await import('../cli/confirm.js');
   typed.password = await askPassword(io, `Password for ${settings.user}`);
   resume();
   return typed.password;

@@ -2,8 +2,8 @@ import { connect as openSocket } from 'node:net';
 import type pg from 'pg';
 import { rangesOnly } from '../../sql/bounded.js';
 import type { Queryable } from '../../sql/queryable.js';
-import { interrupted } from '../errors.js';
-import type { Io } from '../io.js';
+import { interrupted } from '../cli/errors.js';
+import type { Io } from '../cli/io.js';
 import { connect } from './connect.js';
 import type { Host, Settings } from './settings.js';
 

@@ -2,7 +2,7 @@
  * The way to the embedded server's module, which is loaded only when a folder has one or an `embedded:` address is given.
  */
 import { resolve } from 'node:path';
-import { CliError } from '../errors.js';
+import { CliError } from '../cli/errors.js';
 
 export interface EmbeddedAddress {
   url: string;

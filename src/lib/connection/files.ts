@@ -2,8 +2,8 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { CliError, exit, usageError } from '../errors.js';
-import { harmless } from '../format/text.js';
+import { CliError, exit, usageError } from '../cli/errors.js';
+import { harmless } from '../cli/format/text.js';
 import type { Host, Parameters, Settings, Surroundings } from './settings.js';
 
 /** The home folder: HOME where it is set, as a shell sees it. */

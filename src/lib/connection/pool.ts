@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { isConnectionLoss } from '../../sdk/errors.js';
-import { CliError } from '../errors.js';
-import type { Io } from '../io.js';
+import { CliError } from '../cli/errors.js';
+import type { Io } from '../cli/io.js';
 import { connect } from './connect.js';
 import type { Host, Settings } from './settings.js';
 

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
-import { usageError } from '../errors.js';
-import { harmless } from '../format/text.js';
+import { usageError } from '../cli/errors.js';
+import { harmless } from '../cli/format/text.js';
 import { startAsNeeded, type EmbeddedFinder } from './embedded.js';
 import { home, readService } from './files.js';
 import type { ConnectionFlags, Host, Parameters, Settings, SslMode, Surroundings } from './settings.js';

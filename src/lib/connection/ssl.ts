@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ConnectionOptions } from 'node:tls';
-import { usageError } from '../errors.js';
+import { usageError } from '../cli/errors.js';
 import { home, readSettings } from './files.js';
 import type { Settings, SslMode, Surroundings } from './settings.js';
 

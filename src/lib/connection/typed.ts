@@ -1,5 +1,5 @@
 /** The words that named the database on a command line, for the commands that it tells people to type next. */
-import { option } from '../format/shell.js';
+import { option } from '../cli/format/shell.js';
 import type { ConnectionFlags } from './settings.js';
 import { maskPasswords } from './uri.js';
 

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { RawJson } from '../../sql/values.js';
-import { toRfc3339 } from '../format/time.js';
+import { toRfc3339 } from '../cli/format/time.js';
 
 type Parser = (text: string) => unknown;
 

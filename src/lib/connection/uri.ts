@@ -1,4 +1,4 @@
-import { usageError } from '../errors.js';
+import { usageError } from '../cli/errors.js';
 import type { Parameters } from './settings.js';
 
 /**

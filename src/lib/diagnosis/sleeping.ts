@@ -1,6 +1,6 @@
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
 import { failureEvidence, errorLine } from './finished.js';
-import { nearestPattern } from '../nearest.js';
+import { nearestPattern } from '../cli/nearest.js';
 import { stepsSaved } from './running.js';
 import { isPutBackPattern, strategyWords } from './settings.js';
 import { at, commandLine, queueOption, quoted, since, span, until } from './words.js';

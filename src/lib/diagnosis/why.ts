@@ -24,10 +24,10 @@ import {
 } from '../../sql/diagnosis-queues.js';
 import type { Queryable } from '../../sql/queryable.js';
 import { readStandingIn } from '../../sql/grants.js';
-import { CliError, exit, notFound, notPermitted } from '../errors.js';
-import { unknownQueue } from '../explain.js';
+import { CliError, exit, notFound, notPermitted } from '../cli/errors.js';
+import { unknownQueue } from '../cli/explain.js';
 import { grantCommand } from '../grants/hint.js';
-import { nearest } from '../nearest.js';
+import { nearest } from '../cli/nearest.js';
 import { diagnose, type Diagnosis, type Gap, type TaskSubject } from './cause.js';
 import { taskCauses } from './index.js';
 import { queueLocked } from './locks.js';

@@ -1,5 +1,5 @@
 import { COUNT_LIMIT } from '../../sql/bounded.js';
-import { harmless } from '../format/text.js';
+import { harmless } from '../cli/format/text.js';
 
 /** Words for what is found. All text from a database goes through `quoted` or `shown`, so a sentence is fit for a terminal. */
 
@@ -10,7 +10,7 @@ export function shown(text: string, limit = 200): string {
 
 export const quoted = (text: string): string => `"${shown(text)}"`;
 
-export { commandLine, option, queueOption } from '../format/shell.js';
+export { commandLine, option, queueOption } from '../cli/format/shell.js';
 
 /** A moment in UTC: RFC 3339 to the second, or `never` where it does not come. */
 export function at(moment: number | null): string {

@@ -26,7 +26,7 @@ import {
   readServer,
   readTableHealth,
 } from '../../sql/doctor.js';
-import { readSchemaScript } from '../schema-file.js';
+import { readSchemaScript } from '../schema/schema-file.js';
 import type { Facts, Need, QueueFacts } from './check.js';
 import { expectedFunctions } from './schema.js';
 import type { Thresholds } from './thresholds.js';

@@ -1,7 +1,7 @@
 import { readBounded, type Unread } from '../../sql/bounded.js';
 import type { Queryable } from '../../sql/queryable.js';
 import { readStandingIn } from '../../sql/grants.js';
-import { CliError, notPermitted } from '../errors.js';
+import { CliError, notPermitted } from '../cli/errors.js';
 import { shown } from '../diagnosis/words.js';
 import { severities, type Check, type Facts, type Finding, type Severity } from './check.js';
 import { readFacts } from './facts.js';

@@ -1,5 +1,5 @@
 import type { QueueFlow } from '../../sql/diagnosis-queues.js';
-import { openMetricsText, type Family, type Labels } from '../format/openmetrics.js';
+import { openMetricsText, type Family, type Labels } from '../cli/format/openmetrics.js';
 import { severities } from './check.js';
 import type { Examination } from './index.js';
 

@@ -1,4 +1,4 @@
-import { CliError, exit } from '../errors.js';
+import { CliError, exit } from '../cli/errors.js';
 
 /**
  * What keeps the embedded server from running, in words for whoever typed the command; `hint` says what to do next.
@@ -16,4 +16,4 @@ export class EmbeddedServerError extends CliError {
   }
 }
 
-export { errorCode } from '../errors.js';
+export { errorCode } from '../cli/errors.js';

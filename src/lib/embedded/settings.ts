@@ -1,5 +1,5 @@
-import { usageError } from '../errors.js';
-import type { Io } from '../io.js';
+import { usageError } from '../cli/errors.js';
+import type { Io } from '../cli/io.js';
 
 const secondsPer: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 };
 

@@ -5,7 +5,7 @@ import pg from 'pg';
 import * as sql from '../../sql/dev-server.js';
 import { createQueue } from '../../sql/queues.js';
 import { inspectSchema, runSchemaScript } from '../../sql/schema.js';
-import { readSchemaScript } from '../schema-file.js';
+import { readSchemaScript } from '../schema/schema-file.js';
 import { type Account, serverAccount } from './account.js';
 import { findBinaries } from './binaries.js';
 import { EmbeddedServerError } from './errors.js';

@@ -1,5 +1,5 @@
 /** What to type where a right is missing. */
-import { shellWord } from '../format/shell.js';
+import { shellWord } from '../cli/format/shell.js';
 import type { Standing } from '../../sql/grants.js';
 import type { Need } from './kinds.js';
 

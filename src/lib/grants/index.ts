@@ -11,10 +11,10 @@ import {
 } from '../../sql/grants.js';
 import type { Queryable } from '../../sql/queryable.js';
 import type { Database } from '../connection/database.js';
-import { shellWord } from '../format/shell.js';
-import { CliError, notFound } from '../errors.js';
-import { unknownQueue } from '../explain.js';
-import { nearest } from '../nearest.js';
+import { shellWord } from '../cli/format/shell.js';
+import { CliError, notFound } from '../cli/errors.js';
+import { unknownQueue } from '../cli/explain.js';
+import { nearest } from '../cli/nearest.js';
 import { planGrants, type Wanted } from './plan.js';
 
 export interface Statement {

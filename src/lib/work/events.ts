@@ -8,9 +8,9 @@ import {
   type Log,
   type TaskContext,
 } from '../../sdk/index.js';
-import { toJson } from '../format/json.js';
-import { harmless, harmlessJson } from '../format/text.js';
-import type { Io } from '../io.js';
+import { toJson } from '../cli/format/json.js';
+import { harmless, harmlessJson } from '../cli/format/text.js';
+import type { Io } from '../cli/io.js';
 
 export type EventName =
   | 'worker_started'

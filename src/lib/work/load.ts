@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { resolve, sep } from 'node:path';
 import type { Absurd, TaskDefinition } from '../../sdk/index.js';
-import { CliError, exit, notFound, usageError } from '../errors.js';
+import { CliError, exit, notFound, usageError } from '../cli/errors.js';
 
 const shapes =
   'export default (absurd) => { absurd.registerTask({ name: "…" }, async (params, ctx) => …); }, or an array of { name, handler }';

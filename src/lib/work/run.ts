@@ -1,7 +1,7 @@
 /** The life of `absurdctl work`: load, work, and load again or end. Knows of no flags. */
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import type { Io } from '../io.js';
+import type { Io } from '../cli/io.js';
 import type { WorkerPool } from '../connection/pool.js';
 import { reporter, type EventName, type Report } from './events.js';
 import { loadModules } from './load.js';

@@ -1,7 +1,7 @@
 /** Workers of one process: one for each queue that the loaded modules have tasks for, all on one pool. */
 import { Absurd, type ClaimedTask, type Queryable, type Worker, type WorkerOptions } from '../../sdk/index.js';
 import type { Registry } from '../../sdk/registry.js';
-import { errorCode } from '../errors.js';
+import { errorCode } from '../cli/errors.js';
 import { eventLog, runHooks, type Report } from './events.js';
 
 export interface CrewOptions extends WorkerOptions {

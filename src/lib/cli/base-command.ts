@@ -1,0 +1,258 @@
+/**
+ * What every command stands on. A command is a class with oclif's static summary, description, examples, args and flags,
+ * and two methods:
+ *
+ *   execute()            parse, one call into src/sql, return typed data
+ *   render(result, ctx)  that data as a Rendering (lib/cli/output.ts), purely
+ *
+ * The base draws the answer in the mode asked for (-o, --json), turns an error into its exit code, and closes the
+ * connection. A command reads with `this.read(db => …)` (one read-only transaction with a time limit), writes with
+ * `(await this.db())`, and throws CliError for what a user did or should know.
+ */
+import { Command } from '@oclif/core/command';
+import type { Config } from '@oclif/core/config';
+import * as Flags from '@oclif/core/flags';
+import type { Input, ParserOutput } from '@oclif/core/interfaces';
+import type { Queryable } from '../../sql/queryable.js';
+import type { Database } from '../connection/database.js';
+import type { ConnectionFlags, Settings } from '../connection/settings.js';
+import { forSameDatabase } from '../connection/typed.js';
+import { exit, interrupted, type CliError } from './errors.js';
+import { explainError, parseError } from './explain.js';
+import { harmless } from './format/text.js';
+import type { Io } from './io.js';
+import { modes, show, type Mode, type RenderContext, type Rendering } from './output.js';
+import { reportError } from './report.js';
+
+/** Where to connect. Every command that asks the database spreads these into its flags. */
+export const dbFlags = {
+  database: Flags.string({ char: 'd', helpValue: 'NAME|URI', helpGroup: 'CONNECTION', description: 'database to use' }),
+  host: Flags.string({ char: 'h', helpValue: 'HOST', helpGroup: 'CONNECTION', description: 'host or socket folder' }),
+  port: Flags.integer({
+    char: 'p',
+    helpValue: 'PORT',
+    helpGroup: 'CONNECTION',
+    min: 1,
+    max: 65_535,
+    description: 'port',
+  }),
+  user: Flags.string({ char: 'U', helpValue: 'USER', helpGroup: 'CONNECTION', description: 'role to connect as' }),
+  verbose: Flags.boolean({
+    char: 'v',
+    helpGroup: 'CONNECTION',
+    description: 'show on standard error how the connection is made, the password masked',
+  }),
+};
+
+/** -q without a default: absent means every queue, or wherever the id is found. */
+export const queueFlag = Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to look in' });
+
+const outputFlags = {
+  output: Flags.string({
+    char: 'o',
+    options: modes,
+    helpValue: 'FORMAT',
+    helpGroup: 'OUTPUT',
+    description: 'how to print the answer',
+  }),
+  json: Flags.boolean({ helpGroup: 'OUTPUT', description: 'the same as -o json; errors are JSON too' }),
+};
+
+/** oclif's Command asks its config only for these; loading a real one would read folders on every start. */
+const config = {
+  bin: 'absurdctl',
+  runHook: () => Promise.resolve({ successes: [], failures: [] }),
+  scopedEnvVar: () => undefined,
+} as unknown as Config;
+
+type Values = Record<string, unknown>;
+
+/** oclif takes the value of `--queue=-dash` for the flag -d. A mark in front of it, out of everybody's way, prevents that. */
+const mark = '\ue000';
+
+function shield(argv: readonly string[]): string[] {
+  const end = argv.indexOf('--');
+  return argv.map((word, i) => (end >= 0 && i > end ? word : word.replace(/^(--[\w-]+=)(?=-[a-z-])/i, `$1${mark}`)));
+}
+
+function unshield<T>(value: T): T {
+  const bare = (text: string): string => text.replaceAll(mark, '');
+  if (value instanceof Error) value.message = bare(value.message);
+  if (Array.isArray(value)) return value.map((one: unknown) => unshield(one)) as T;
+  return (typeof value === 'string' ? bare(value) : value) as T;
+}
+
+interface ParsedFlags extends ConnectionFlags {
+  output?: Mode;
+  json?: boolean;
+  queue?: string;
+}
+
+export abstract class BaseCommand<T> extends Command {
+  static override baseFlags = outputFlags;
+
+  private parsedFlags: ParsedFlags = {};
+  private parsedArgs: Record<string, unknown> = {};
+  private ownPlace: string | undefined;
+  private database: Promise<Database> | undefined;
+  private resolved: Promise<Settings> | undefined;
+
+  constructor(
+    argv: string[],
+    protected readonly io: Io,
+  ) {
+    super(argv, config);
+  }
+
+  /** Does the work and returns what to show. Called once. */
+  abstract execute(): Promise<T>;
+
+  /** Says how the result looks. Pure: no I/O, no clock but `context.now`. */
+  abstract render(result: T, context: RenderContext): Rendering;
+
+  /** Runs the command to its end and returns its exit code; nothing is thrown. */
+  override async run(): Promise<number> {
+    try {
+      const result = await this.execute();
+      await this.show(result);
+      return this.exitCode(result);
+    } catch (error) {
+      const explained = await this.explain(error);
+      reportError(this.io, explained, this.wantsJson(), (hint) => this.next(hint));
+      return explained.exitCode;
+    } finally {
+      await this.closeDatabase();
+    }
+  }
+
+  /** The exit code of a run that went well: 0, unless a command says more by it (6: the task waited for failed). */
+  protected exitCode(_result: T): number {
+    return exit.done;
+  }
+
+  /** Parses the command line; raises CliError with exit code 2 where it is wrong. Standard input is never read for it. */
+  protected override async parse<F extends Values, B extends Values, A extends Values>(
+    options?: Input<F, B, A>,
+    argv = this.argv,
+  ): Promise<ParserOutput<F, B, A>> {
+    const input = options ?? (this.ctor as unknown as Input<F, B, A>);
+    for (const arg of Object.values<{ ignoreStdin?: boolean }>(input.args ?? {})) arg.ignoreStdin = true;
+    try {
+      const parsed = await super.parse<F, B, A>(input, shield(argv));
+      for (const [name, value] of Object.entries(parsed.flags))
+        Object.assign(parsed.flags, { [name]: unshield(value) });
+      this.parsedFlags = parsed.flags as ParsedFlags;
+      this.parsedArgs = parsed.args;
+      return parsed;
+    } catch (error) {
+      throw parseError(unshield(error), this.ctor, argv);
+    }
+  }
+
+  /** The connection, opened on first use and closed by the base. */
+  protected db(): Promise<Database> {
+    this.database ??= this.openDatabase();
+    return this.database;
+  }
+
+  /** Runs `work` in one read-only transaction with a statement timeout (30 s unless given). */
+  protected async read<R>(work: (db: Queryable) => Promise<R>, timeoutMs?: number): Promise<R> {
+    return (await this.db()).read(work, timeoutMs);
+  }
+
+  /** As `read`, for what must stay cheap on a queue of any size: ranges of indexes are read, never whole tables. */
+  protected async readRanges<R>(work: (db: Queryable) => Promise<R>, timeoutMs?: number): Promise<R> {
+    return (await this.db()).readRanges(work, timeoutMs);
+  }
+
+  /** Draws a result now. The base does it with what `execute` returns; a command that watches calls it for each look. */
+  protected async show(result: T): Promise<void> {
+    const { outTty: tty, width } = this.io;
+    const rendering = this.render(result, { tty, width, now: this.io.now() });
+    await show(this.io, this.mode(), rendering, result, (note) => this.next(note));
+  }
+
+  /** What the answer is printed as. */
+  protected mode(): Mode {
+    return this.parsedFlags.json ? 'json' : (this.parsedFlags.output ?? 'table');
+  }
+
+  /** Says something on standard error while the command is at work; not with JSON. */
+  protected note(text: string): void {
+    if (!this.wantsJson()) this.io.err(`${harmless(this.next(text))}\n`);
+  }
+
+  /** Waits; Ctrl-C ends the wait with exit code 130. */
+  protected async pause(ms: number): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        stop();
+        resolve();
+      }, ms);
+      const stop = this.io.onInterrupt(() => {
+        clearTimeout(timer);
+        stop();
+        reject(interrupted());
+      });
+    });
+  }
+
+  /** Opens a connection to the same place beside the main one; the caller closes it. */
+  protected async openDatabase(): Promise<Database> {
+    const { Database: Opened } = await import('../connection/database.js');
+    return Opened.open(await this.settings(), this.io);
+  }
+
+  /** What to type next, with the words that named the database here: it must not go to another one. */
+  protected next(text: string): string {
+    return forSameDatabase(text, this.parsedFlags);
+  }
+
+  /** Connects to that address, whatever the surroundings say: for a command with a place of its own. */
+  protected useDatabase(address: string): void {
+    this.ownPlace = address;
+  }
+
+  /** Where and how to connect, decided once. */
+  protected settings(): Promise<Settings> {
+    this.resolved ??= this.resolve();
+    return this.resolved;
+  }
+
+  private async resolve(): Promise<Settings> {
+    const { resolveSettings, describeSettings } = await import('../connection/resolve.js');
+    const flags = this.ownPlace === undefined ? this.parsedFlags : { ...this.parsedFlags, database: this.ownPlace };
+    const settings = await resolveSettings(flags, this.io);
+    if (this.parsedFlags.verbose) this.io.err(`${harmless(describeSettings(settings), { lines: true })}\n`);
+    return settings;
+  }
+
+  /** Closes the connection now; the next `db()` opens another. */
+  protected async closeDatabase(): Promise<void> {
+    const database = await this.database?.catch(() => undefined);
+    this.database = undefined;
+    await database?.close();
+  }
+
+  private async explain(error: unknown): Promise<CliError> {
+    const database = await this.database?.catch(() => undefined);
+    const queue = this.parsedArgs.queue ?? this.parsedFlags.queue;
+    return explainError(error, database, {
+      queue: typeof queue === 'string' ? queue : undefined,
+      command: this.ctor.id,
+      argv: this.argv,
+    });
+  }
+
+  /** Flags that could not be parsed still say in which form the error is wanted. */
+  private wantsJson(): boolean {
+    const typed = this.argv.slice(0, this.argv.includes('--') ? this.argv.indexOf('--') : undefined);
+    const mode = this.mode();
+    return (
+      mode === 'json' ||
+      mode === 'ndjson' ||
+      typed.includes('--json') ||
+      /(^| )(-o|--output)[ =]?(nd)?json( |$)/.test(typed.join(' '))
+    );
+  }
+}

@@ -1,0 +1,143 @@
+/** From what was thrown to what the user reads, with a look around for what was probably meant. */
+import type { Command } from '@oclif/core/command';
+import { inspectSchema, listQueueNames, type SchemaState } from '../../sql/schema.js';
+import type { Database } from '../connection/database.js';
+import { readStanding } from '../../sql/grants.js';
+import { CliError, errorCode, exit, notFound, refused, toCliError, usageError } from './errors.js';
+import { harmless } from './format/text.js';
+import { rightHint } from '../grants/hint.js';
+import { needOf } from '../grants/kinds.js';
+import { nearest } from './nearest.js';
+
+/** A wrong command line as a CliError: oclif's message without its footer, the nearest flag, where to read more. */
+export function parseError(error: unknown, command: typeof Command, argv: string[]): CliError {
+  if (!(error instanceof Error) || error instanceof CliError) return toCliError(error);
+  const id = command.id ?? '';
+  // Its note about flags with many values does not hold here: each takes one value.
+  const message = error.message.replace(/\n\nNote: [^]*$|\nSee more help with --help$/, '').trim();
+  const unknown = /^Nonexistent flags?: (--?[^\s,]+)/.exec(message)?.[1];
+  if (unknown !== undefined) {
+    const flags = Object.keys({ ...command.baseFlags, ...command.flags });
+    const meant = nearest(unknown.replace(/^-+/, '').split('=')[0] ?? '', flags);
+    const hint = meant === undefined ? `absurdctl ${id} --help lists the flags` : `did you mean --${meant}?`;
+    return usageError(`There is no flag ${unknown} here`, hint);
+  }
+  const choice = /^Expected (.+) to be one of: (.+)$/m.exec(message);
+  if (choice) {
+    const typed = /(?:=|\s)?([^\s=]*)$/.exec(choice[1] ?? '')?.[1] ?? '';
+    const meant = nearest(typed, (choice[2] ?? '').split(', '));
+    return usageError(message, meant === undefined ? `absurdctl ${id} --help` : `did you mean ${meant}?`);
+  }
+  const dashed = argv.find((word) => /^-[^-]/.test(word));
+  const more =
+    dashed !== undefined && message.startsWith('Unexpected arg')
+      ? `; put -- before a name that starts with a dash`
+      : '';
+  // oclif's words have lines of their own (a list of what is missing); what they repeat of the command line must have none.
+  const typed = argv.flatMap((word) => [word, word.slice(word.indexOf('=') + 1), word.slice(2)]);
+  const plain = typed.reduce((text, word) => (/\n/.test(word) ? text.replaceAll(word, harmless(word)) : text), message);
+  const hint = `absurdctl ${id} --help${more}`;
+  return new CliError(plain, { exitCode: exit.usage, code: 'usage', hint, lines: true });
+}
+
+/** Words of a message about a queue that is not there. */
+export function unknownQueue(queue: string, known: readonly string[]): CliError {
+  const meant = nearest(queue, known);
+  const list =
+    known.length <= 10 ? known.map((name) => `"${name}"`).join(', ') : `${known.length} (absurdctl list-queues)`;
+  const there =
+    known.length === 0
+      ? 'there are no queues yet: absurdctl create-queue NAME'
+      : known.length <= 10
+        ? `the queues are ${list}`
+        : `there are ${list}`;
+  const hint = meant === undefined ? there : `did you mean "${meant}"?`;
+  return notFound(`There is no queue "${queue}"`, hint, 'queue_not_found');
+}
+
+/** What was asked when an error came up. */
+export interface Asked {
+  queue: string | undefined;
+  command: string;
+  argv: readonly string[];
+}
+
+/**
+ * Turns an error into what the user reads. Where something was not found, one more question finds out what is missing: the
+ * schema, the queue that was named, or a function that only a newer schema has. Where something was not permitted, or the
+ * server takes no writes, it finds out who is connected, and to what.
+ */
+export async function explainError(error: unknown, database: Database | undefined, asked: Asked): Promise<CliError> {
+  const plain = toCliError(error);
+  if (database === undefined) return plain;
+  try {
+    if (plain.code === 'not_permitted') return await notPermitted(plain, database, asked);
+    if (plain.code === 'read_only') return await readOnly(plain, database);
+    if (plain.code === 'schema_missing') return noSchema(await database.read(inspectSchema), error) ?? plain;
+    return error instanceof CliError ? plain : await missing(error, plain, database, asked.queue);
+  } catch {
+    return plain;
+  }
+}
+
+async function notPermitted(plain: CliError, database: Database, { command, argv }: Asked): Promise<CliError> {
+  const need = needOf(command, argv);
+  // Who makes the schema, or grants, knows better what is missing; the others know how to go on afterwards.
+  if (plain.hint !== undefined && need === 'owner') return plain;
+  const { message, exitCode, code, cause } = plain;
+  const right = rightHint(await database.read(readStanding), need, message);
+  const hint = plain.hint === undefined ? right : `${right}; then ${plain.hint}`;
+  return new CliError(message, { exitCode, code, cause, hint });
+}
+
+async function readOnly({ message, code }: CliError, database: Database): Promise<CliError> {
+  const { standby } = await database.read(readStanding);
+  return standby
+    ? refused(
+        `This server is a standby and takes no writes: ${message}`,
+        'connect to the primary (-h, or several hosts in a URI that ends in ?target_session_attrs=read-write)',
+        code,
+      )
+    : refused(
+        `This connection may only read: ${message}`,
+        `default_transaction_read_only is on for this role or database; PGOPTIONS='-c default_transaction_read_only=off' overrules it`,
+        code,
+      );
+}
+
+function noSchema(schema: SchemaState, cause: unknown): CliError | undefined {
+  if (schema.installed) return undefined;
+  return new CliError(`The database "${schema.database}" has no Absurd schema`, {
+    exitCode: exit.unreachable,
+    code: 'schema_missing',
+    hint: 'absurdctl init installs it; --database names another database',
+    cause,
+  });
+}
+
+async function missing(
+  error: unknown,
+  plain: CliError,
+  database: Database,
+  queue: string | undefined,
+): Promise<CliError> {
+  const state = errorCode(error);
+  if (state === undefined || !['P0002', '42P01', '42883', '3F000', '22023'].includes(state)) return plain;
+  const schema = await database.read(inspectSchema);
+  const none = noSchema(schema, error);
+  if (none !== undefined) return none;
+  if (state === '42883' && schema.revision === null) {
+    return new CliError(
+      `The schema of "${schema.database}" (${schema.version ?? 'unknown version'}) is too old for this: ${plain.message}`,
+      {
+        exitCode: exit.unreachable,
+        code: 'schema_too_old',
+        hint: 'absurdctl init brings what is missing; data and running workers are kept',
+        cause: error,
+      },
+    );
+  }
+  if (queue === undefined) return plain;
+  const known = await database.read(listQueueNames);
+  return known.includes(queue) ? plain : unknownQueue(queue, known);
+}

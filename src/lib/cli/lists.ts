@@ -1,0 +1,50 @@
+/** What the lists of an investigation share: through which queues they look, and how much they show. */
+import * as Flags from '@oclif/core/flags';
+import { wideBytes } from '../../sql/lists.js';
+import type { Queryable } from '../../sql/queryable.js';
+import { queuesToLookIn } from '../task/find-task.js';
+
+export const listFlags = {
+  queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to look in; all when absent' }),
+  limit: Flags.integer({ char: 'l', min: 1, max: 10_000, default: 50, helpValue: 'N', description: 'rows at most' }),
+};
+
+/** The rows to show, in their order, and whether there are more. */
+export interface Listed<Row> {
+  rows: Row[];
+  more: boolean;
+  limit: number;
+}
+
+/** Reads every queue in turn and keeps the first `limit` of all by `compare`. */
+export async function acrossQueues<Row>(
+  db: Queryable,
+  { queue, limit }: { queue: string | undefined; limit: number },
+  read: (queueName: string, limit: number) => Promise<Row[]>,
+  compare: (a: Row, b: Row) => number,
+): Promise<Listed<Row>> {
+  let rows: Row[] = [];
+  for (const name of await queuesToLookIn(db, queue)) {
+    // Sorting is stable: of equals, the queue that comes first by name stays first.
+    rows = [...rows, ...(await read(name, limit + 1))].sort(compare).slice(0, limit + 1);
+  }
+  return { rows: rows.slice(0, limit), more: rows.length > limit, limit };
+}
+
+/** Text order of times, the latest first; what has no time comes last. RFC 3339 in UTC sorts as text. */
+export const latestFirst = (a: string | null, b: string | null): number =>
+  a === b ? 0 : (a ?? '') < (b ?? '') ? 1 : -1;
+
+/** Says how to see the JSON that was too large for a list, or nothing where all of it is there. */
+export function wideNote(rows: readonly { bytes: number | null }[], command: string): string | undefined {
+  const wide = rows.filter(({ bytes }) => (bytes ?? 0) > wideBytes).length;
+  if (wide === 0) return undefined;
+  return `${wide} of more than ${wideBytes} bytes ${wide === 1 ? 'is' : 'are'} not carried here; absurdctl ${command} prints one whole`;
+}
+
+/** Several notes about what is not shown, as one. */
+export const joinNotes = (...notes: (string | undefined)[]): string | undefined =>
+  notes.filter((note) => note !== undefined).join('; ') || undefined;
+
+export const cutNote = ({ more, rows, limit }: Listed<unknown>): string | undefined =>
+  more ? `Showing ${rows.length}; --limit ${Math.min(limit * 2, 10_000)} shows more` : undefined;

@@ -1,0 +1,52 @@
+/** Deletes what ended, batch by batch, each a transaction of its own, so that it may be interrupted and gone on with. */
+import { cleanupEvents, cleanupTasks } from '../../sql/cleanup.js';
+import type { Queryable } from '../../sql/queryable.js';
+import { CliError, exit } from '../cli/errors.js';
+import { counted } from '../cli/format/text.js';
+
+/** What of one queue goes. */
+export interface Scope {
+  queue_name: string;
+  ttl_seconds: number;
+  /** Rows a batch. */
+  limit: number;
+  tasks: boolean;
+  events: boolean;
+}
+
+/** What has gone of one queue. */
+export interface Deleted {
+  queue_name: string;
+  tasks: number;
+  events: number;
+}
+
+/**
+ * Goes on until nothing is left that it may take: a batch passes over what somebody has locked, so only an empty one is the
+ * last. `tell` hears of every batch. Raises CliError with exit code 130 and an account of what went when it is interrupted.
+ */
+export async function drainQueue(
+  db: Queryable,
+  { queue_name, ttl_seconds, limit, tasks, events }: Scope,
+  tell: (deleted: Deleted) => void,
+): Promise<Deleted> {
+  const deleted: Deleted = { queue_name, tasks: 0, events: 0 };
+  const drain = async (kind: 'tasks' | 'events', batch: typeof cleanupTasks): Promise<void> => {
+    for (let taken = limit; taken > 0;) {
+      taken = await batch(db, queue_name, ttl_seconds, limit);
+      deleted[kind] += taken;
+      tell(deleted);
+    }
+  };
+  try {
+    if (tasks) await drain('tasks', cleanupTasks);
+    if (events) await drain('events', cleanupEvents);
+  } catch (error) {
+    if (!(error instanceof CliError) || error.exitCode !== exit.interrupted) throw error;
+    throw new CliError(
+      `Interrupted: ${counted(deleted.tasks, 'task')} and ${counted(deleted.events, 'event')} of queue "${queue_name}" are deleted for good`,
+      { exitCode: exit.interrupted, code: 'interrupted', hint: 'the same command goes on', cause: error },
+    );
+  }
+  return deleted;
+}

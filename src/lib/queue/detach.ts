@@ -1,0 +1,53 @@
+/** Takes old, empty partitions away; for detach-candidate and maintain. */
+import {
+  detachPartition,
+  dropDetachedPartition,
+  finishDetaching,
+  hasDefaultPartition,
+  holdsRows,
+  type DetachCandidate,
+  type HalfDetached,
+} from '../../sql/partitions.js';
+import type { Database } from '../connection/database.js';
+import { refused } from '../cli/errors.js';
+
+export interface Detached extends DetachCandidate {
+  concurrently: boolean;
+  dropped: boolean;
+}
+
+/** A partition that is in use is not waited for longer than this. */
+const lockTimeoutMs = 10_000;
+
+/** Detaches a candidate, concurrently where PostgreSQL allows it, and drops it if asked to. */
+export async function detach(db: Database, candidate: DetachCandidate, drop: boolean): Promise<Detached> {
+  const concurrently = !(await db.read((read) => hasDefaultPartition(read, candidate.parent)));
+  if (concurrently) await detachPartition(db, candidate, true);
+  else await db.transaction((transaction) => detachPartition(transaction, candidate, false), { lockTimeoutMs });
+  return { ...candidate, concurrently, dropped: drop && (await dropFormer(db, candidate.partition)) };
+}
+
+/** Goes on where a concurrent detaching broke off. Raises exit 4 where somebody is still at it. */
+export async function finish(db: Database, { pid, ...half }: HalfDetached, drop: boolean): Promise<Detached> {
+  if (pid !== null) {
+    throw refused(`Process ${pid} is detaching "${half.partition}" just now`, 'wait for it', 'detaching');
+  }
+  if (drop) await requireEmpty(db, half.partition);
+  await finishDetaching(db, half);
+  return { ...half, concurrently: true, dropped: drop && (await dropFormer(db, half.partition)) };
+}
+
+/** Drops a partition that is no longer attached. Raises exit 4 where rows came in between: nothing may be lost by it. */
+export async function dropFormer(db: Database, partition: string): Promise<boolean> {
+  await requireEmpty(db, partition);
+  return db.transaction((transaction) => dropDetachedPartition(transaction, partition), { lockTimeoutMs });
+}
+
+async function requireEmpty(db: Database, partition: string): Promise<void> {
+  if (!(await db.read((read) => holdsRows(read, partition)))) return;
+  throw refused(
+    `Detached partition "${partition}" holds rows`,
+    'they came after it was found empty: attach it again, or drop it by hand',
+    'partition_not_empty',
+  );
+}

@@ -1,0 +1,90 @@
+/** The chores that pg_cron would do, once: weeks ahead, one batch of cleanup a queue, one old partition a table. */
+import { cleanupByPolicy } from '../../sql/cleanup.js';
+import {
+  countPartitions,
+  ensurePartitions,
+  listDetachCandidates,
+  listHalfDetached,
+  type DetachCandidate,
+} from '../../sql/partitions.js';
+import type { Database } from '../connection/database.js';
+import { detach, finish } from './detach.js';
+import { CliError, exit, toCliError } from '../cli/errors.js';
+
+/** What one chore did for one queue. */
+export interface Chore {
+  chore: 'partitions' | 'cleanup' | 'detach';
+  queue_name: string;
+  /** Partitions made. */
+  partitions_created: number | null;
+  tasks_deleted: number | null;
+  events_deleted: number | null;
+  /** The partition that was detached and dropped. */
+  partition: string | null;
+  /** Why it could not be done; null when it was. */
+  error: string | null;
+}
+
+/** A table that stays busy is left for the next time. */
+const lockTimeoutMs = 10_000;
+
+/**
+ * One queue's trouble keeps no other from its chores: it is told in its row. What ends everything (a lost connection, Ctrl-C,
+ * a missing right or schema at the first queue) is raised.
+ */
+export async function maintain(db: Database, queues: readonly string[]): Promise<Chore[]> {
+  const chores: Chore[] = [];
+  const attempt = async (
+    chore: Chore['chore'],
+    queue: string,
+    work: () => Promise<Partial<Chore>>,
+    partition: string | null = null,
+  ): Promise<void> => {
+    const blank = { partitions_created: null, tasks_deleted: null, events_deleted: null, partition, error: null };
+    try {
+      chores.push({ chore, queue_name: queue, ...blank, ...(await work()) });
+    } catch (error) {
+      const plain = toCliError(error);
+      if (endsAll(plain)) throw error;
+      chores.push({ chore, queue_name: queue, ...blank, error: plain.message });
+    }
+  };
+  for (const queue of queues) {
+    // First: where one is half gone, its table lets no other go, and its week cannot be made.
+    const halves = await db.read((read) => listHalfDetached(read, [queue]));
+    for (const half of halves.filter(({ pid }) => pid === null)) {
+      await attempt('detach', queue, () => without(finish(db, half, true)), half.partition);
+    }
+    await attempt('partitions', queue, async () => {
+      const before = await db.read((read) => countPartitions(read, queue));
+      await db.transaction((transaction) => ensurePartitions(transaction, queue), { lockTimeoutMs });
+      return { partitions_created: (await db.read((read) => countPartitions(read, queue))) - before };
+    });
+    await attempt('cleanup', queue, async () => {
+      const [batch] = await cleanupByPolicy(db, queue);
+      return { tasks_deleted: batch?.tasks_deleted ?? 0, events_deleted: batch?.events_deleted ?? 0 };
+    });
+    // A table that somebody is taking a partition from is left to them.
+    const busy = halves.flatMap(({ parent, pid }) => (pid === null ? [] : [parent]));
+    for (const candidate of oldestOfEach(await db.read((read) => listDetachCandidates(read, queue)))) {
+      if (busy.includes(candidate.parent)) continue;
+      await attempt('detach', queue, () => without(detach(db, candidate, true)), candidate.partition);
+    }
+  }
+  return chores;
+}
+
+/** A detaching tells its row nothing beside the partition. */
+const without = (work: Promise<unknown>): Promise<Partial<Chore>> => work.then(() => ({}));
+
+/** Candidates come oldest first within their parent; more than one at a time would lock its table for longer. */
+function oldestOfEach(candidates: readonly DetachCandidate[]): DetachCandidate[] {
+  const parents = new Map<string, DetachCandidate>();
+  for (const candidate of candidates) if (!parents.has(candidate.parent)) parents.set(candidate.parent, candidate);
+  return [...parents.values()];
+}
+
+const endsAll = ({ exitCode, code }: CliError): boolean =>
+  exitCode === exit.interrupted ||
+  exitCode === exit.unreachable ||
+  ['not_permitted', 'read_only', 'sqlstate_42883'].includes(code);

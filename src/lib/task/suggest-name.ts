@@ -1,0 +1,40 @@
+/** What was probably meant by a name that a filter found nothing for: a note, or undefined where the name is known or nothing is near. */
+import { suggestEvents, suggestTaskNames } from '../../sql/completion.js';
+import { eventNames } from '../../sql/lists.js';
+import type { Queryable } from '../../sql/queryable.js';
+import { nearest, nearestPattern } from '../cli/nearest.js';
+import { queuesToLookIn } from './find-task.js';
+
+const namesRead = 1000;
+
+function note(kind: string, name: string, known: readonly string[], near = nearest): string | undefined {
+  const meant = known.includes(name) ? undefined : near(name, known);
+  return meant === undefined ? undefined : `There is no ${kind} "${name}" here: did you mean "${meant}"?`;
+}
+
+/** Compares with the names of the latest tasks. Runs inside a read-only transaction. */
+export async function taskMeant(db: Queryable, queue: string | undefined, name: string): Promise<string | undefined> {
+  const names = await suggestTaskNames(db, await queuesToLookIn(db, queue), '', namesRead);
+  return note(
+    'task',
+    name,
+    names.map(({ value }) => value),
+  );
+}
+
+/** Compares with the events that are awaited or were emitted. Runs inside a read-only transaction. */
+export async function eventMeant(db: Queryable, queue: string | undefined, name: string): Promise<string | undefined> {
+  const queues = await queuesToLookIn(db, queue);
+  const known = (await suggestEvents(db, queues, '', namesRead)).map(({ value }) => value);
+  for (const one of queues) known.push(...(await eventNames(db, one, name)));
+  return note('event', name, known, nearestPattern);
+}
+
+/** After an emission that woke nobody: a name near it that somebody waits for. */
+export async function waitedNear(db: Queryable, queue: string, name: string): Promise<string | undefined> {
+  const waited = (await suggestEvents(db, [queue], '', namesRead)).filter(({ about }) => about === 'waited for');
+  return nearestPattern(
+    name,
+    waited.map(({ value }) => value).filter((value) => value !== name),
+  );
+}
