@@ -20,6 +20,11 @@ const forbid = (files, rules) => ({
 
 const terminal = '^(@oclif/|chalk|cli-table3|inquirer)';
 
+/** A command that asks a database, written out in a text: as data (src/lib/cli/hint.ts) it gets the flags that name the database. */
+const command =
+  'absurdctl (?!dev\\b|demo\\b|install-skill)([a-z]+-[a-z]+|init|migrate|uninstall|grants|cleanup|maintain|cron|why|doctor|work)(?![\\w-])';
+const asData = 'Write it as command(…) of src/lib/cli/hint.ts: the base command adds the flags that name the database.';
+
 export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', 'bench/**/node_modules/', 'coverage/', '.absurd/'] },
   ...tseslint.configs.recommended,
@@ -42,6 +47,18 @@ export default tseslint.config(
   {
     files: ['test/**', 'bench/**', 'examples/**', 'scripts/**'],
     rules: { 'no-console': 'off', 'no-restricted-properties': 'off' },
+  },
+  {
+    files: ['src/commands/**', 'src/lib/**'],
+    // The demo's own server, the skill's playbook, and metrics, which name no database.
+    ignores: ['src/commands/demo.ts', 'src/commands/dev.ts', 'src/lib/work/demo.ts', 'src/lib/doctor/openmetrics.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        { selector: `Literal[value=/${command}/]`, message: asData },
+        { selector: `TemplateElement[value.raw=/^(?!---)[^]*${command}/]`, message: asData },
+      ],
+    },
   },
   // The one place where the library ends the process of the program that uses it.
   // So does the start-up file of the command line.

@@ -18,7 +18,7 @@ export default class AwaitTask extends BaseCommand<FollowedTask[]> {
     'Shows the steps as they land and prints the result. Exit code: 0 completed, 6 failed or cancelled, 7 when --timeout passed first. Ctrl-C ends the waiting, not the tasks. JSON is always a list.';
   static override examples = [
     '<%= config.bin %> await-task 019a32d3-8425-7ae2-a5af-2f17a6707666 --timeout 60',
-    '<%= config.bin %> await-task $(absurdctl list-tasks -n import -o name)',
+    '<%= config.bin %> await-task $(<%= config.bin %> list-tasks -n import -o name)',
   ];
   static override strict = false;
   static override args = {

@@ -7,6 +7,7 @@ import { byteSize } from '../lib/cli/format/size.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { ProgressBar } from '../lib/cli/progress.js';
 import { countCleanup, type CleanupCount } from '../sql/cleanup.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 interface Cleaned extends Deleted {
   /** With --dry-run: what would go. */
@@ -114,7 +115,7 @@ function allQueues(cleaned: Cleaned[], dry: boolean): Rendering {
         ...(dry ? [size] : []),
       ],
       rows: cleaned.map(({ would_delete: would, ...deleted }) => ({ ...deleted, ...would })),
-      empty: 'No queues yet: absurdctl create-queue default',
+      empty: hint`No queues yet: ${command('create-queue', 'default')}`,
     },
   };
 }

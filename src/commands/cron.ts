@@ -4,6 +4,7 @@ import { CliError, exit, usageError } from '../lib/cli/errors.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { disableCron, enableCron, findCron, remoteJobs, type CronJob, type CronPlace } from '../sql/cron.js';
 import { counted } from '../lib/cli/format/text.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 const schedule = (description: string) => Flags.string({ helpValue: 'CRON', description });
 
@@ -27,7 +28,7 @@ export default class Cron extends BaseCommand<CronJob[]> {
   async execute(): Promise<CronJob[]> {
     const { flags } = await this.parse(Cron);
     if (flags.enable === flags.disable)
-      throw usageError('Give exactly one of --enable and --disable', 'absurdctl cron --help');
+      throw usageError('Give exactly one of --enable and --disable', command('cron', { help: true }));
     const schedules = {
       partitions: flags['partition-schedule'],
       cleanup: flags['cleanup-schedule'],
@@ -58,12 +59,12 @@ export default class Cron extends BaseCommand<CronJob[]> {
   }
 }
 
-const without = "or have a system's cron run absurdctl maintain, which does once what the jobs do";
+const without = hint`or have a system's cron run ${command('maintain')}, which does once what the jobs do`;
 
 /** Says which of the things that pg_cron needs is missing, and how to go on. `jobs` is what to type in its own database. */
 function missing({ here, available, home, told, database, role }: CronPlace, jobs: string[]): CliError {
-  const fail = (message: string, hint: string): CliError =>
-    new CliError(message, { exitCode: exit.failed, code: 'cron_missing', hint: `${hint}; ${without}` });
+  const fail = (message: string, advice: string): CliError =>
+    new CliError(message, { exitCode: exit.failed, code: 'cron_missing', hint: hint`${advice}; ${without}` });
   const there =
     jobs.length === 0 ? 'its jobs are removed there, with cron.unschedule' : `type there: ${jobs.join(' ')}`;
   const load =

@@ -7,6 +7,7 @@ import { nearest } from '../lib/cli/nearest.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { queuesToLookIn } from '../lib/task/find-task.js';
 import { listDetachCandidates, listHalfDetached, listPartitions } from '../sql/partitions.js';
+import { command, hint, type Advice } from '../lib/cli/hint.js';
 
 /** `t_q_401` of `t_q_401`, `absurd.t_q_401`, `"t_q_401"`, `absurd."t_q_401"` and `"absurd"."t_q_401"`. */
 function bareName(typed: string): string {
@@ -68,7 +69,7 @@ export default class DetachCandidateCommand extends BaseCommand<Detached> {
   }
 }
 
-const others = (count: number): string =>
+const others = (count: number): Advice =>
   count === 0
     ? 'none may be now: they must be empty, old, and of a queue with queue-policy --detach-mode empty'
-    : `absurdctl list-detach-candidates shows ${count === 1 ? 'the one' : `the ${count}`} that may`;
+    : hint`${command('list-detach-candidates')} shows ${count === 1 ? 'the one' : `the ${count}`} that may`;

@@ -9,7 +9,7 @@ import { exit, usageError } from '../lib/cli/errors.js';
 import { harmless } from '../lib/cli/format/text.js';
 import { MetricsCommand } from '../lib/cli/metrics-command.js';
 import { nearest } from '../lib/cli/nearest.js';
-import type { Rendering } from '../lib/cli/output.js';
+import type { RenderContext, Rendering } from '../lib/cli/output.js';
 
 const thresholdFlags = Object.fromEntries(
   thresholdNames.map((name) => {
@@ -88,7 +88,7 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
     return examination.result;
   }
 
-  render(result: DoctorResult): Rendering {
+  render(result: DoctorResult, { next }: RenderContext): Rendering {
     if (this.metrics !== null) return { text: this.metrics };
     const { critical, warning, info } = result.counts;
     const blocks = result.findings.map(({ severity, check, queue, seen, why, mend }) =>
@@ -96,7 +96,7 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
         `${severity.toUpperCase()}  ${check}${queue === null ? '' : `  ${harmless(queue)}`}`,
         `  ${seen}`,
         `  ${why}`,
-        ...mend.map((step) => `  → ${this.next(step)}`),
+        ...mend.map((step) => `  → ${next(step)}`),
       ].join('\n'),
     );
     const made = `${plural(result.checks.length, 'check')} of database ${harmless(result.database)}`;

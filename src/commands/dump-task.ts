@@ -7,6 +7,7 @@ import type { RenderContext, Rendering } from '../lib/cli/output.js';
 import { redacted } from '../lib/task/redact.js';
 import { readTask, renderTask, type TaskDump } from '../lib/task/dump.js';
 import { locateTask } from '../lib/task/find-task.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 export default class DumpTask extends BaseCommand<TaskDump> {
   static override summary = 'Show all there is of a task: its runs, waits and checkpoints';
@@ -30,7 +31,10 @@ export default class DumpTask extends BaseCommand<TaskDump> {
     const ids = [args.id, flags['task-id'], flags['run-id']].filter((id) => id !== undefined);
     const [id] = ids;
     if (id === undefined || ids.length > 1) {
-      throw usageError('Give exactly one id', 'absurdctl dump-task ID, with --task-id ID, or with --run-id ID');
+      throw usageError(
+        'Give exactly one id',
+        hint`${command('dump-task', 'ID')}, with --task-id ID, or with --run-id ID`,
+      );
     }
     const dump = await this.readRanges(async (db) => readTask(db, await locateTask(db, id, flags.queue)));
     return redacted(this.io, dump, flags.redact);

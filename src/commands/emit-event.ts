@@ -6,6 +6,7 @@ import { readJsonFlags } from '../lib/task/json-params.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { emitEvent, type EmittedEvent } from '../sql/events.js';
 import { counted } from '../lib/cli/format/text.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 const lockTimeoutMs = 10_000;
 
@@ -64,7 +65,7 @@ export default class EmitEvent extends BaseCommand<EmittedEvent> {
         `Another session has held event "${what.eventName}", or a task that waits for it, for ${lockTimeoutMs / 1000} seconds; nothing was emitted`,
         {
           code: 'lock_timeout',
-          hint: 'absurdctl doctor --idle-age 1 --transaction-age 5 names the session',
+          hint: hint`${command('doctor', { 'idle-age': 1, 'transaction-age': 5 })} names the session`,
           cause: error,
         },
       );

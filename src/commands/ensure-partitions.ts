@@ -4,6 +4,7 @@ import { unknownQueue } from '../lib/cli/explain.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { countPartitions, ensurePartitions } from '../sql/partitions.js';
 import { listQueueNames } from '../sql/schema.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 interface EnsuredPartitions {
   queue_name: string | null;
@@ -44,7 +45,7 @@ export default class EnsurePartitions extends BaseCommand<EnsuredPartitions> {
     // Every partitioned queue has its default partition at least, or weeks.
     const none =
       partitions === 0
-        ? 'No queue here is partitioned; absurdctl create-queue NAME --storage-mode partitioned makes one'
+        ? hint`No queue here is partitioned; ${command('create-queue', 'NAME', { 'storage-mode': 'partitioned' })} makes one`
         : undefined;
     return { record: { Created: created, Partitions: partitions }, note: none };
   }

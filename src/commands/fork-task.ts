@@ -11,6 +11,7 @@ import type { FoundTask } from '../sql/find-task.js';
 import { forkTask, stepsBefore } from '../sql/fork.js';
 import { getTask } from '../sql/tasks.js';
 import { counted } from '../lib/cli/format/text.js';
+import { command, hint as advise } from '../lib/cli/hint.js';
 
 interface Forked {
   queue_name: string;
@@ -102,7 +103,7 @@ function unknownStep(task: FoundTask, step: string, names: readonly string[]): E
   const hint =
     names.length === 0
       ? 'none of its steps has finished; without --from-step only its inputs are taken over'
-      : `absurdctl list-checkpoints ${task.task_id}; without --from-step all finished steps are taken over`;
+      : advise`${command('list-checkpoints', task.task_id)}; without --from-step all finished steps are taken over`;
   return notFound(
     `Task ${task.task_id} has no finished step "${step}"`,
     meant === undefined ? hint : `did you mean "${meant}"?`,

@@ -1,11 +1,11 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
-import { shellWord } from '../lib/cli/format/shell.js';
 import { applyGrants, planFor, type GrantsPlan } from '../lib/grants/index.js';
 import { kinds } from '../lib/grants/kinds.js';
 import type { Wanted } from '../lib/grants/plan.js';
 import type { Rendering } from '../lib/cli/output.js';
+import { command, hint, type Advice } from '../lib/cli/hint.js';
 
 export default class Grants extends BaseCommand<GrantsPlan> {
   static override summary = 'Print, or run, the rights that a role needs to read, to work or to operate';
@@ -66,11 +66,11 @@ export default class Grants extends BaseCommand<GrantsPlan> {
 
 const article = (kind: string): string => `${kind === 'operator' ? 'an' : 'a'} ${kind}`;
 
-function advice({ role, kind, newQueues, revoke, superuser }: GrantsPlan): string[] {
+function advice({ role, kind, newQueues, revoke, superuser }: GrantsPlan): Advice[] {
   if (revoke) return [];
-  const again = `absurdctl grants ${shellWord(role)} --as ${kind}`;
+  const again = command('grants', role, { as: kind });
   return [
     ...(superuser ? [`"${role}" is a superuser and needs no grants`] : []),
-    ...(newQueues ? [] : [`Queues made later are not among them: ${again} again then, or with --new-queues now`]),
+    ...(newQueues ? [] : [hint`Queues made later are not among them: ${again} again then, or with --new-queues now`]),
   ];
 }

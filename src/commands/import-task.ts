@@ -9,6 +9,7 @@ import type { Rendering } from '../lib/cli/output.js';
 import { checkExport } from '../lib/task/export.js';
 import { findImported, importTask, type ImportedTask } from '../sql/import-task.js';
 import { createQueue, listRegisteredQueues } from '../sql/queues.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 export default class ImportTask extends BaseCommand<ImportedTask> {
   static override summary = 'Load a task that export-task wrote, under new ids';
@@ -62,7 +63,7 @@ export default class ImportTask extends BaseCommand<ImportedTask> {
 
   render({ queue_name: queue, task_id, run_id, state, created }: ImportedTask): Rendering {
     const next =
-      state === 'failed' ? `absurdctl retry-task ${task_id} gives it another attempt` : `absurdctl why ${task_id}`;
+      state === 'failed' ? hint`${command('retry-task', task_id)} gives it another attempt` : command('why', task_id);
     return {
       note: [
         ...(this.madeQueue ? [`Created queue "${queue}"`] : []),

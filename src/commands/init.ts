@@ -6,6 +6,7 @@ import { install, type Installation } from '../lib/schema/install.js';
 import { findMissingIndexes, largeTable } from '../lib/schema/migrate/plan.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { requireShippedRef } from '../lib/schema/schema-file.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 const betweenTriesMs = 300;
 
@@ -37,7 +38,7 @@ export default class Init extends BaseCommand<Installation> {
     if (large !== undefined) {
       throw refused(
         `Queue "${large.queue_name}" has about ${large.rows} rows in ${large.table_name} and lacks the index ${large.index_name}`,
-        'absurdctl migrate builds it beside working workers, and then upgrades',
+        hint`${command('migrate')} builds it beside working workers, and then upgrades`,
         'large_queue',
       );
     }
@@ -51,7 +52,7 @@ export default class Init extends BaseCommand<Installation> {
   render({ action, database, previous_version, version, revision }: Installation): Rendering {
     const what = `schema ${version ?? 'of unknown version'}${revision === null ? '' : ` (revision ${revision})`}`;
     const said = {
-      installed: `Installed ${what} in database "${database}"; next: absurdctl create-queue default`,
+      installed: hint`Installed ${what} in database "${database}"; next: ${command('create-queue', 'default')}`,
       upgraded: `Upgraded database "${database}" from ${previous_version ?? 'an older schema'} to ${what}`,
       unchanged: `Database "${database}" has ${what} already; nothing to do`,
     };

@@ -4,6 +4,7 @@ import { byteSize } from '../lib/cli/format/size.js';
 import { queuesToLookIn } from '../lib/task/find-task.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { listPartitions, type PartitionRow } from '../sql/partitions.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 export default class ListPartitions extends BaseCommand<PartitionRow[]> {
   static override summary = 'List the weekly partitions of queues';
@@ -25,9 +26,11 @@ export default class ListPartitions extends BaseCommand<PartitionRow[]> {
     const astray = rows.filter((row) => row.is_default && (row.rows ?? 0) > 0).length;
     return {
       note: [
-        ...(astray > 0 ? [`Rows lie in ${astray} default partitions: absurdctl ensure-partitions`] : []),
+        ...(astray > 0 ? [hint`Rows lie in ${astray} default partitions: ${command('ensure-partitions')}`] : []),
         ...(detached > 0
-          ? [`Detached: ${detached}; absurdctl detach-candidate PARTITION --drop drops one that is empty`]
+          ? [
+              hint`Detached: ${detached}; ${command('detach-candidate', 'PARTITION', { drop: true })} drops one that is empty`,
+            ]
           : []),
       ],
       table: {

@@ -3,6 +3,7 @@ import type { Column, Rendering } from '../lib/cli/output.js';
 import { countTasks, type QueueOverview } from '../sql/queue-counts.js';
 import { listQueueNames, listRegisteredQueues } from '../sql/queues.js';
 import { finishedStates, unfinishedStates, type QueueName, type TaskState } from '../sql/queues.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 /** Every table and index of a queue takes a lock while it is counted, so they are counted some at a time. */
 const queuesAtATime = 50;
@@ -43,7 +44,7 @@ export default class ListQueues extends BaseCommand<(QueueName | QueueOverview)[
         ],
         rows,
         pipe: 'names',
-        empty: 'No queues yet: absurdctl create-queue default',
+        empty: hint`No queues yet: ${command('create-queue', 'default')}`,
       },
     };
   }

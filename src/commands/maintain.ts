@@ -4,6 +4,7 @@ import { exit } from '../lib/cli/errors.js';
 import { maintain, type Chore } from '../lib/queue/maintain.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { queuesToLookIn } from '../lib/task/find-task.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 export default class Maintain extends BaseCommand<Chore[]> {
   static override summary = 'Do once what the jobs of pg_cron do: partitions, cleanup, old partitions';
@@ -41,7 +42,7 @@ export default class Maintain extends BaseCommand<Chore[]> {
           { key: 'error', drop: 2 },
         ],
         rows: chores,
-        empty: 'No queues yet: absurdctl create-queue default',
+        empty: hint`No queues yet: ${command('create-queue', 'default')}`,
       },
     };
   }

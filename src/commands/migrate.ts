@@ -9,6 +9,7 @@ import { Upgrade } from '../lib/schema/migrate/run.js';
 import { watchBuild } from '../lib/schema/migrate/watch.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { readSchemaScript, requireShippedRef } from '../lib/schema/schema-file.js';
+import { command, hint, type Advice } from '../lib/cli/hint.js';
 
 interface Migration {
   what: 'sql' | 'check' | 'plan' | 'nothing' | 'done';
@@ -115,13 +116,15 @@ function requireSchema(plan: MigrationPlan): void {
   throw new CliError(`The database "${plan.database}" has no Absurd schema`, {
     exitCode: exit.unreachable,
     code: 'schema_missing',
-    hint: 'absurdctl init installs it',
+    hint: hint`${command('init')} installs it`,
   });
 }
 
-function mend({ installed, differences }: MigrationPlan): string {
-  if (!installed) return 'absurdctl init installs it';
-  return differences.some(({ mended }) => mended) ? 'absurdctl migrate mends it' : 'It is not migrate’s to mend';
+function mend({ installed, differences }: MigrationPlan): Advice {
+  if (!installed) return hint`${command('init')} installs it`;
+  return differences.some(({ mended }) => mended)
+    ? hint`${command('migrate')} mends it`
+    : 'It is not migrate’s to mend';
 }
 
 function headline(plan: MigrationPlan): string {

@@ -8,6 +8,7 @@ import { readStats, type Stats } from '../lib/queue/stats.js';
 import { queuesToLookIn } from '../lib/task/find-task.js';
 import { parseWhen } from '../lib/cli/time.js';
 import { sampleSize } from '../sql/name-stats.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 export default class QueueStatsCommand extends MetricsCommand<Stats[]> {
   static override summary = 'Show how queues are doing: what waits, what comes in and goes out, and how long it takes';
@@ -75,7 +76,7 @@ export default class QueueStatsCommand extends MetricsCommand<Stats[]> {
           ...(named ? [] : sizes),
         ],
         rows,
-        empty: this.named ? 'No task here' : 'No queues yet: absurdctl create-queue default',
+        empty: this.named ? 'No task here' : hint`No queues yet: ${command('create-queue', 'default')}`,
         truncated: rows.some((row) => row.sampled)
           ? `Some numbers end at the sample: ${sampleSize} runs of each state`
           : undefined,

@@ -9,6 +9,7 @@ import type { Rendering } from '../lib/cli/output.js';
 import { locateTask } from '../lib/task/find-task.js';
 import { retryTasks } from '../sql/bulk.js';
 import { retryTask, type SpawnedTask } from '../sql/tasks.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 const states = ['failed'] as const;
 
@@ -92,7 +93,7 @@ function notFailed(error: unknown, taskId: string): unknown {
   const state = /not currently failed: it is (\w+)$/.exec(message)?.[1];
   if (state === undefined) return error;
   const wayOut = ['completed', 'cancelled'].includes(state)
-    ? `absurdctl fork-task ${taskId} starts a new one, with its finished steps`
-    : `absurdctl why ${taskId} says what it waits for`;
-  return refused(message, `only a failed task can be retried; ${wayOut}`, 'wrong_state');
+    ? hint`${command('fork-task', taskId)} starts a new one, with its finished steps`
+    : hint`${command('why', taskId)} says what it waits for`;
+  return refused(message, hint`only a failed task can be retried; ${wayOut}`, 'wrong_state');
 }

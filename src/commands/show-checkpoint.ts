@@ -5,6 +5,7 @@ import { nearest } from '../lib/cli/nearest.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { locateTask } from '../lib/task/find-task.js';
 import { checkpointNames, getCheckpoint, type CheckpointDetail } from '../sql/checkpoints.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 type Shown = { queue_name: string; task_id: string } & CheckpointDetail;
 
@@ -29,7 +30,7 @@ export default class ShowCheckpoint extends BaseCommand<Shown> {
       const checkpoint = await getCheckpoint(db, queue_name, task_id, args.step);
       if (checkpoint !== undefined) return { queue_name, task_id, ...checkpoint };
       const meant = nearest(args.step, await checkpointNames(db, queue_name, task_id));
-      const list = `absurdctl list-checkpoints ${task_id} shows what has finished`;
+      const list = hint`${command('list-checkpoints', task_id)} shows what has finished`;
       throw notFound(
         `Task ${task_id} has no checkpoint "${args.step}"`,
         meant === undefined ? list : `did you mean "${meant}"?`,

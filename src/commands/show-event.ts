@@ -1,12 +1,12 @@
 import * as Args from '@oclif/core/args';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
 import { notFound, usageError } from '../lib/cli/errors.js';
-import { shellWord } from '../lib/cli/format/shell.js';
 import { nearestPattern } from '../lib/cli/nearest.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { queuesToLookIn } from '../lib/task/find-task.js';
 import { eventNames, listEventsOf, type EventRow } from '../sql/lists.js';
 import type { Queryable } from '../sql/queryable.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 export default class ShowEvent extends BaseCommand<EventRow> {
   static override summary = "Print an event's payload, whole, as JSON";
@@ -48,7 +48,7 @@ async function missing(
     const { queue_name: queue, waiting } = awaited;
     return notFound(
       `Event "${name}" was never emitted; waiting for it in queue "${queue}": ${waiting}`,
-      `absurdctl emit-event ${shellWord(name)} -q ${shellWord(queue)} emits it; absurdctl list-waits -e ${shellWord(name)} shows who waits`,
+      hint`${command('emit-event', name, { q: queue })} emits it; ${command('list-waits', { e: name })} shows who waits`,
       'event_not_emitted',
     );
   }
@@ -58,7 +58,7 @@ async function missing(
   const where = queues.length === 1 ? `queue "${queues[0] ?? ''}"` : `any of ${queues.length} queues`;
   return notFound(
     `There is no event "${name}" in ${where}`,
-    meant === undefined ? 'absurdctl list-events shows those that are there' : `did you mean "${meant}"?`,
+    meant === undefined ? hint`${command('list-events')} shows those that are there` : `did you mean "${meant}"?`,
     'event_not_found',
   );
 }

@@ -15,6 +15,7 @@ import { readJsonFlags } from '../lib/task/json-params.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { readHeaders, retryStrategy, spawnOptions } from '../lib/task/spawn-options.js';
 import { spawnTask, type SpawnedTask } from '../sql/tasks.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 /** With --wait also how it ended. */
 type Spawned = SpawnedTask & Partial<Omit<FollowedTask, 'queue_name' | 'task_id'>>;
@@ -126,7 +127,7 @@ export default class SpawnTask extends BaseCommand<Spawned> {
     }
     return {
       note: task.created
-        ? `Spawned in queue "${task.queue_name}"; absurdctl dump-task ${task.task_id} shows it`
+        ? hint`Spawned in queue "${task.queue_name}"; ${command('dump-task', task.task_id)} shows it`
         : `The idempotency key is known: this is the task that has it, in queue "${task.queue_name}"`,
       record,
     };

@@ -9,6 +9,7 @@ import { listRegisteredQueues, unfinishedStates } from '../sql/queues.js';
 import { inspectSchema } from '../sql/schema.js';
 import { dropSchema, readHoldings, type SchemaHoldings } from '../sql/uninstall.js';
 import { counted } from '../lib/cli/format/text.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 interface Loss extends SchemaHoldings {
   database: string;
@@ -72,7 +73,7 @@ export default class Uninstall extends BaseCommand<Uninstalled> {
       if (errorCode(error) !== '53200') throw error;
       throw new CliError(`${loss.queues.length} queues are more than one transaction can lock`, {
         code: 'too_many_locks',
-        hint: 'drop queues first (absurdctl drop-queue NAME --yes), or raise max_locks_per_transaction; nothing was dropped',
+        hint: hint`drop queues first (${command('drop-queue', 'NAME', { yes: true })}), or raise max_locks_per_transaction; nothing was dropped`,
         cause: error,
       });
     }

@@ -4,8 +4,9 @@ import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
 import { whyId, whyQueue, whyTaskName, type WhyResult } from '../lib/diagnosis/why.js';
 import { quoted } from '../lib/diagnosis/words.js';
 import { usageError } from '../lib/cli/errors.js';
-import type { Rendering } from '../lib/cli/output.js';
+import type { RenderContext, Rendering } from '../lib/cli/output.js';
 import { requireId } from '../lib/task/find-task.js';
+import { command, hint } from '../lib/cli/hint.js';
 
 export default class Why extends BaseCommand<WhyResult> {
   static override summary = 'Say why a task, a run, a queue or a task name does not move';
@@ -41,10 +42,10 @@ export default class Why extends BaseCommand<WhyResult> {
     }
     if (name !== undefined) return whyTaskName(await this.db(), name, queue, options);
     if (queue !== undefined) return whyQueue(await this.db(), queue, options);
-    throw usageError('Why what?', 'absurdctl why ID, why --queue QUEUE, or why --task-name NAME');
+    throw usageError('Why what?', hint`${command('why', 'ID')}, why --queue QUEUE, or why --task-name NAME`);
   }
 
-  render(result: WhyResult): Rendering {
+  render(result: WhyResult, { next }: RenderContext): Rendering {
     const width = Math.max(0, ...result.evidence.map(({ what }) => what.length));
     const lines = [
       sentenceCase(result.sentence),
@@ -56,7 +57,7 @@ export default class Why extends BaseCommand<WhyResult> {
       ...result.also.map(({ sentence }) => `  also: ${sentence}`),
       ...result.unread.map(({ what, reason }) => `  not read: ${what} (${reason})`),
       '',
-      ...result.next.map((step) => `  → ${this.next(step)}`),
+      ...result.next.map((step) => `  → ${next(step)}`),
     ];
     return { text: `${lines.join('\n')}\n`, name: result.code };
   }

@@ -7,6 +7,7 @@ import { secondsFlag } from '../lib/cli/flags.js';
 import type { Rendering } from '../lib/cli/output.js';
 import type { WorkReport } from '../lib/work/run.js';
 import { listQueueNames } from '../sql/queues.js';
+import { command } from '../lib/cli/hint.js';
 
 export default class Work extends BaseCommand<WorkReport> {
   static override summary = 'Run a worker for the tasks of a module';
@@ -74,7 +75,8 @@ export default class Work extends BaseCommand<WorkReport> {
         watch: flags.watch,
         asJson: ['json', 'ndjson'].includes(this.mode()),
         checkQueues: (queues) => {
-          if (queues.length === 0) throw usageError(`${files.join(', ')} registers no task`, 'absurdctl work --help');
+          if (queues.length === 0)
+            throw usageError(`${files.join(', ')} registers no task`, command('work', { help: true }));
           const missing = queues.find((queue) => !known.includes(queue));
           if (missing !== undefined) throw unknownQueue(missing, known);
         },

@@ -2,6 +2,7 @@ import type { Queryable } from '../../src/sql/queryable.js';
 import { examine, type DoctorFinding } from '../../src/lib/doctor/index.js';
 import type { Thresholds } from '../../src/lib/doctor/thresholds.js';
 import { whyId, whyQueue, whyTaskName, type WhyResult } from '../../src/lib/diagnosis/why.js';
+import { adviceText } from '../../src/lib/cli/hint.js';
 import { expect, type Connection, type TestDatabase } from '../support/database.js';
 
 export const start = '2026-03-02T10:00:00Z';
@@ -11,12 +12,21 @@ export const queryable = (db: Connection): Queryable => ({
   query: <T extends object>(sql: string, values?: unknown[]) => db.client.query<T>(sql, values),
 });
 
-export const askId = (db: TestDatabase, id: string, queue?: string): Promise<WhyResult> =>
-  whyId(queryable(db), id, queue, options);
-export const askQueue = (db: TestDatabase, queue: string): Promise<WhyResult> =>
-  whyQueue(queryable(db), queue, options);
-export const askName = (db: TestDatabase, name: string, queue?: string): Promise<WhyResult> =>
-  whyTaskName(queryable(db), name, queue, options);
+/** An answer as it is printed: advice as text. */
+type Printed<T, Key extends keyof T> = Omit<T, Key> & Record<Key, string[]>;
+type Why = Printed<WhyResult, 'next'>;
+
+const printed = async (asked: Promise<WhyResult>): Promise<Why> => {
+  const result = await asked;
+  return { ...result, next: result.next.map((advice) => adviceText(advice)) };
+};
+
+export const askId = (db: TestDatabase, id: string, queue?: string): Promise<Why> =>
+  printed(whyId(queryable(db), id, queue, options));
+export const askQueue = (db: TestDatabase, queue: string): Promise<Why> =>
+  printed(whyQueue(queryable(db), queue, options));
+export const askName = (db: TestDatabase, name: string, queue?: string): Promise<Why> =>
+  printed(whyTaskName(queryable(db), name, queue, options));
 
 /** Takes away all that only our schema has, down to what 0.3.0 had: no policy columns, no column or function of ours. */
 export async function makeForeign(db: TestDatabase): Promise<void> {
@@ -38,7 +48,7 @@ export async function makeForeign(db: TestDatabase): Promise<void> {
 }
 
 /** Asks on our schema and again on what another installer would have left; the code must be the same. */
-export async function expectCode(db: TestDatabase, ask: () => Promise<WhyResult>, code: string): Promise<WhyResult> {
+export async function expectCode(db: TestDatabase, ask: () => Promise<Why>, code: string): Promise<Why> {
   const ours = await ask();
   expect(ours.unread).toEqual([]);
   expect(ours.code).toBe(code);
@@ -64,7 +74,7 @@ export async function aged(db: TestDatabase, pid: number, seconds = 1): Promise<
     .toBe(true);
 }
 
-export const values = (result: WhyResult): string =>
+export const values = (result: Pick<WhyResult, 'evidence'>): string =>
   result.evidence.map(({ what, value }) => `${what}: ${value}`).join('\n');
 
 /** The findings of one check. */
@@ -72,9 +82,9 @@ export async function findings(
   db: TestDatabase,
   check: string,
   limits: Partial<Thresholds> = {},
-): Promise<DoctorFinding[]> {
+): Promise<Printed<DoctorFinding, 'mend'>[]> {
   const { result } = await examine(queryable(db), { only: [check], thresholds: limits, timeoutMs: 5000 });
-  return result.findings;
+  return result.findings.map((finding) => ({ ...finding, mend: finding.mend.map((advice) => adviceText(advice)) }));
 }
 
 /** Work of every kind in a queue, claimed and finished by a worker that is well, by the real clock. */

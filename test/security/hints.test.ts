@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { commandLine, option } from '../../src/lib/cli/format/shell.js';
+import { command } from '../../src/lib/cli/hint.js';
 import { pastedIdent, pastedLiteral } from '../../src/sql/identifiers.js';
 import { expect, test, type TestDatabase } from '../support/database.js';
 import { run } from '../support/command.js';
@@ -63,8 +63,8 @@ test('a name is one word in every shell, and nothing of it runs', () => {
     expect(shells).toContain('bash');
     for (const shell of shells) {
       const lines = (name: string): string[] => [
-        commandLine('drop-queue', [name], '--json'),
-        `absurdctl why ${option('queue', name)}`,
+        command('drop-queue', name, { json: true }).text(),
+        command('why', { queue: name }).text(),
       ];
       const known = names.filter((name) => knows(shell, name));
       const expected = known.flatMap((name) =>

@@ -11,6 +11,7 @@ import { account, applyToAll, type BulkTask, type BulkWork, type Outcome } from 
 import { choose, type Chosen } from './choose.js';
 import type { Choice } from './flags.js';
 import { counted } from '../cli/format/text.js';
+import { command, hint, type Advice } from '../cli/hint.js';
 
 export interface BulkResult {
   dry_run: boolean;
@@ -102,7 +103,7 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
         `Another session has held task ${taskId} for ${singleLockTimeoutMs / 1000} seconds; nothing was changed`,
         {
           code: 'lock_timeout',
-          hint: `absurdctl why ${taskId} names the session`,
+          hint: hint`${command('why', taskId)} names the session`,
           cause: error,
         },
       );
@@ -259,9 +260,9 @@ function endedEarly(cause: CliError, result: BulkResult, plan: BulkPlan, chosen:
  * How to take exactly what is left. Spans of time have moved on by then, and a task that was retried may have failed again:
  * so a filter goes on with the points in time that it meant.
  */
-function goOn({ choice, at }: Chosen, left: number, passedOver: string | null): string {
+function goOn({ choice, at }: Chosen, left: number, passedOver: string | null): Advice {
   if (passedOver === null)
-    return 'the ids that are left, with "outcome": "left" in JSON, go on: absurdctl retry-task - --spawn-new';
+    return hint`the ids that are left, with "outcome": "left" in JSON, go on: ${command('retry-task', '-', { 'spawn-new': true })}`;
   if ('ids' in choice) return `the same command goes on: ${passedOver}`;
   const { since, until } = choice.filter;
   const flags = [

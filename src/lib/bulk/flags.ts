@@ -4,6 +4,7 @@ import type { ChoiceFilter } from '../../sql/bulk.js';
 import type { TaskState } from '../../sql/list-tasks.js';
 import { usageError } from '../cli/errors.js';
 import { parseMoment } from '../cli/time.js';
+import { command, hint } from '../cli/hint.js';
 
 export const bulkFlags = {
   'task-name': Flags.string({ char: 'n', helpGroup: 'MANY', helpValue: 'NAME', description: 'tasks of this name' }),
@@ -63,19 +64,14 @@ export type Choice =
  * Reads ids and flags together. Raises a usage error where both are given, or neither says anything: `-q` alone names no
  * tasks, so that a forgotten id does not touch a whole queue.
  */
-export function readChoice(
-  command: string,
-  ids: readonly string[],
-  flags: Given,
-  states: readonly TaskState[],
-): Choice {
+export function readChoice(id: string, ids: readonly string[], flags: Given, states: readonly TaskState[]): Choice {
   const filters = (['task-name', 'status', 'since', 'until', 'error'] as const).filter(
     (name) => flags[name] !== undefined,
   );
   const chosen = flags.all ? ['all', ...filters] : filters;
   if (ids.length > 0) {
     const [extra] = flags.limit === undefined ? chosen : [...chosen, 'limit'];
-    if (extra !== undefined) throw usageError(`Ids and --${extra} exclude each other`, `absurdctl ${command} --help`);
+    if (extra !== undefined) throw usageError(`Ids and --${extra} exclude each other`, command(id, { help: true }));
     return { ids, queue: flags.queue };
   }
   if (flags.all && filters[0] !== undefined) {
@@ -87,7 +83,7 @@ export function readChoice(
   if (chosen.length === 0) {
     throw usageError(
       'Nothing says which tasks',
-      `absurdctl ${command} ID…, - for ids from standard input, a filter such as --task-name NAME --since 2h, or --all`,
+      hint`${command(id)} ID…, - for ids from standard input, a filter such as --task-name NAME --since 2h, or --all`,
     );
   }
   return {

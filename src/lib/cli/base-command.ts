@@ -16,10 +16,11 @@ import type { Input, ParserOutput } from '@oclif/core/interfaces';
 import type { Queryable } from '../../sql/queryable.js';
 import type { Database } from '../connection/database.js';
 import type { ConnectionFlags, Settings } from '../connection/settings.js';
-import { forSameDatabase } from '../connection/typed.js';
+import { maskPasswords } from '../connection/uri.js';
 import { exit, interrupted, type CliError } from './errors.js';
 import { explainError, parseError } from './explain.js';
 import { harmless } from './format/text.js';
+import { adviceText, type Advice, type Place } from './hint.js';
 import type { Io } from './io.js';
 import { modes, show, type Mode, type RenderContext, type Rendering } from './output.js';
 import { reportError } from './report.js';
@@ -118,7 +119,7 @@ export abstract class BaseCommand<T> extends Command {
       return this.exitCode(result);
     } catch (error) {
       const explained = await this.explain(error);
-      reportError(this.io, explained, this.wantsJson(), (hint) => this.next(hint));
+      reportError(this.io, explained, this.wantsJson(), this.place());
       return explained.exitCode;
     } finally {
       await this.closeDatabase();
@@ -168,8 +169,10 @@ export abstract class BaseCommand<T> extends Command {
   /** Draws a result now. The base does it with what `execute` returns; a command that watches calls it for each look. */
   protected async show(result: T): Promise<void> {
     const { outTty: tty, width } = this.io;
-    const rendering = this.render(result, { tty, width, now: this.io.now() });
-    await show(this.io, this.mode(), rendering, result, (note) => this.next(note));
+    const place = this.place();
+    const next = (advice: Advice): string => adviceText(advice, place);
+    const rendering = this.render(result, { tty, width, now: this.io.now(), next });
+    await show(this.io, this.mode(), rendering, result, next);
   }
 
   /** What the answer is printed as. */
@@ -178,8 +181,8 @@ export abstract class BaseCommand<T> extends Command {
   }
 
   /** Says something on standard error while the command is at work; not with JSON. */
-  protected note(text: string): void {
-    if (!this.wantsJson()) this.io.err(`${harmless(this.next(text))}\n`);
+  protected note(advice: Advice): void {
+    if (!this.wantsJson()) this.io.err(`${harmless(adviceText(advice, this.place()))}\n`);
   }
 
   /** Waits; Ctrl-C ends the wait with exit code 130. */
@@ -203,9 +206,10 @@ export abstract class BaseCommand<T> extends Command {
     return Opened.open(await this.settings(), this.io);
   }
 
-  /** What to type next, with the words that named the database here: it must not go to another one. */
-  protected next(text: string): string {
-    return forSameDatabase(text, this.parsedFlags);
+  /** The words that named the database here: commands that people type next must not go to another one. */
+  private place(): Place {
+    const { database, host, port, user } = this.parsedFlags;
+    return { database: database === undefined ? undefined : maskPasswords(database), host, port, user };
   }
 
   /** Connects to that address, whatever the surroundings say: for a command with a place of its own. */

@@ -1,3 +1,5 @@
+import { command, hint as advise, type Advice } from './hint.js';
+
 /** Exit codes of the program; scripts rely on them. */
 export const exit = {
   done: 0,
@@ -16,7 +18,7 @@ export interface CliErrorOptions {
   /** Stable, for scripts: `queue_not_found`. */
   code?: string;
   /** What to type next. */
-  hint?: string;
+  hint?: Advice;
   /** The message has lines of its own, none of which somebody else's name can make. */
   lines?: boolean;
   cause?: unknown;
@@ -29,7 +31,7 @@ export interface CliErrorOptions {
 export class CliError extends Error {
   readonly exitCode: number;
   readonly code: string;
-  readonly hint: string | undefined;
+  readonly hint: Advice | undefined;
   readonly lines: boolean;
 
   constructor(message: string, options: CliErrorOptions = {}) {
@@ -42,13 +44,13 @@ export class CliError extends Error {
   }
 }
 
-export const usageError = (message: string, hint?: string): CliError =>
+export const usageError = (message: string, hint?: Advice): CliError =>
   new CliError(message, { exitCode: exit.usage, code: 'usage', hint });
 
-export const notFound = (message: string, hint?: string, code = 'not_found'): CliError =>
+export const notFound = (message: string, hint?: Advice, code = 'not_found'): CliError =>
   new CliError(message, { exitCode: exit.notFound, code, hint });
 
-export const refused = (message: string, hint?: string, code = 'refused'): CliError =>
+export const refused = (message: string, hint?: Advice, code = 'refused'): CliError =>
   new CliError(message, { exitCode: exit.refused, code, hint });
 
 export const interrupted = (): CliError =>
@@ -79,7 +81,7 @@ interface Rule {
   test: RegExp;
   exitCode: number;
   code: string;
-  hint?: string;
+  hint?: Advice;
 }
 
 /** The first rule whose pattern the SQLSTATE matches. */
@@ -98,7 +100,7 @@ const rules: Rule[] = [
   },
   { test: /^53300$/, exitCode: exit.unreachable, code: 'too_many_connections', hint: 'try again in a moment' },
   { test: /^(08|57P0[1235])/, exitCode: exit.unreachable, code: 'unreachable' },
-  { test: /^3F000$/, exitCode: exit.unreachable, code: 'schema_missing', hint: 'absurdctl init' },
+  { test: /^3F000$/, exitCode: exit.unreachable, code: 'schema_missing', hint: command('init') },
   // explain.ts finds out which right it is, and names it.
   { test: /^42501$/, exitCode: exit.failed, code: 'not_permitted' },
   { test: /^25006$/, exitCode: exit.refused, code: 'read_only' },
@@ -106,13 +108,13 @@ const rules: Rule[] = [
     test: /^55P03$/,
     exitCode: exit.failed,
     code: 'lock_timeout',
-    hint: 'absurdctl doctor --idle-age 1 --transaction-age 5 names sessions that may hold a lock (pg_locks has them all); then try again',
+    hint: advise`${command('doctor', { 'idle-age': 1, 'transaction-age': 5 })} names sessions that may hold a lock (pg_locks has them all); then try again`,
   },
   {
     test: /^57014$/,
     exitCode: exit.failed,
     code: 'statement_timeout',
-    hint: 'absurdctl doctor --only blocked,unread says whether a lock holds it up',
+    hint: advise`${command('doctor', { only: 'blocked,unread' })} says whether a lock holds it up`,
   },
   { test: /^40/, exitCode: exit.failed, code: 'retry', hint: 'try again' },
 ];

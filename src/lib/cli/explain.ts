@@ -7,26 +7,27 @@ import { CliError, errorCode, exit, notFound, refused, toCliError, usageError } 
 import { harmless } from './format/text.js';
 import { rightHint } from '../grants/hint.js';
 import { needOf } from '../grants/kinds.js';
+import { command as typed, hint as advise, type Advice } from './hint.js';
 import { nearest } from './nearest.js';
 
 /** A wrong command line as a CliError: oclif's message without its footer, the nearest flag, where to read more. */
 export function parseError(error: unknown, command: typeof Command, argv: string[]): CliError {
   if (!(error instanceof Error) || error instanceof CliError) return toCliError(error);
-  const id = command.id ?? '';
+  const help = typed(command.id, { help: true });
   // Its note about flags with many values does not hold here: each takes one value.
   const message = error.message.replace(/\n\nNote: [^]*$|\nSee more help with --help$/, '').trim();
   const unknown = /^Nonexistent flags?: (--?[^\s,]+)/.exec(message)?.[1];
   if (unknown !== undefined) {
     const flags = Object.keys({ ...command.baseFlags, ...command.flags });
     const meant = nearest(unknown.replace(/^-+/, '').split('=')[0] ?? '', flags);
-    const hint = meant === undefined ? `absurdctl ${id} --help lists the flags` : `did you mean --${meant}?`;
+    const hint = meant === undefined ? advise`${help} lists the flags` : `did you mean --${meant}?`;
     return usageError(`There is no flag ${unknown} here`, hint);
   }
   const choice = /^Expected (.+) to be one of: (.+)$/m.exec(message);
   if (choice) {
     const typed = /(?:=|\s)?([^\s=]*)$/.exec(choice[1] ?? '')?.[1] ?? '';
     const meant = nearest(typed, (choice[2] ?? '').split(', '));
-    return usageError(message, meant === undefined ? `absurdctl ${id} --help` : `did you mean ${meant}?`);
+    return usageError(message, meant === undefined ? help : `did you mean ${meant}?`);
   }
   const dashed = argv.find((word) => /^-[^-]/.test(word));
   const more =
@@ -34,24 +35,22 @@ export function parseError(error: unknown, command: typeof Command, argv: string
       ? `; put -- before a name that starts with a dash`
       : '';
   // oclif's words have lines of their own (a list of what is missing); what they repeat of the command line must have none.
-  const typed = argv.flatMap((word) => [word, word.slice(word.indexOf('=') + 1), word.slice(2)]);
-  const plain = typed.reduce((text, word) => (/\n/.test(word) ? text.replaceAll(word, harmless(word)) : text), message);
-  const hint = `absurdctl ${id} --help${more}`;
+  const said = argv.flatMap((word) => [word, word.slice(word.indexOf('=') + 1), word.slice(2)]);
+  const plain = said.reduce((text, word) => (/\n/.test(word) ? text.replaceAll(word, harmless(word)) : text), message);
+  const hint = advise`${help}${more}`;
   return new CliError(plain, { exitCode: exit.usage, code: 'usage', hint, lines: true });
 }
 
 /** Words of a message about a queue that is not there. */
 export function unknownQueue(queue: string, known: readonly string[]): CliError {
   const meant = nearest(queue, known);
-  const list =
-    known.length <= 10 ? known.map((name) => `"${name}"`).join(', ') : `${known.length} (absurdctl list-queues)`;
   const there =
     known.length === 0
-      ? 'there are no queues yet: absurdctl create-queue NAME'
+      ? advise`there are no queues yet: ${typed('create-queue', 'NAME')}`
       : known.length <= 10
-        ? `the queues are ${list}`
-        : `there are ${list}`;
-  const hint = meant === undefined ? there : `did you mean "${meant}"?`;
+        ? `the queues are ${known.map((name) => `"${name}"`).join(', ')}`
+        : advise`there are ${known.length} (${typed('list-queues')})`;
+  const hint: Advice = meant === undefined ? there : `did you mean "${meant}"?`;
   return notFound(`There is no queue "${queue}"`, hint, 'queue_not_found');
 }
 
@@ -86,7 +85,7 @@ async function notPermitted(plain: CliError, database: Database, { command, argv
   if (plain.hint !== undefined && need === 'owner') return plain;
   const { message, exitCode, code, cause } = plain;
   const right = rightHint(await database.read(readStanding), need, message);
-  const hint = plain.hint === undefined ? right : `${right}; then ${plain.hint}`;
+  const hint = plain.hint === undefined ? right : advise`${right}; then ${plain.hint}`;
   return new CliError(message, { exitCode, code, cause, hint });
 }
 
@@ -110,7 +109,7 @@ function noSchema(schema: SchemaState, cause: unknown): CliError | undefined {
   return new CliError(`The database "${schema.database}" has no Absurd schema`, {
     exitCode: exit.unreachable,
     code: 'schema_missing',
-    hint: 'absurdctl init installs it; --database names another database',
+    hint: advise`${typed('init')} installs it; --database names another database`,
     cause,
   });
 }
@@ -132,7 +131,7 @@ async function missing(
       {
         exitCode: exit.unreachable,
         code: 'schema_too_old',
-        hint: 'absurdctl init brings what is missing; data and running workers are kept',
+        hint: advise`${typed('init')} brings what is missing; data and running workers are kept`,
         cause: error,
       },
     );

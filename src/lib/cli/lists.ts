@@ -2,6 +2,7 @@
 import * as Flags from '@oclif/core/flags';
 import { wideBytes } from '../../sql/lists.js';
 import type { Queryable } from '../../sql/queryable.js';
+import { command, hint, joined, type Advice } from './hint.js';
 import { queuesToLookIn } from '../task/find-task.js';
 
 export const listFlags = {
@@ -36,15 +37,17 @@ export const latestFirst = (a: string | null, b: string | null): number =>
   a === b ? 0 : (a ?? '') < (b ?? '') ? 1 : -1;
 
 /** Says how to see the JSON that was too large for a list, or nothing where all of it is there. */
-export function wideNote(rows: readonly { bytes: number | null }[], command: string): string | undefined {
+export function wideNote(rows: readonly { bytes: number | null }[], id: string): Advice | undefined {
   const wide = rows.filter(({ bytes }) => (bytes ?? 0) > wideBytes).length;
   if (wide === 0) return undefined;
-  return `${wide} of more than ${wideBytes} bytes ${wide === 1 ? 'is' : 'are'} not carried here; absurdctl ${command} prints one whole`;
+  return hint`${wide} of more than ${wideBytes} bytes ${wide === 1 ? 'is' : 'are'} not carried here; ${command(id)} prints one whole`;
 }
 
 /** Several notes about what is not shown, as one. */
-export const joinNotes = (...notes: (string | undefined)[]): string | undefined =>
-  notes.filter((note) => note !== undefined).join('; ') || undefined;
+export function joinNotes(...notes: (Advice | undefined)[]): Advice | undefined {
+  const said = notes.filter((note) => note !== undefined);
+  return said.length === 0 ? undefined : joined(said, '; ');
+}
 
 export const cutNote = ({ more, rows, limit }: Listed<unknown>): string | undefined =>
   more ? `Showing ${rows.length}; --limit ${Math.min(limit * 2, 10_000)} shows more` : undefined;

@@ -6,6 +6,7 @@
 import { RawJson } from '../../sql/values.js';
 import { toJson } from './format/json.js';
 import { copyEscape, csvEscape, harmless, harmlessJson } from './format/text.js';
+import { adviceText, type Advice } from './hint.js';
 import type { Io } from './io.js';
 
 export type Mode = 'table' | 'json' | 'ndjson' | 'csv' | 'name';
@@ -39,9 +40,9 @@ export interface Table {
   columns: Column[];
   rows: readonly object[];
   /** The note on standard error when there are no rows, such as `No queues yet: absurdctl create-queue default`. */
-  empty?: string;
+  empty?: Advice;
   /** Set when there is more than is shown: says how to see it, such as `Showing 50 tasks; --limit 100 shows more`. */
-  truncated?: string;
+  truncated?: Advice;
   /** The column that `-o name` prints; default: the first. */
   name?: string;
   /** What a pipe gets: tab-separated rows without a header (default), or only the bare names. */
@@ -61,7 +62,7 @@ export interface Section {
 
 export interface Rendering extends Section {
   /** Said on standard error, one line each, not with JSON modes. */
-  note?: string | string[];
+  note?: Advice | Advice[];
   /** Further parts, after the first; one empty line between two. */
   sections?: Section[];
   /** What `-o name` prints for a record; default: its first value. */
@@ -76,6 +77,8 @@ export interface RenderContext {
   tty: boolean;
   now: Date;
   width: number;
+  /** Advice as text: its commands reach the database that was named on the command line. */
+  next(advice: Advice): string;
 }
 
 export function cellText(cell: unknown): string {
@@ -131,8 +134,8 @@ const parts = (rendering: Rendering): Section[] => {
 };
 
 /** The notes of an answer: its own, and those of its tables about rows that are not there. */
-function notes(rendering: Rendering): string[] {
-  const said = rendering.note === undefined ? [] : [rendering.note].flat();
+function notes(rendering: Rendering): Advice[] {
+  const said: Advice[] = rendering.note === undefined ? [] : [rendering.note].flat();
   for (const { table } of parts(rendering)) {
     if (table?.rows.length === 0 && table.empty) said.push(table.empty);
     if (table?.truncated) said.push(table.truncated);
@@ -146,7 +149,7 @@ export async function show(
   mode: Mode,
   rendering: Rendering,
   result: unknown,
-  say = (note: string): string => note,
+  say: (note: Advice) => string = adviceText,
 ): Promise<void> {
   const data =
     rendering.jsonResult !== undefined ? rendering.jsonResult : rendering.table ? rendering.table.rows : result;

@@ -9,6 +9,7 @@ import type {
 } from '../../sql/diagnosis.js';
 import type { LockHolder } from '../../sql/diagnosis-locks.js';
 import type { QueueFlow } from '../../sql/diagnosis-queues.js';
+import { type Advice } from '../cli/hint.js';
 
 /** `known`: a row says so. `inferred`: rows fit it, and something else could too. */
 export interface Evidence {
@@ -21,7 +22,7 @@ export interface Explanation {
   sentence: string;
   evidence: Evidence[];
   /** Commands, or plain advice, in the order to try them. */
-  next: string[];
+  next: Advice[];
 }
 
 /** `fine`: nothing to do. `waiting`: time or an event will move it. `stuck`: somebody must act. `ended`: it will not go on. */

@@ -1,5 +1,6 @@
 import { known, type Cause, type TaskSubject } from './cause.js';
-import { queueOption, quoted } from './words.js';
+import { dumpTask, quoted } from './words.js';
+import { command } from '../cli/hint.js';
 
 const open = new Set(['pending', 'running', 'sleeping']);
 
@@ -53,12 +54,8 @@ export const contradiction: Cause<TaskSubject> = {
         ...(run ? [known('run', `${run.run_id} ${run.state}, attempt ${run.attempt}`)] : []),
       ],
       next: task
-        ? [
-            `absurdctl dump-task --task-id=${id}`,
-            `absurdctl cancel-task ${id} ${queueOption(queue)}`,
-            `absurdctl fork-task ${id} ${queueOption(queue)}`,
-          ]
-        : [`absurdctl doctor --only orphaned-runs`],
+        ? [dumpTask(id), command('cancel-task', id, { queue }), command('fork-task', id, { queue })]
+        : [command('doctor', { only: 'orphaned-runs' })],
     };
   },
 };

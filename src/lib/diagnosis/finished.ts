@@ -1,7 +1,8 @@
 import type { RunFacts } from '../../sql/diagnosis.js';
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
 import { seconds } from './settings.js';
-import { at, plural, queueOption, quoted, shown } from './words.js';
+import { at, dumpTask, plural, quoted, shown } from './words.js';
+import { command } from '../cli/hint.js';
 
 /** An error in one line. */
 export function errorLine(run: RunFacts): string {
@@ -44,7 +45,7 @@ export const completed: Cause<TaskSubject> = {
   explain: ({ task, run }) => ({
     sentence: `it is completed, and fine: attempt ${run?.attempt ?? task?.attempts ?? '?'} finished ${at(run?.completed_at ?? null)}`,
     evidence: [known('attempts', task?.attempts ?? 0), known('worker', shown(run?.claimed_by ?? 'unknown'))],
-    next: [`absurdctl dump-task --task-id=${task?.task_id ?? ''}`],
+    next: [dumpTask(task?.task_id ?? '')],
   }),
 };
 
@@ -68,10 +69,7 @@ function cancellation(code: string, key: 'max_delay' | 'max_duration' | null): C
           known('enqueued', at(task?.enqueue_at ?? null)),
           known('first started', task?.first_started_at == null ? 'never' : at(task.first_started_at)),
         ],
-        next: [
-          `absurdctl dump-task --task-id=${task?.task_id ?? ''}`,
-          `absurdctl fork-task ${task?.task_id ?? ''} ${queueOption(queue)}`,
-        ],
+        next: [dumpTask(task?.task_id ?? ''), command('fork-task', task?.task_id ?? '', { queue })],
       };
     },
   };
@@ -116,8 +114,8 @@ function failure(code: string, silent: boolean): Cause<TaskSubject> {
             : []),
         ],
         next: [
-          `absurdctl dump-task --task-id=${id}`,
-          `absurdctl retry-task ${id} ${queueOption(queue)}`,
+          dumpTask(id),
+          command('retry-task', id, { queue }),
           ...(silent ? ['extend the lease in long steps (heartbeat), or give workers a longer claim timeout'] : []),
         ],
       };

@@ -5,6 +5,8 @@ import { taskLocked } from './locks.js';
 import { running } from './running.js';
 import { sleeping } from './sleeping.js';
 import { waiting } from './waiting.js';
+import { dumpTask } from './words.js';
+import { command } from '../cli/hint.js';
 
 /** Causes for one task in order of weight: the first that applies is the answer. */
 export const taskCauses: Cause<TaskSubject>[] = [
@@ -22,7 +24,7 @@ export const taskCauses: Cause<TaskSubject>[] = [
     explain: ({ run, task }) => ({
       sentence: `this run is over (${run?.state ?? 'unknown'}): the task went on with another attempt and is ${task?.state ?? 'unknown'}`,
       evidence: [{ certainty: 'known', what: 'attempt', value: `${run?.attempt ?? '?'} of ${task?.attempts ?? '?'}` }],
-      next: [`absurdctl why ${task?.task_id ?? ''}`],
+      next: [command('why', task?.task_id ?? '')],
     }),
   },
   {
@@ -35,12 +37,12 @@ export const taskCauses: Cause<TaskSubject>[] = [
         ? {
             sentence: `too little could be read to say why: the task is ${task?.state ?? 'unknown'}, its run ${run?.state ?? 'unknown'}`,
             evidence: [],
-            next: ['absurdctl doctor --only blocked,unread'],
+            next: [command('doctor', { only: 'blocked,unread' })],
           }
         : {
             sentence: `no cause that this command knows fits: the task is ${task?.state ?? 'missing'}, its run ${run?.state ?? 'missing'}`,
             evidence: [],
-            next: [`absurdctl dump-task --task-id=${task?.task_id ?? run?.task_id ?? ''}`],
+            next: [dumpTask(task?.task_id ?? run?.task_id ?? '')],
           },
   },
 ];

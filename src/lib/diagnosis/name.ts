@@ -1,5 +1,6 @@
 import { inferred, known, type Cause, type Evidence, type NameSubject } from './cause.js';
-import { option, plural, quoted } from './words.js';
+import { plural, quoted } from './words.js';
+import { command } from '../cli/hint.js';
 
 function standing({ samples, taskName }: NameSubject): Evidence[] {
   return samples.map((sample) => {
@@ -33,7 +34,7 @@ export const nameCauses: Cause<NameSubject>[] = [
     explain: (subject) => ({
       sentence: `no unfinished task is named ${quoted(subject.taskName)}, as far as was looked`,
       evidence: standing(subject),
-      next: [`absurdctl list-tasks ${option('task-name', subject.taskName)}`],
+      next: [command('list-tasks', { 'task-name': subject.taskName })],
     }),
   },
 ];

@@ -1,11 +1,12 @@
 import { inferred, known, type Cause, type Evidence, type QueueSubject } from './cause.js';
 import { queueLocked } from './locks.js';
 import { claimEvidence, isSilent, rate } from './waiting.js';
-import { at, plural, queueOption, quoted, since, tally, until } from './words.js';
+import { at, plural, quoted, since, tally, until } from './words.js';
+import { command, type Hint } from '../cli/hint.js';
 
 const ready = ({ flow }: QueueSubject): number => flow.pending_ready + flow.sleeping_ready;
-const stats = ({ queue }: QueueSubject): string => `absurdctl queue-stats ${queueOption(queue)}`;
-const workers = ({ queue }: QueueSubject): string => `absurdctl list-workers ${queueOption(queue)}`;
+const stats = ({ queue }: QueueSubject): Hint => command('queue-stats', { queue });
+const workers = ({ queue }: QueueSubject): Hint => command('list-workers', { queue });
 
 function states({ flow }: QueueSubject): Evidence[] {
   return [
@@ -72,7 +73,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
     explain: (subject) => ({
       sentence: `every running run of queue ${quoted(subject.queue)} was claimed without a lease: if its worker is gone, nothing takes it over`,
       evidence: [known('without a lease', tally(subject.flow.without_lease)), ...states(subject)],
-      next: [workers(subject), 'absurdctl doctor --only runs-without-lease'],
+      next: [workers(subject), command('doctor', { only: 'runs-without-lease' })],
     }),
   },
   {
@@ -121,7 +122,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
             inferred(`awaited ${quoted(event.event_name)}`, `${plural(event.waiting, 'wait')} in a sample`),
           ),
         ],
-        next: [`absurdctl list-waits ${queueOption(subject.queue)}`],
+        next: [command('list-waits', { queue: subject.queue })],
       };
     },
   },

@@ -1,6 +1,7 @@
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
 import { claimEvidence } from './waiting.js';
-import { at, plural, queueOption, quoted, shown, since, until } from './words.js';
+import { at, dumpTask, plural, quoted, shown, since, until } from './words.js';
+import { command, type Hint } from '../cli/hint.js';
 
 const isRunning = ({ task, run }: TaskSubject): boolean => task?.state === 'running' && run?.state === 'running';
 
@@ -24,8 +25,7 @@ export const stepsSaved = ({ checkpoints, gaps }: TaskSubject): Evidence[] =>
   gaps.has('checkpoints') ? [] : [known('steps saved', plural(checkpoints.length, 'checkpoint'))];
 
 const worker = ({ run }: TaskSubject): string => `worker ${quoted(run?.claimed_by ?? 'unknown')}`;
-const cancel = ({ task, queue }: TaskSubject): string =>
-  `absurdctl cancel-task ${task?.task_id ?? ''} ${queueOption(queue)}`;
+const cancel = ({ task, queue }: TaskSubject): Hint => command('cancel-task', task?.task_id ?? '', { queue });
 
 export const running: Cause<TaskSubject>[] = [
   {
@@ -42,7 +42,7 @@ export const running: Cause<TaskSubject>[] = [
       ],
       next: [
         `start a worker on queue ${quoted(subject.queue)}: a claim fails the attempt and hands the task on`,
-        `absurdctl list-workers ${queueOption(subject.queue)}`,
+        command('list-workers', { queue: subject.queue }),
         cancel(subject),
       ],
     }),
@@ -75,7 +75,7 @@ export const running: Cause<TaskSubject>[] = [
         ...signOfLife(subject),
         ...stepsSaved(subject),
       ],
-      next: [`absurdctl dump-task --task-id=${subject.task?.task_id ?? ''}`],
+      next: [dumpTask(subject.task?.task_id ?? '')],
     }),
   },
 ];

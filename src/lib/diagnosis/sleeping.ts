@@ -3,7 +3,8 @@ import { failureEvidence, errorLine } from './finished.js';
 import { nearestPattern } from '../cli/nearest.js';
 import { stepsSaved } from './running.js';
 import { isPutBackPattern, strategyWords } from './settings.js';
-import { at, commandLine, queueOption, quoted, since, span, until } from './words.js';
+import { at, dumpTask, quoted, since, span, until } from './words.js';
+import { command, type Hint, type Advice } from '../cli/hint.js';
 
 const isAsleep = ({ task, run, now }: TaskSubject): boolean =>
   task?.state === 'sleeping' && run?.state === 'sleeping' && run.available_at > now;
@@ -30,11 +31,11 @@ function waitEvidence({ run, waits, now }: TaskSubject): Evidence[] {
   ];
 }
 
-const emit = ({ run, queue }: TaskSubject): string =>
-  commandLine('emit-event', [run?.wake_event ?? ''], queueOption(queue), `--payload '{}'`);
+const emit = ({ run, queue }: TaskSubject): Hint =>
+  command('emit-event', run?.wake_event ?? '', { queue, payload: '{}' });
 /** Its payload, to emit it with: the first emission stands for ever, so an empty one would be no cure. */
-const showEvent = (name: string, queue: string): string => commandLine('show-event', [name], queueOption(queue));
-const listEvents = ({ queue }: TaskSubject): string => `absurdctl list-events ${queueOption(queue)}`;
+const showEvent = (name: string, queue: string): Hint => command('show-event', name, { queue });
+const listEvents = ({ queue }: TaskSubject): Hint => command('list-events', { queue });
 
 /** The step that sleeps: its checkpoint holds the wake-up time, or was saved after the claim. */
 function sleepingStep({ run, checkpoints }: TaskSubject): { name: string; certain: boolean } | null {
@@ -58,7 +59,7 @@ const event = (
   code: string,
   verdict: 'waiting' | 'stuck',
   applies: (subject: TaskSubject) => boolean,
-  found: (subject: TaskSubject) => { clause: string; evidence: Evidence[]; next: string[] },
+  found: (subject: TaskSubject) => { clause: string; evidence: Evidence[]; next: Advice[] },
 ): Cause<TaskSubject> => ({
   code,
   verdict,
@@ -103,7 +104,7 @@ export const sleeping: Cause<TaskSubject>[] = [
         ],
         next: [
           `register ${quoted(task?.task_name ?? '')} in a worker of queue ${quoted(subject.queue)}, or start the worker that has it`,
-          `absurdctl cancel-task ${task?.task_id ?? ''} ${queueOption(subject.queue)}`,
+          command('cancel-task', task?.task_id ?? '', { queue: subject.queue }),
         ],
       };
     },
@@ -144,7 +145,7 @@ export const sleeping: Cause<TaskSubject>[] = [
     (subject) => ({
       clause: subject.event ? 'which has not been emitted' : 'and whether it was emitted could not be read',
       evidence: subject.event ? [known('emitted', 'never, in any queue that could be read')] : [],
-      next: [emit(subject), `absurdctl list-waits ${queueOption(subject.queue)}`],
+      next: [emit(subject), command('list-waits', { queue: subject.queue })],
     }),
   ),
   {
@@ -162,10 +163,7 @@ export const sleeping: Cause<TaskSubject>[] = [
           known('retry strategy', strategyWords(task?.retry_strategy)),
           ...failureEvidence(subject),
         ],
-        next: [
-          `absurdctl dump-task --task-id=${task?.task_id ?? ''}`,
-          `absurdctl cancel-task ${task?.task_id ?? ''} ${queueOption(subject.queue)}`,
-        ],
+        next: [dumpTask(task?.task_id ?? ''), command('cancel-task', task?.task_id ?? '', { queue: subject.queue })],
       };
     },
   },
@@ -191,7 +189,7 @@ export const sleeping: Cause<TaskSubject>[] = [
           known('asleep since a claim of', run?.started_at == null ? 'none' : at(run.started_at)),
           ...stepsSaved(subject),
         ],
-        next: [`absurdctl dump-task --task-id=${subject.task?.task_id ?? ''}`],
+        next: [dumpTask(subject.task?.task_id ?? '')],
       };
     },
   },

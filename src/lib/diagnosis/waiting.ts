@@ -1,7 +1,8 @@
 import type { QueueFlow } from '../../sql/diagnosis-queues.js';
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
 import { seconds } from './settings.js';
-import { at, plural, queueOption, quoted, since, span, tally } from './words.js';
+import { at, plural, quoted, since, span, tally } from './words.js';
+import { command, type Hint } from '../cli/hint.js';
 
 /** Without a claim for this long while work is ready, the queue counts as not polled. */
 export const CLAIM_SILENCE_SECONDS = 60;
@@ -38,10 +39,7 @@ const isReady = ({ task, run, now }: TaskSubject): boolean =>
   run.available_at <= now;
 
 const startWorker = (queue: string): string => `start a worker on queue ${quoted(queue)}`;
-const lists = (queue: string): string[] => [
-  `absurdctl list-workers ${queueOption(queue)}`,
-  `absurdctl queue-stats ${queueOption(queue)}`,
-];
+const lists = (queue: string): Hint[] => [command('list-workers', { queue }), command('queue-stats', { queue })];
 
 /** Why it is ready: a woken task is told apart from a new one. */
 function readiness(subject: TaskSubject): Evidence[] {
@@ -70,10 +68,7 @@ export const waiting: Cause<TaskSubject>[] = [
     explain: (subject) => ({
       sentence: `its ${dueLimit(subject) ?? ''} has passed: the next claim from the queue cancels it instead of running it`,
       evidence: [...readiness(subject), ...claimEvidence(subject)],
-      next: [
-        startWorker(subject.queue),
-        `absurdctl cancel-task ${subject.task?.task_id ?? ''} ${queueOption(subject.queue)}`,
-      ],
+      next: [startWorker(subject.queue), command('cancel-task', subject.task?.task_id ?? '', { queue: subject.queue })],
     }),
   },
   {
@@ -140,7 +135,7 @@ export const waiting: Cause<TaskSubject>[] = [
     explain: (subject) => ({
       sentence: 'it is the next in line, and the queue is being claimed from',
       evidence: [...readiness(subject), ...claimEvidence(subject)],
-      next: [`absurdctl why ${subject.task?.task_id ?? ''} ${queueOption(subject.queue)}`],
+      next: [command('why', subject.task?.task_id ?? '', { queue: subject.queue })],
     }),
   },
 ];

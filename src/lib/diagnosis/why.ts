@@ -34,6 +34,7 @@ import { queueLocked } from './locks.js';
 import { nameCauses } from './name.js';
 import { queueCauses } from './queue.js';
 import { plural, quoted, shown } from './words.js';
+import { command, hint } from '../cli/hint.js';
 
 export interface WhyResult extends Diagnosis {
   /** What was asked about; members that do not apply are null. */
@@ -78,7 +79,7 @@ export function whyId(db: Queryable, id: string, queue: string | undefined, opti
       if (locked) return { ...locked, queue: queue ?? null, task_id: null, run_id: null, task_name: null };
       if (refusedFor(reader)) throw unreadable(reader);
       const where = queue === undefined ? `any of ${plural(names.length, 'queue')}` : `queue ${quoted(queue)}`;
-      throw notFound(`No task or run ${id} in ${where}`, 'absurdctl list-tasks');
+      throw notFound(`No task or run ${id} in ${where}`, command('list-tasks'));
     }
     return whyFound(reader, list, found.queue, found.task_id, found.kind === 'run' ? id : null, options);
   });
@@ -167,7 +168,7 @@ async function refuseUnknownName(reader: BoundedReader, list: QueueList, taskNam
   const near = nearest(taskName, names);
   throw notFound(
     `No task named ${quoted(taskName)} among the latest of ${plural(list.queues.length, 'queue')}`,
-    near === undefined ? 'absurdctl list-tasks' : `did you mean ${quoted(near)}?`,
+    near === undefined ? command('list-tasks') : `did you mean ${quoted(near)}?`,
   );
 }
 
@@ -184,7 +185,7 @@ async function queuesOf(reader: BoundedReader, queue: string | undefined): Promi
   if (!isWhole(known))
     throw new CliError(`Queue ${quoted(queue)} is registered, but has lost tables`, {
       code: 'tables_missing',
-      hint: 'absurdctl doctor --only tables-missing',
+      hint: command('doctor', { only: 'tables-missing' }),
     });
   return { ...list, queues: [known] };
 }
@@ -198,7 +199,7 @@ function unreadable(reader: BoundedReader): CliError {
   return new CliError(`Could not read ${first?.what ?? 'the database'}: ${shown(first?.reason ?? 'unknown')}`, {
     exitCode: missing ? exit.unreachable : exit.failed,
     code: missing ? 'schema_missing' : 'unreadable',
-    hint: missing ? 'absurdctl init installs the schema; --database names another database' : 'absurdctl doctor',
+    hint: missing ? hint`${command('init')} installs the schema; --database names another database` : command('doctor'),
   });
 }
 

@@ -1,5 +1,6 @@
 import { COUNT_LIMIT } from '../../sql/bounded.js';
 import { harmless } from '../cli/format/text.js';
+import { Hint } from '../cli/hint.js';
 
 /** Words for what is found. All text from a database goes through `quoted` or `shown`, so a sentence is fit for a terminal. */
 
@@ -10,7 +11,8 @@ export function shown(text: string, limit = 200): string {
 
 export const quoted = (text: string): string => `"${shown(text)}"`;
 
-export { commandLine, option, queueOption } from '../cli/format/shell.js';
+/** The dump of a task. */
+export const dumpTask = (id: string): Hint => new Hint([{ id: 'dump-task', args: [`--task-id=${id}`] }]);
 
 /** A moment in UTC: RFC 3339 to the second, or `never` where it does not come. */
 export function at(moment: number | null): string {

@@ -13,6 +13,7 @@ import type {
 } from '../../sql/doctor.js';
 import type { Standing } from '../../sql/grants.js';
 import type { Thresholds } from './thresholds.js';
+import { type Advice } from '../cli/hint.js';
 
 export const severities = ['info', 'warning', 'critical'] as const;
 export type Severity = (typeof severities)[number];
@@ -62,7 +63,7 @@ export interface Finding {
   /** What was seen, fit for a terminal. */
   seen: string;
   /** Commands or advice that mend it, in order. */
-  mend: string[];
+  mend: Advice[];
 }
 
 export interface Check {
@@ -75,14 +76,14 @@ export interface Check {
 }
 
 /** A finding for a queue, in the order that reads best in a check. */
-export const inQueue = (severity: Severity, { queue }: QueueFacts, seen: string, ...mend: string[]): Finding => ({
+export const inQueue = (severity: Severity, { queue }: QueueFacts, seen: string, ...mend: Advice[]): Finding => ({
   severity,
   queue: queue.queue_name,
   seen,
   mend,
 });
 
-export const overall = (severity: Severity, seen: string, ...mend: string[]): Finding => ({
+export const overall = (severity: Severity, seen: string, ...mend: Advice[]): Finding => ({
   severity,
   queue: null,
   seen,

@@ -1,13 +1,14 @@
 import { isSilent, rate } from '../diagnosis/waiting.js';
-import { at, commandLine, plural, queueOption, quoted, since, span } from '../diagnosis/words.js';
+import { at, plural, quoted, since, span } from '../diagnosis/words.js';
 import type { QueueFlow } from '../../sql/diagnosis-queues.js';
 import { inQueue, type Check, type Facts, type Finding, type QueueFacts } from './check.js';
+import { command } from '../cli/hint.js';
 
 /** A check of one queue's flow; queues whose flow could not be read are left to `unread`. */
 const perFlow = (find: (flow: QueueFlow, queue: QueueFacts, facts: Facts) => Finding[]): Check['find'] => {
   return (facts) => facts.queues.flatMap((queue) => (queue.flow ? find(queue.flow, queue, facts) : []));
 };
-const inIt = ({ queue }: QueueFacts): string => queueOption(queue.queue_name);
+const inIt = ({ queue }: QueueFacts): { queue: string } => ({ queue: queue.queue_name });
 const ready = (flow: QueueFlow): number => flow.pending_ready + flow.sleeping_ready;
 
 export const flowChecks: Check[] = [
@@ -30,7 +31,7 @@ export const flowChecks: Check[] = [
           queue,
           seen,
           `start a worker on queue ${quoted(queue.queue.queue_name)}`,
-          `absurdctl why ${inIt(queue)}`,
+          command('why', inIt(queue)),
         ),
       ];
     }),
@@ -50,7 +51,7 @@ export const flowChecks: Check[] = [
           queue,
           seen,
           'start a worker: a claim hands the tasks on',
-          `absurdctl list-workers ${inIt(queue)}`,
+          command('list-workers', inIt(queue)),
         ),
       ];
     }),
@@ -68,7 +69,7 @@ export const flowChecks: Check[] = [
               queue,
               `${plural(flow.without_lease, 'run')} running without a lease`,
               'claim with a timeout above 0',
-              `absurdctl list-runs ${inIt(queue)} --status running`,
+              command('list-runs', { ...inIt(queue), status: 'running' }),
             ),
           ],
     ),
@@ -86,7 +87,7 @@ export const flowChecks: Check[] = [
               queue,
               `${plural(ready(flow), 'run')} ready, claimed at ${rate(flow, thresholds.window)}`,
               'give the queue more workers, or more concurrency',
-              `absurdctl queue-stats ${inIt(queue)}`,
+              command('queue-stats', inIt(queue)),
             ),
           ],
     ),
@@ -99,7 +100,7 @@ export const flowChecks: Check[] = [
       const growing = ready(flow) > 100 && flow.window_created > flow.window_claims * 1.2 + 50;
       if (!growing) return [];
       const seen = `in the last ${span(thresholds.window)} ${plural(flow.window_created, 'run')} came in and about ${flow.window_claims} were claimed; ${plural(ready(flow), 'run')} ready`;
-      return [inQueue('warning', queue, seen, 'give the queue more workers', `absurdctl queue-stats ${inIt(queue)}`)];
+      return [inQueue('warning', queue, seen, 'give the queue more workers', command('queue-stats', inIt(queue)))];
     }),
   },
   {
@@ -118,7 +119,7 @@ export const flowChecks: Check[] = [
           'warning',
           queue,
           seen,
-          `absurdctl list-tasks ${inIt(queue)} --status failed`,
+          command('list-tasks', { ...inIt(queue), status: 'failed' }),
           'longer or exponential retry delays',
         ),
       ];
@@ -137,7 +138,7 @@ export const flowChecks: Check[] = [
               'info',
               queue,
               `${plural(error.failures, 'run')} in the last ${span(thresholds.window)} died of ${quoted(error.error)}, such as ${quoted(error.task_name ?? 'unknown')}`,
-              `absurdctl why ${error.task_id}`,
+              command('why', error.task_id),
             ),
           ),
       ),
@@ -162,8 +163,8 @@ export const flowChecks: Check[] = [
             'warning',
             queue,
             seen,
-            `absurdctl why ${oldest.task_id}`,
-            commandLine('emit-event', [oldest.event_name], inIt(queue)),
+            command('why', oldest.task_id),
+            command('emit-event', oldest.event_name, inIt(queue)),
             'give awaits a timeout',
           ),
         ];

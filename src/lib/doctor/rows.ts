@@ -1,15 +1,16 @@
 import { isPutBackPattern } from '../diagnosis/settings.js';
-import { plural, queueOption, quoted, span } from '../diagnosis/words.js';
+import { dumpTask, plural, quoted, span } from '../diagnosis/words.js';
 import { unreadableSettings } from '../diagnosis/settings.js';
 import { pastedIdent } from '../../sql/identifiers.js';
 import type { SampledRun } from '../../sql/doctor-queue.js';
 import { inQueue, type Check, type Facts, type Finding, type QueueFacts } from './check.js';
+import { command, type Advice } from '../cli/hint.js';
 
 /** One finding a queue for the runs that a rule picks out of the sample. */
 const pick = (
   severity: Finding['severity'],
   rule: (run: SampledRun, facts: Facts) => boolean,
-  say: (runs: [SampledRun, ...SampledRun[]], queue: QueueFacts, facts: Facts) => { seen: string; mend: string[] },
+  say: (runs: [SampledRun, ...SampledRun[]], queue: QueueFacts, facts: Facts) => { seen: string; mend: Advice[] },
 ): Check['find'] => {
   return (facts) =>
     facts.queues.flatMap((queue) => {
@@ -85,7 +86,7 @@ export const rowChecks: Check[] = [
         const found = rowContradictions(queue);
         if (found.length === 0) return [];
         const seen = found.map(({ what }) => what).join('; ');
-        return [inQueue('critical', queue, seen, ...found.map(({ taskId }) => `absurdctl why ${taskId}`))];
+        return [inQueue('critical', queue, seen, ...found.map(({ taskId }) => command('why', taskId)))];
       }),
   },
   {
@@ -101,7 +102,7 @@ export const rowChecks: Check[] = [
         now - Math.max(run.started_at, run.checkpoint_at ?? 0) >= thresholds['hang-after'] * 1000,
       (found, _queue, { now }) => ({
         seen: `${plural(found.length, 'run')} without a checkpoint for long, such as ${found[0].task_id} (${quoted(found[0].task_name ?? '')}, claimed ${span((now - (found[0].started_at ?? now)) / 1000)} ago by ${quoted(found[0].claimed_by ?? 'unknown')})`,
-        mend: [`absurdctl why ${found[0].task_id}`, 'look at what that worker does'],
+        mend: [command('why', found[0].task_id), 'look at what that worker does'],
       }),
     ),
   },
@@ -115,7 +116,7 @@ export const rowChecks: Check[] = [
       (found, queue) => ({
         seen: `no worker seems to take ${names(found)}: ${plural(found.length, 'run')} claimed and put back without a checkpoint (inferred)`,
         mend: [
-          `absurdctl why ${found[0].task_id}`,
+          command('why', found[0].task_id),
           `register the name in a worker of queue ${quoted(queue.queue.queue_name)}`,
         ],
       }),
@@ -132,8 +133,8 @@ export const rowChecks: Check[] = [
       (found, queue) => ({
         seen: `${plural(found.length, 'task')} without an attempt limit at attempt ${Math.max(...found.map((run) => run.attempt))}: ${names(found)}`,
         mend: [
-          `absurdctl why ${found[0].task_id}`,
-          `absurdctl cancel-task ${found[0].task_id} ${queueOption(queue.queue.queue_name)}`,
+          command('why', found[0].task_id),
+          command('cancel-task', found[0].task_id, { queue: queue.queue.queue_name }),
         ],
       }),
     ),
@@ -148,8 +149,8 @@ export const rowChecks: Check[] = [
       (found, queue) => ({
         seen: `${plural(found.length, 'task')} with a setting that cannot be read, such as ${found[0].task_id}: ${unreadableSettings(found[0].cancellation, found[0].retry_strategy) ?? ''}`,
         mend: [
-          `absurdctl dump-task --task-id=${found[0].task_id}`,
-          `absurdctl cancel-task ${found[0].task_id} ${queueOption(queue.queue.queue_name)}`,
+          dumpTask(found[0].task_id),
+          command('cancel-task', found[0].task_id, { queue: queue.queue.queue_name }),
           'then spawn it again with settings that are numbers',
         ],
       }),

@@ -1,6 +1,7 @@
 import { pastedIdent } from '../../sql/identifiers.js';
-import { at, commandLine, plural, quoted } from '../diagnosis/words.js';
+import { at, plural, quoted } from '../diagnosis/words.js';
 import { overall, type Check, type Facts, type Finding } from './check.js';
+import { command, hint, type Hint } from '../cli/hint.js';
 
 const parts = (version: string): number[] => version.split('.').map(Number);
 
@@ -97,14 +98,14 @@ function drift({ known, columns, missingFunctions, schema }: Facts): Finding[] {
   if (all.length === 0) return [];
   const more = all.length > 5 ? ` and ${all.length - 5} more` : '';
   const mend =
-    schema.revision === null ? 'run the installer of this schema again, or: absurdctl init' : 'absurdctl init';
+    schema.revision === null ? hint`run the installer of this schema again, or: ${command('init')}` : command('init');
   return [overall('critical', `${all.slice(0, 5).join('; ')}${more}`, mend)];
 }
 
 /** A queue is made again in the mode that it has: tables of one mode do not serve the other. */
-const makeOrDrop = (queue: string, partitioned: boolean): string[] => [
-  commandLine('create-queue', [queue], ...(partitioned ? ['--storage-mode partitioned'] : [])),
-  `or give it up with all that it holds: ${commandLine('drop-queue', [queue])}`,
+const makeOrDrop = (queue: string, partitioned: boolean): Hint[] => [
+  command('create-queue', queue, { 'storage-mode': partitioned ? 'partitioned' : undefined }),
+  hint`or give it up with all that it holds: ${command('drop-queue', queue)}`,
 ];
 
 /** The statement that takes the setting back from where it was made. */
@@ -126,7 +127,7 @@ export const schemaChecks: Check[] = [
             overall(
               'critical',
               `database ${quoted(schema.database)} has no Absurd schema`,
-              'absurdctl init',
+              command('init'),
               'or name another database: --database',
             ),
           ],
@@ -137,13 +138,13 @@ export const schemaChecks: Check[] = [
     needs: [],
     find: ({ schema, shippedRevision }) => {
       if (!schema.installed) return [];
-      if (schema.version === null) return [overall('warning', 'the schema is older than 0.2.0', 'absurdctl init')];
+      if (schema.version === null) return [overall('warning', 'the schema is older than 0.2.0', command('init'))];
       if (schema.revision !== null && shippedRevision !== null && schema.revision < shippedRevision) {
         const seen = `the schema has revision ${schema.revision}, this program brings ${shippedRevision}`;
-        return [overall('warning', seen, 'absurdctl init')];
+        return [overall('warning', seen, command('init'))];
       }
       return before(schema.version, '0.5.0')
-        ? [overall('warning', `the schema is ${quoted(schema.version)}, the current one is 0.5.0`, 'absurdctl init')]
+        ? [overall('warning', `the schema is ${quoted(schema.version)}, the current one is 0.5.0`, command('init'))]
         : [];
     },
   },

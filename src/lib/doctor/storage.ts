@@ -1,9 +1,10 @@
 import { pastedIdent } from '../../sql/identifiers.js';
 import { uuidFloor } from '../../sql/doctor-queue.js';
 import type { PartitionFacts, TableHealth } from '../../sql/doctor.js';
-import { at, commandLine, plural, queueOption, quoted, shown, span } from '../diagnosis/words.js';
+import { at, plural, quoted, shown, span } from '../diagnosis/words.js';
 import { grantCommand } from '../grants/hint.js';
 import { inQueue, overall, type Check, type Facts, type Finding } from './check.js';
+import { command, hint } from '../cli/hint.js';
 
 const week = 7 * 86_400_000;
 
@@ -31,8 +32,8 @@ function missingPartitions({ known, partitions, now }: Facts): Finding[] {
       const spare = queue.default_partition === 'enabled' ? 'rows go to the default partition' : 'a spawn then fails';
       const severity = soon && queue.default_partition !== 'enabled' ? 'critical' : 'warning';
       const mend = [
-        `absurdctl ensure-partitions ${queueOption(queue.queue_name)}`,
-        `absurdctl cron --enable ${queueOption(queue.queue_name)}`,
+        command('ensure-partitions', { queue: queue.queue_name }),
+        command('cron', { enable: true, queue: queue.queue_name }),
       ];
       return [{ severity, queue: queue.queue_name, seen: `no partition for the week of ${at(gap)}: ${spare}`, mend }];
     });
@@ -85,10 +86,7 @@ export const storageChecks: Check[] = [
           severity: 'warning',
           queue: owner(facts, partition),
           seen: `default partition ${quoted(partition)} holds ${plural(rows, 'row')}`,
-          mend: [
-            'absurdctl ensure-partitions',
-            'a longer --partition-lookback or --partition-lookahead (queue-policy)',
-          ],
+          mend: [command('ensure-partitions'), 'a longer --partition-lookback or --partition-lookahead (queue-policy)'],
         })),
   },
   {
@@ -102,7 +100,7 @@ export const storageChecks: Check[] = [
           severity: 'warning',
           queue: owner(facts, partition),
           seen: `partition ${quoted(partition)} is half detached, and nobody is at it`,
-          mend: [commandLine('detach-candidate', [partition])],
+          mend: [command('detach-candidate', partition)],
         })),
   },
   {
@@ -122,8 +120,8 @@ export const storageChecks: Check[] = [
             'warning',
             queue,
             seen,
-            commandLine('cleanup', [name, String(ttl)]),
-            `absurdctl cron --enable ${queueOption(name)}`,
+            command('cleanup', name, String(ttl)),
+            command('cron', { enable: true, queue: name }),
           ),
         ];
       }),
@@ -166,7 +164,9 @@ export const storageChecks: Check[] = [
           .filter((name) => queue.tables.includes(name.charAt(0)) && !there.has(name));
         if (missing.length === 0) return [];
         const mend =
-          schema.revision === null ? 'run the installer of this schema again, or: absurdctl init' : 'absurdctl init';
+          schema.revision === null
+            ? hint`run the installer of this schema again, or: ${command('init')}`
+            : command('init');
         return [
           {
             severity: 'warning',
@@ -204,8 +204,8 @@ export const storageChecks: Check[] = [
           code === '42501' && standing !== null
             ? grantCommand(standing, 'reader')
             : code === '55P03'
-              ? 'absurdctl doctor --only blocked'
-              : 'absurdctl doctor --timeout 60',
+              ? command('doctor', { only: 'blocked' })
+              : command('doctor', { timeout: 60 }),
         ),
       ),
   },

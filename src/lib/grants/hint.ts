@@ -1,25 +1,26 @@
 /** What to type where a right is missing. */
+import { command, hint, type Advice, type Hint } from '../cli/hint.js';
 import { shellWord } from '../cli/format/shell.js';
 import type { Standing } from '../../sql/grants.js';
 import type { Need } from './kinds.js';
 
 /** The command by which the owner of the schema gives the role what a kind needs. */
-export function grantCommand({ me, owner }: Pick<Standing, 'me' | 'owner'>, kind: Need): string {
-  const user = owner === null || owner === me ? '' : ` -U ${shellWord(owner)}`;
-  return `absurdctl grants ${shellWord(me)} --as ${kind} --apply${user}`;
+export function grantCommand({ me, owner }: Pick<Standing, 'me' | 'owner'>, kind: Need): Hint {
+  const U = owner === null || owner === me ? undefined : owner;
+  return command('grants', me, { as: kind, apply: true, U });
 }
 
 /**
  * For an error: who is connected, and what they lack. `need` is unknown where no command is to blame. `message` is the
  * server's: who enters the schema and is refused there makes something in it, a queue or what a queue lacks.
  */
-export function rightHint(standing: Standing, need: Need | undefined, message = ''): string {
+export function rightHint(standing: Standing, need: Need | undefined, message = ''): Advice {
   const { owner, enters } = standing;
   const other = `connect as a role that may (-U)`;
   if (owner === null || need === undefined || need === 'none') return other;
   if (enters && need === 'worker' && /for (schema absurd|table queues)$/.test(message)) {
-    const user = `-U ${shellWord(owner)}`;
-    return `only the owner may make queues and their functions: absurdctl create-queue ${user}, or absurdctl init ${user}`;
+    const as = { U: owner };
+    return hint`only the owner may make queues and their functions: ${command('create-queue', as)}, or ${command('init', as)}`;
   }
   if (need !== 'owner') return grantCommand(standing, need);
   return owner === standing.me

@@ -5,6 +5,7 @@ import type { Scope } from './cleanup.js';
 import { CliError, exit, usageError } from '../cli/errors.js';
 import { queuesToLookIn } from '../task/find-task.js';
 import { lacksUnit } from '../cli/time.js';
+import { command, hint } from '../cli/hint.js';
 
 /** Rows a batch where neither a flag nor a policy says. */
 export const defaultLimit = 1000;
@@ -20,7 +21,7 @@ export interface Asked {
   'events-only'?: boolean;
 }
 
-const usage = 'absurdctl cleanup QUEUE TTL_DAYS, or QUEUE --older-than INTERVAL, or --all';
+const usage = hint`${command('cleanup', 'QUEUE', 'TTL_DAYS')}, or QUEUE --older-than INTERVAL, or --all`;
 
 /** Raises a usage error where the words contradict each other or say too little. */
 export function checkAsked<Words extends Asked>(asked: Words): Words {
@@ -66,7 +67,7 @@ function hasGone(queue: string): never {
 function secondsOfDays(text: string): number {
   const seconds = Math.round(Number(text) * 86_400);
   if (text.trim() === '' || !Number.isFinite(seconds) || seconds < 0 || seconds > 2 ** 31 - 1) {
-    throw usageError(`"${text}" is not a number of days from 0 to 24855`, 'absurdctl cleanup QUEUE TTL_DAYS');
+    throw usageError(`"${text}" is not a number of days from 0 to 24855`, command('cleanup', 'QUEUE', 'TTL_DAYS'));
   }
   return seconds;
 }

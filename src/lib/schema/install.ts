@@ -3,6 +3,7 @@ import { inspectSchema, runSchemaScript, type SchemaState } from '../../sql/sche
 import type { Database } from '../connection/database.js';
 import { CliError, errorCode, exit } from '../cli/errors.js';
 import { readSchemaScript } from './schema-file.js';
+import { command, hint } from '../cli/hint.js';
 
 /** PostgreSQL 14, as server_version_num. */
 const oldestServer = 140_000;
@@ -40,7 +41,7 @@ export async function install(
     throw new CliError(`This server is PostgreSQL ${Math.floor(before.server / 10_000)}; Absurd needs 14 or newer`, {
       exitCode: exit.unreachable,
       code: 'server_too_old',
-      hint: 'name a newer one with --database, or try absurdctl dev',
+      hint: hint`name a newer one with --database, or try ${command('dev')}`,
     });
   }
   const script = readSchemaScript();

@@ -4,6 +4,7 @@ import type { FoundTask } from '../../sql/find-task.js';
 import type { Timestamp } from '../../sql/values.js';
 import { usageError } from '../cli/errors.js';
 import { readTask, type TaskDump } from './dump.js';
+import { command, hint } from '../cli/hint.js';
 
 const format = 'absurd-task';
 const formatVersion = 1;
@@ -46,7 +47,7 @@ const taskMembers = { task_id: id, task_name: text, queue_name: text, state: tex
  */
 export function checkExport(json: string, file: string): { queueName: string; key: string } {
   const fail = (reason: string): Error =>
-    usageError(`${file} ${reason}`, 'absurdctl export-task ID writes such a file');
+    usageError(`${file} ${reason}`, hint`${command('export-task', 'ID')} writes such a file`);
   let document: unknown;
   try {
     document = JSON.parse(json);

@@ -5,12 +5,14 @@ import type { Queryable } from '../../sql/queryable.js';
 import { notFound, usageError } from '../cli/errors.js';
 import { unknownQueue } from '../cli/explain.js';
 import { counted } from '../cli/format/text.js';
+import { command, hint } from '../cli/hint.js';
 
 const uuid = /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
 
 /** Checks that a text is a UUID and returns it as the server writes it; raises a usage error. */
 export function requireId(text: string, what = 'a task or run'): string {
-  if (!uuid.test(text)) throw usageError(`"${text}" is not the id of ${what}`, 'absurdctl list-tasks shows the ids');
+  if (!uuid.test(text))
+    throw usageError(`"${text}" is not the id of ${what}`, hint`${command('list-tasks')} shows the ids`);
   const digits = text.toLowerCase().replaceAll('-', '');
   return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
@@ -37,7 +39,7 @@ export async function locateTask(db: Queryable, id: string, queue: string | unde
     `No task or run ${id} in ${where}`,
     elsewhere
       ? `queue "${elsewhere.queue_name}" has it`
-      : 'it may have been cleaned up; absurdctl list-tasks shows what is there',
+      : hint`it may have been cleaned up; ${command('list-tasks')} shows what is there`,
     'task_not_found',
   );
 }

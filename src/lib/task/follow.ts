@@ -6,6 +6,7 @@ import { CliError, exit, notFound, toCliError } from '../cli/errors.js';
 import { cut } from '../cli/format/text.js';
 import type { Section } from '../cli/output.js';
 import { failureSection, failureText } from './dump.js';
+import { command, hint, type Advice } from '../cli/hint.js';
 
 export interface FollowedTask {
   queue_name: string;
@@ -160,15 +161,15 @@ export function outcomeSections(task: FollowedTask): Section[] {
 }
 
 /** What is said when waiting ended before the tasks did. */
-export const stillGoing = (ids: readonly string[]): string =>
-  `Not over yet; absurdctl await-task ${ids.join(' ')} goes on waiting, absurdctl why ${ids[0] ?? 'ID'} says what for`;
+export const stillGoing = (ids: readonly string[]): Advice =>
+  hint`Not over yet; ${command('await-task', ...ids)} goes on waiting, ${command('why', ids[0] ?? 'ID')} says what for`;
 
 /** Ctrl-C and a lost connection end the waiting, not the task: says how to go on. Any other error comes back as it is. */
 export function waitingInterrupted(error: unknown, ids: readonly string[]): unknown {
   const { exitCode, code, message } = toCliError(error);
-  const hint = `absurdctl await-task ${ids.join(' ')} goes on waiting`;
-  if (exitCode === exit.unreachable) return new CliError(message, { exitCode, code, hint, cause: error });
+  const next = hint`${command('await-task', ...ids)} goes on waiting`;
+  if (exitCode === exit.unreachable) return new CliError(message, { exitCode, code, hint: next, cause: error });
   if (exitCode !== exit.interrupted) return error;
   const said = ids.length === 1 ? 'Interrupted; the task goes on' : 'Interrupted; the tasks go on';
-  return new CliError(said, { exitCode, code, hint });
+  return new CliError(said, { exitCode, code, hint: next });
 }

@@ -3,6 +3,7 @@ import { hasSpawnTasks, spawnMany, type ManySpawned } from '../../sql/spawn-many
 import { CliError, exit, toCliError } from '../cli/errors.js';
 import type { SpawnLine } from './spawn-lines.js';
 import { counted } from '../cli/format/text.js';
+import { command, hint } from '../cli/hint.js';
 
 /** Tasks a statement: enough to hide the round trips, few enough to lose little when one is refused. */
 const batchSize = 500;
@@ -46,7 +47,7 @@ function broken(error: unknown, batch: readonly SpawnLine[], done: number, total
   const [first, last] = [batch[0]?.line ?? 1, batch.at(-1)?.line ?? 1];
   const what =
     cause.exitCode === exit.interrupted ? 'Interrupted' : `Lines ${first} to ${last} were refused: ${cause.message}`;
-  const next = `tail -n +${first} FILE | absurdctl spawn-tasks - goes on; with idempotency keys the whole file may be sent again`;
+  const next = hint`tail -n +${first} FILE | ${command('spawn-tasks', '-')} goes on; with idempotency keys the whole file may be sent again`;
   return new CliError(`${what}; ${done} of ${counted(total, 'task')} are spawned`, {
     exitCode: cause.exitCode,
     code: cause.code,

@@ -12,7 +12,7 @@ import { harmless } from '../format/text.js';
 import type { Io } from '../io.js';
 import { findPosition, type Position } from './position.js';
 import type { CommandSpec, FlagSpec, ValueSpec } from './spec.js';
-import { bashReplacement, readLine, typeable, unquote, type Word } from './words.js';
+import { bashReplacement, readLine, type Word, typeable, unquote } from './words.js';
 
 /** A word that may be typed, whole, and what it means. */
 interface Candidate {

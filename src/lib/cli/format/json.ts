@@ -1,4 +1,5 @@
 import { RawJson } from '../../../sql/values.js';
+import { Hint } from '../hint.js';
 
 const quote = (text: string): string => JSON.stringify(text);
 
@@ -10,6 +11,7 @@ function scalar(value: unknown): string | undefined {
   if (typeof value === 'number') return Number.isFinite(value) ? String(value) : quote(String(value));
   if (typeof value === 'boolean') return String(value);
   if (value instanceof Date) return quote(value.toISOString());
+  if (value instanceof Hint) return quote(value.text());
   return undefined;
 }
 

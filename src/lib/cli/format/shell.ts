@@ -23,12 +23,3 @@ export function shellWord(text: string): string {
 /** A flag with its value; a value that starts with a dash is joined to it. */
 export const option = (flag: string, value: string): string =>
   `--${flag}${value.startsWith('-') ? '=' : ' '}${shellWord(value)}`;
-
-export const queueOption = (queue: string): string => option('queue', queue);
-
-/** `absurdctl COMMAND ARGS OPTIONS`; where an argument starts with a dash, the arguments come last, behind `--`. */
-export function commandLine(command: string, args: readonly string[], ...options: string[]): string {
-  const words = args.map(shellWord);
-  const dashed = args.some((text) => text.startsWith('-'));
-  return ['absurdctl', command, ...(dashed ? [...options, '--', ...words] : [...words, ...options])].join(' ');
-}

@@ -10,6 +10,7 @@ import { CliError, errorCode } from '../../cli/errors.js';
 import { schemaVersion } from '../schema-file.js';
 import { partsBeside, shippedRevision } from './script.js';
 import { planSteps, type Step } from './steps.js';
+import { command, hint } from '../../cli/hint.js';
 
 /** A queue with this many rows is no business of one transaction that holds its table. */
 export const largeTable = 50_000;
@@ -90,7 +91,7 @@ async function beside(db: Database): Promise<Beside> {
 function cannotCompare(error: unknown): unknown {
   const state = errorCode(error);
   const reason = error instanceof Error ? error.message : String(error);
-  const instead = 'absurdctl doctor writes nothing, needs fewer rights and looks at less';
+  const instead = hint`${command('doctor')} writes nothing, needs fewer rights and looks at less`;
   if (state === '42501') {
     return new CliError(`This role may not compare or upgrade the schema: ${reason}`, {
       // The base says who may.
@@ -101,7 +102,7 @@ function cannotCompare(error: unknown): unknown {
   if (state !== '25006') return error;
   return new CliError(`The schema cannot be compared or upgraded here: ${reason}`, {
     code: 'read_only',
-    hint: `connect to the primary, or where transactions may write; ${instead}`,
+    hint: hint`connect to the primary, or where transactions may write; ${instead}`,
     cause: error,
   });
 }

@@ -3,6 +3,7 @@ import { byteSize } from '../../cli/format/size.js';
 import type { Rendering, Section, Table } from '../../cli/output.js';
 import { describeDifference, type MigrationPlan } from './plan.js';
 import { scriptLock, stepAttempts, stepLockMs } from './steps.js';
+import { command, hint } from '../../cli/hint.js';
 
 const size = (value: unknown): string => (value === 0 ? '-' : byteSize(value));
 const about = (value: unknown): string => (value === 0 ? '-' : `~${String(value)}`);
@@ -65,7 +66,7 @@ export const differenceTable = (rows: object[]): Table => ({ columns: [{ key: 'd
 /** JSON: the plan as it is, each difference with its words. */
 export const planJson = (plan: MigrationPlan): object => ({ ...plan, differences: differenceRows(plan) });
 
-const noSchema = 'There is no Absurd schema here: absurdctl init installs it';
+const noSchema = hint`There is no Absurd schema here: ${command('init')} installs it`;
 const catalogsOnly = 'This is what the catalogs tell; what else changes, the owner sees on the primary';
 
 /** The whole plan. Single differences only where the schema is of this revision already: an upgrade has hundreds. */

@@ -32,6 +32,7 @@ import type { MigrationPlan, Work } from './plan.js';
 import { registryChapter, taskParts, triggerFunctions } from './script.js';
 import { queuesOf, stepAttempts, stepLockMs } from './steps.js';
 import { counted } from '../../cli/format/text.js';
+import { command, hint } from '../../cli/hint.js';
 
 /** Rows a batch: some tens of milliseconds. */
 const batchRows = 5000;
@@ -214,12 +215,12 @@ const busy = (table: string, attempts: number, holders: string, cause: unknown):
   new CliError(`Table ${table} stayed busy through ${attempts} tries: held ${holders}`, {
     exitCode: exit.failed,
     code: 'lock_timeout',
-    hint: 'end that transaction, or try later: what is done stays done, and absurdctl migrate goes on from there',
+    hint: hint`end that transaction, or try later: what is done stays done, and ${command('migrate')} goes on from there`,
     cause,
   });
 
 const stuck = ({ index_name: name }: MissingIndex): CliError =>
   new CliError(`Index ${name} stays invalid although every partition has its part`, {
     code: 'index_invalid',
-    hint: `look at it (psql: \\d+ absurd.${name}), drop it, and run absurdctl migrate again`,
+    hint: hint`look at it (psql: \\d+ absurd.${name}), drop it, and run ${command('migrate')} again`,
   });
