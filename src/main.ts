@@ -1,35 +1,26 @@
 /**
  * The program: finds the command that was typed and runs it. Commands are named here, in the order in which help shows
- * them, and loaded only when they run or when help asks for their summaries.
+ * them within a topic, and loaded only when they run.
  */
 import { readFileSync } from 'node:fs';
-import type { Command } from '@oclif/core/command';
-import type { BaseCommand } from './lib/cli/base-command.js';
+import type { CommandClass } from './lib/cli/base-command.js';
 import type { CommandSpec } from './lib/cli/completion/spec.js';
 import type { Topic } from './lib/cli/help.js';
 import type { Io } from './lib/cli/io.js';
 import { nearest } from './lib/cli/nearest.js';
 
-interface Loaded {
-  /** What the command says of itself, for help. */
-  about: typeof Command;
-  start(argv: string[], io: Io): BaseCommand<unknown>;
-}
-type Load = () => Promise<{ default: unknown }>;
+/** A module of src/commands. All else about a command, its topic too, is declared by the command itself. */
+type Load = () => Promise<{ default: CommandClass }>;
 
-const topics: Record<string, Record<string, Load>> = {
-  SERVER: {
+const commands = new Map<string, Load>(
+  Object.entries({
     demo: () => import('./commands/demo.js'),
     dev: () => import('./commands/dev.js'),
-  },
-  SCHEMA: {
     init: () => import('./commands/init.js'),
     migrate: () => import('./commands/migrate.js'),
     'schema-version': () => import('./commands/schema-version.js'),
     uninstall: () => import('./commands/uninstall.js'),
     grants: () => import('./commands/grants.js'),
-  },
-  QUEUES: {
     'create-queue': () => import('./commands/create-queue.js'),
     'list-queues': () => import('./commands/list-queues.js'),
     'drop-queue': () => import('./commands/drop-queue.js'),
@@ -41,8 +32,6 @@ const topics: Record<string, Record<string, Load>> = {
     cleanup: () => import('./commands/cleanup.js'),
     maintain: () => import('./commands/maintain.js'),
     cron: () => import('./commands/cron.js'),
-  },
-  TASKS: {
     'spawn-task': () => import('./commands/spawn-task.js'),
     'spawn-tasks': () => import('./commands/spawn-tasks.js'),
     'list-tasks': () => import('./commands/list-tasks.js'),
@@ -54,8 +43,6 @@ const topics: Record<string, Record<string, Load>> = {
     'fork-task': () => import('./commands/fork-task.js'),
     'export-task': () => import('./commands/export-task.js'),
     'import-task': () => import('./commands/import-task.js'),
-  },
-  'WHEN SOMETHING IS STUCK': {
     why: () => import('./commands/why.js'),
     doctor: () => import('./commands/doctor.js'),
     'queue-stats': () => import('./commands/queue-stats.js'),
@@ -66,22 +53,21 @@ const topics: Record<string, Record<string, Load>> = {
     'list-checkpoints': () => import('./commands/list-checkpoints.js'),
     'show-event': () => import('./commands/show-event.js'),
     'show-checkpoint': () => import('./commands/show-checkpoint.js'),
-  },
-  WORK: {
     work: () => import('./commands/work.js'),
     'install-skill': () => import('./commands/install-skill.js'),
     completion: () => import('./commands/completion.js'),
-  },
-};
+  }),
+);
 
-const commands = new Map(Object.values(topics).flatMap((group) => Object.entries(group)));
-
-async function load(name: string, from: Load): Promise<Loaded> {
-  const about = (await from()).default as typeof Command;
-  about.id = name;
-  const Concrete = about as unknown as new (argv: string[], io: Io) => BaseCommand<unknown>;
-  return { about, start: (argv, io) => new Concrete(argv, io) };
+async function load(name: string, from: Load): Promise<CommandClass> {
+  const command = (await from()).default;
+  command.id = name;
+  return command;
 }
+
+/** Every command, in the order in which help shows them: for the build, and for tests. */
+export const loadCommands = (): Promise<CommandClass[]> =>
+  Promise.all([...commands].map(([name, from]) => load(name, from)));
 
 /**
  * What the build writes beside the bundle, so that help need not load every command to say what it is for. Run from the
@@ -91,9 +77,12 @@ const summariesFile = 'topics.json';
 
 /** Every command's name and summary, by topic: for the build. */
 export async function topicSummaries(): Promise<Topic[]> {
-  const short = (commands: Topic['commands']): Topic['commands'] =>
-    commands.map(({ id, summary }) => ({ id, summary }));
-  return (await loadTopics()).map(({ title, commands }) => ({ title, commands: short(commands) }));
+  const { topics } = await import('./lib/cli/declaration.js');
+  const all = await loadCommands();
+  return topics.map((title) => ({
+    title,
+    commands: all.filter(({ declares }) => declares.topic === title).map(({ id, summary }) => ({ id, summary })),
+  }));
 }
 
 /** What the build writes beside it, for completion. */
@@ -102,7 +91,7 @@ const specsFile = 'completion.json';
 /** Every command as completion knows it: for the build, and from the sources. */
 export async function commandSpecs(): Promise<CommandSpec[]> {
   const { commandSpec } = await import('./lib/cli/completion/spec.js');
-  return Promise.all([...commands].map(async ([name, from]) => commandSpec((await load(name, from)).about)));
+  return (await loadCommands()).map(commandSpec);
 }
 
 async function allSpecs(): Promise<CommandSpec[]> {
@@ -117,16 +106,8 @@ async function allTopics(): Promise<Topic[]> {
   try {
     return JSON.parse(readFileSync(new URL(summariesFile, import.meta.url), 'utf8')) as Topic[];
   } catch {
-    return loadTopics();
+    return await topicSummaries();
   }
-}
-
-async function loadTopics(): Promise<Topic[]> {
-  const group = async ([title, entries]: [string, Record<string, Load>]): Promise<Topic> => {
-    const loaded = Object.entries(entries).map(async ([name, from]) => (await load(name, from)).about);
-    return { title, commands: await Promise.all(loaded) };
-  };
-  return Promise.all(Object.entries(topics).map(group));
 }
 
 /** Flags of the connection may come before the command, as with psql: they move behind its name. */
@@ -184,8 +165,8 @@ export async function main(argv: string[], io: Io, version = 'unknown'): Promise
   }
   const command = await load(topic, from);
   if (name === 'help' || asksForHelp(args)) {
-    io.out(commandHelp(io, topic, command.about));
+    io.out(commandHelp(io, command));
     return 0;
   }
-  return command.start(args, io).run();
+  return new command(args, io).run();
 }

@@ -1,5 +1,6 @@
 import * as Args from '@oclif/core/args';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { secondsFlag } from '../lib/cli/flags.js';
 import {
   followedExitCode,
@@ -28,6 +29,11 @@ export default class AwaitTask extends BaseCommand<FollowedTask[]> {
     ...dbFlags,
     queue: queueFlag,
     timeout: secondsFlag({ description: 'longest wait; none without it' }),
+  };
+  static declares: Declaration = {
+    topic: 'TASKS',
+    needs: 'reader',
+    samples: ['<done>'],
   };
 
   async execute(): Promise<FollowedTask[]> {

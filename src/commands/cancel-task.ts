@@ -1,5 +1,6 @@
 import * as Args from '@oclif/core/args';
 import { dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { readIds } from '../lib/bulk/choose.js';
 import { BulkCommand, bulkLockTimeoutMs, type BulkResult } from '../lib/bulk/command.js';
 import { bulkFlags, readChoice, statusFlag } from '../lib/bulk/flags.js';
@@ -34,6 +35,11 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
     id: Args.string({ multiple: true, suggest: 'open-id', description: 'ids of tasks, or of runs; - reads them' }),
   };
   static override flags = { ...dbFlags, queue: queueFlag, status: statusFlag(states), ...bulkFlags };
+  static declares: Declaration = {
+    topic: 'TASKS',
+    needs: 'worker',
+    samples: ['<open>', '-q <queue> --status pending --yes', '<open> --dry-run'],
+  };
 
   async execute(): Promise<CancelledTask | BulkResult> {
     const { args, flags } = await this.parse(CancelTask);

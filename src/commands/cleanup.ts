@@ -1,6 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { drainQueue, type Deleted, type Scope } from '../lib/queue/cleanup.js';
 import { checkAsked, defaultLimit, scopesOf } from '../lib/queue/cleanup-scopes.js';
 import { byteSize } from '../lib/cli/format/size.js';
@@ -46,6 +47,11 @@ export default class Cleanup extends BaseCommand<Cleaned[]> {
     'tasks-only': Flags.boolean({ description: 'leave events alone', exclusive: ['events-only'] }),
     'events-only': Flags.boolean({ description: 'leave tasks alone' }),
     'dry-run': Flags.boolean({ char: 'n', description: 'count what would go, delete nothing' }),
+  };
+  static declares: Declaration = {
+    topic: 'QUEUES',
+    needs: 'operator',
+    samples: ['<queue> 0', '--all', '<queue> 0 --dry-run'],
   };
 
   /** Whether it was asked about one queue: then the answer is one record, and one object in JSON. */

@@ -1,5 +1,6 @@
 import * as Args from '@oclif/core/args';
 import { BaseCommand } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { scripts, shells, type Shell } from '../lib/cli/completion/scripts.js';
 import type { Rendering } from '../lib/cli/output.js';
 
@@ -21,6 +22,11 @@ export default class Completion extends BaseCommand<CompletionScript> {
       command: '<%= config.bin %> completion fish > ~/.config/fish/completions/absurdctl.fish',
     },
   ];
+  static declares: Declaration = {
+    topic: 'WORK',
+    needs: 'none',
+    samples: ['bash'],
+  };
   static override args = {
     shell: Args.string({ required: true, options: [...shells], description: 'bash, zsh or fish' }),
   };

@@ -1,6 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { createQueue, type CreatedQueue } from '../sql/queues.js';
 
@@ -20,6 +21,11 @@ export default class CreateQueue extends BaseCommand<CreatedQueue> {
       helpValue: 'MODE',
       description: 'unpartitioned (the default), or by week for cheap cleanup of very large queues',
     }),
+  };
+  static declares: Declaration = {
+    topic: 'QUEUES',
+    needs: 'owner',
+    samples: ['<new>'],
   };
 
   async execute(): Promise<CreatedQueue> {

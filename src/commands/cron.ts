@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { CliError, exit, usageError } from '../lib/cli/errors.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { disableCron, enableCron, findCron, remoteJobs, type CronJob, type CronPlace } from '../sql/cron.js';
@@ -21,6 +22,14 @@ export default class Cron extends BaseCommand<CronJob[]> {
     'partition-schedule': schedule('when partitions are made; default 5 * * * *'),
     'cleanup-schedule': schedule('when ended tasks are deleted; default 17 * * * *'),
     'detach-schedule': schedule('when detaching is planned; default 29 * * * *'),
+  };
+  static declares: Declaration = {
+    topic: 'QUEUES',
+    needs: 'operator',
+    samples: [
+      { words: '--enable -q <queue>', only: 'cron' },
+      { words: '--disable -q <queue>', only: 'cron' },
+    ],
   };
 
   private enabled = true;

@@ -1,4 +1,5 @@
 import { BaseCommand } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { demoQueue, runDemo } from '../lib/work/demo.js';
 import { followedExitCode } from '../lib/task/follow.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
@@ -10,6 +11,12 @@ export default class Demo extends BaseCommand<TaskDump> {
   static override description =
     "Starts this folder's embedded server (absurdctl dev), works on one task with steps, a failure and its retry, a sleep and an event, shows what an operator would type, and ends with the task's dump. It touches no other database and can be run again.";
   static override examples = ['<%= config.bin %> demo', '<%= config.bin %> demo --json'];
+  static declares: Declaration = {
+    topic: 'SERVER',
+    needs: 'none',
+    changesMachine: true,
+    samples: [''],
+  };
 
   async execute(): Promise<TaskDump> {
     await this.parse(Demo);

@@ -1,6 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { detach, dropFormer, finish, type Detached } from '../lib/queue/detach.js';
 import { refused } from '../lib/cli/errors.js';
 import { nearest } from '../lib/cli/nearest.js';
@@ -25,6 +26,11 @@ export default class DetachCandidateCommand extends BaseCommand<Detached> {
     ...dbFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only look at this queue' }),
     drop: Flags.boolean({ description: 'drop it afterwards' }),
+  };
+  static declares: Declaration = {
+    topic: 'QUEUES',
+    needs: 'owner',
+    samples: [{ words: '<candidate> -q <queue>', only: 'partitioned' }],
   };
 
   async execute(): Promise<Detached> {

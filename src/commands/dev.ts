@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { confirm } from '../lib/cli/confirm.js';
 import type { ServerStatus } from '../lib/embedded/launch.js';
 import { findServerFolder } from '../lib/embedded/pointer.js';
@@ -48,6 +49,12 @@ export default class Dev extends BaseCommand<DevResult> {
       default: '30m',
     }),
     'show-password': Flags.boolean({ description: 'show the address with its password' }),
+  };
+  static declares: Declaration = {
+    topic: 'SERVER',
+    needs: 'none',
+    changesMachine: true,
+    samples: ['--help'],
   };
 
   private showPassword = false;

@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { plural } from '../lib/diagnosis/words.js';
 import { severities } from '../lib/doctor/check.js';
 import { checkIds, examine, type DoctorResult } from '../lib/doctor/index.js';
@@ -59,6 +60,11 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
     })(),
     timeout: Flags.integer({ min: 1, default: 5, helpValue: 'SECONDS', description: 'longest time for one statement' }),
     ...thresholdFlags,
+  };
+  static declares: Declaration = {
+    topic: 'WHEN SOMETHING IS STUCK',
+    needs: 'reader',
+    samples: ['--fail-on never'],
   };
 
   private failOn: (typeof severities)[number] | 'never' = 'critical';

@@ -1,6 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { confirmTyped } from '../lib/cli/confirm.js';
 import { unknownQueue } from '../lib/cli/explain.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -20,6 +21,11 @@ export default class DropQueue extends BaseCommand<DroppedQueue> {
   static override examples = ['<%= config.bin %> drop-queue old', '<%= config.bin %> drop-queue old --yes'];
   static override args = { name: Args.string({ required: true, suggest: 'queue', description: 'name of the queue' }) };
   static override flags = { ...dbFlags, yes: Flags.boolean({ char: 'y', description: 'do not ask' }) };
+  static declares: Declaration = {
+    topic: 'QUEUES',
+    needs: 'owner',
+    samples: ['<queue> --yes'],
+  };
 
   async execute(): Promise<DroppedQueue> {
     const { args, flags } = await this.parse(DropQueue);

@@ -1,6 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { usageError } from '../lib/cli/errors.js';
 import { redactFlag } from '../lib/cli/flags.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
@@ -24,6 +25,11 @@ export default class DumpTask extends BaseCommand<TaskDump> {
     'task-id': Flags.string({ helpValue: 'ID', description: 'id of the task' }),
     redact: redactFlag,
     'run-id': Flags.string({ helpValue: 'ID', description: 'id of one of its runs' }),
+  };
+  static declares: Declaration = {
+    topic: 'TASKS',
+    needs: 'reader',
+    samples: ['--task-id <failed>'],
   };
 
   async execute(): Promise<TaskDump> {

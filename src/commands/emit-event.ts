@@ -1,6 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { CliError, errorCode } from '../lib/cli/errors.js';
 import { readJsonFlags } from '../lib/task/json-params.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -33,6 +34,11 @@ export default class EmitEvent extends BaseCommand<EmittedEvent> {
       helpValue: 'JSON',
       description: 'the payload: a JSON object, @file, or - for standard input',
     }),
+  };
+  static declares: Declaration = {
+    topic: 'TASKS',
+    needs: 'worker',
+    samples: ['go -q <queue>'],
   };
 
   /** A name like it that is waited for, where this one is not. */

@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { unknownQueue } from '../lib/cli/explain.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { countPartitions, ensurePartitions } from '../sql/partitions.js';
@@ -23,6 +24,11 @@ export default class EnsurePartitions extends BaseCommand<EnsuredPartitions> {
   static override flags = {
     ...dbFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only this queue' }),
+  };
+  static declares: Declaration = {
+    topic: 'QUEUES',
+    needs: 'owner',
+    samples: [{ words: '--queue <queue>', only: 'partitioned' }],
   };
 
   async execute(): Promise<EnsuredPartitions> {

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { CliError, errorCode, refused } from '../lib/cli/errors.js';
 import { replaceFile } from '../lib/cli/files.js';
 import { redactFlag } from '../lib/cli/flags.js';
@@ -29,6 +30,11 @@ export default class ExportTask extends BaseCommand<TaskExport> {
     queue: queueFlag,
     redact: redactFlag,
     force: Flags.boolean({ description: 'write over a file that is there' }),
+  };
+  static declares: Declaration = {
+    topic: 'TASKS',
+    needs: 'reader',
+    samples: ['<failed>'],
   };
 
   private written: string | undefined;

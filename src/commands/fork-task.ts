@@ -1,6 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { notFound } from '../lib/cli/errors.js';
 import { readJsonFlags } from '../lib/task/json-params.js';
 import { nearest } from '../lib/cli/nearest.js';
@@ -52,6 +53,11 @@ export default class ForkTask extends BaseCommand<Forked> {
     }),
     params: Flags.string({ helpValue: 'JSON', description: 'other parameters: JSON, @file, or - for standard input' }),
     'dry-run': Flags.boolean({ description: 'name the steps that would be taken over, start nothing' }),
+  };
+  static declares: Declaration = {
+    topic: 'TASKS',
+    needs: 'worker',
+    samples: ['<failed> --from-step <step>', '<failed> --dry-run'],
   };
 
   async execute(): Promise<Forked> {

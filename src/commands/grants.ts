@@ -1,6 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { applyGrants, planFor, type GrantsPlan } from '../lib/grants/index.js';
 import { kinds } from '../lib/grants/kinds.js';
 import type { Wanted } from '../lib/grants/plan.js';
@@ -34,6 +35,11 @@ export default class Grants extends BaseCommand<GrantsPlan> {
     }),
     apply: Flags.boolean({ description: 'run the statements instead of printing them' }),
     revoke: Flags.boolean({ description: 'take these rights away instead' }),
+  };
+  static declares: Declaration = {
+    topic: 'SCHEMA',
+    needs: (flags) => (flags.includes('--apply') ? 'owner' : 'reader'),
+    samples: ['<role> --as operator --apply', '<role> --as reader'],
   };
 
   private applied = false;

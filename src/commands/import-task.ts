@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { errorCode, notFound, usageError } from '../lib/cli/errors.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { checkExport } from '../lib/task/export.js';
@@ -28,6 +29,11 @@ export default class ImportTask extends BaseCommand<ImportedTask> {
     ...dbFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to load it into; its own when absent' }),
     again: Flags.boolean({ description: 'load it again though it is here' }),
+  };
+  static declares: Declaration = {
+    topic: 'TASKS',
+    needs: 'worker',
+    samples: ['<exported> -q <queue>'],
   };
 
   private madeQueue = false;

@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import type { Database } from '../lib/connection/database.js';
 import { CliError, refused } from '../lib/cli/errors.js';
 import { install, type Installation } from '../lib/schema/install.js';
@@ -27,6 +28,11 @@ export default class Init extends BaseCommand<Installation> {
       default: 0,
       description: 'how long to wait for a server that is still starting',
     }),
+  };
+  static declares: Declaration = {
+    topic: 'SCHEMA',
+    needs: 'owner',
+    samples: [''],
   };
 
   async execute(): Promise<Installation> {

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { CliError, refused } from '../lib/cli/errors.js';
 import { kindOf, makeFolder, replaceFile } from '../lib/cli/files.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -20,6 +21,12 @@ export default class InstallSkill extends BaseCommand<InstalledSkill> {
   static override examples = ['<%= config.bin %> install-skill', '<%= config.bin %> install-skill .claude/skills'];
   static override args = { dir: Args.string({ default: '.agents/skills', description: 'folder of skills' }) };
   static override flags = { force: Flags.boolean({ description: 'replace a file that differs' }) };
+  static declares: Declaration = {
+    topic: 'WORK',
+    needs: 'none',
+    changesMachine: true,
+    samples: ['skills --force'],
+  };
 
   async execute(): Promise<InstalledSkill> {
     const { args, flags } = await this.parse(InstallSkill);

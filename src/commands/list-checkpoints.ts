@@ -1,5 +1,6 @@
 import * as Args from '@oclif/core/args';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { byteSize } from '../lib/cli/format/size.js';
 import { cutNote, joinNotes, listFlags, wideNote, type Listed } from '../lib/cli/lists.js';
 import { cellText, type Rendering } from '../lib/cli/output.js';
@@ -13,6 +14,11 @@ export default class ListCheckpoints extends BaseCommand<Listed<CheckpointRow>> 
   static override examples = ['<%= config.bin %> list-checkpoints 019a32d3-8425-7ae2-a5af-2f17a6707666'];
   static override args = { id: Args.string({ required: true, description: 'id of a task, or of a run' }) };
   static override flags = { ...dbFlags, queue: queueFlag, limit: listFlags.limit };
+  static declares: Declaration = {
+    topic: 'WHEN SOMETHING IS STUCK',
+    needs: 'reader',
+    samples: ['<failed>'],
+  };
 
   async execute(): Promise<Listed<CheckpointRow>> {
     const { args, flags } = await this.parse(ListCheckpoints);

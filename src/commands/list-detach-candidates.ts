@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { unknownQueue } from '../lib/cli/explain.js';
 import type { Column, Rendering } from '../lib/cli/output.js';
 import { detachStatement, hasDefaultPartition, listDetachCandidates, type DetachCandidate } from '../sql/partitions.js';
@@ -19,6 +20,11 @@ export default class ListDetachCandidates extends BaseCommand<Candidate[]> {
     ...dbFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only of this queue' }),
     'show-sql': Flags.boolean({ description: 'also the statement that detaches' }),
+  };
+  static declares: Declaration = {
+    topic: 'QUEUES',
+    needs: 'reader',
+    samples: ['', '--show-sql'],
   };
 
   private showSql = false;

@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { byteSize } from '../lib/cli/format/size.js';
 import { acrossQueues, cutNote, joinNotes, latestFirst, listFlags, wideNote, type Listed } from '../lib/cli/lists.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -14,6 +15,11 @@ export default class ListEvents extends BaseCommand<Listed<EventRow>> {
     ...dbFlags,
     ...listFlags,
     event: Flags.string({ char: 'e', helpValue: 'NAME', description: 'only this event' }),
+  };
+  static declares: Declaration = {
+    topic: 'WHEN SOMETHING IS STUCK',
+    needs: 'reader',
+    samples: [''],
   };
 
   async execute(): Promise<Listed<EventRow>> {

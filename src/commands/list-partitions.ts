@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { byteSize } from '../lib/cli/format/size.js';
 import { queuesToLookIn } from '../lib/task/find-task.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -14,6 +15,11 @@ export default class ListPartitions extends BaseCommand<PartitionRow[]> {
   static override flags = {
     ...dbFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only of this queue' }),
+  };
+  static declares: Declaration = {
+    topic: 'QUEUES',
+    needs: 'reader',
+    samples: [''],
   };
 
   async execute(): Promise<PartitionRow[]> {

@@ -1,4 +1,5 @@
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import type { Column, Rendering } from '../lib/cli/output.js';
 import { countTasks, type QueueOverview } from '../sql/queue-counts.js';
 import { listQueueNames, listRegisteredQueues } from '../sql/queues.js';
@@ -16,6 +17,11 @@ export default class ListQueues extends BaseCommand<(QueueName | QueueOverview)[
     '("~", in JSON listed under `estimated`) and unfinished ones end at "10000+" (`at_least`).';
   static override examples = ['<%= config.bin %> list-queues', '<%= config.bin %> list-queues --json'];
   static override flags = { ...dbFlags };
+  static declares: Declaration = {
+    topic: 'QUEUES',
+    needs: 'reader',
+    samples: [''],
+  };
 
   async execute(): Promise<(QueueName | QueueOverview)[]> {
     await this.parse(ListQueues);

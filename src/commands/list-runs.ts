@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { acrossQueues, cutNote, latestFirst, listFlags, type Listed } from '../lib/cli/lists.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { taskStates } from '../sql/list-tasks.js';
@@ -20,6 +21,11 @@ export default class ListRuns extends BaseCommand<Listed<RunRow>> {
       delimiter: ',',
       description: 'only runs in this state; may be repeated',
     })(),
+  };
+  static declares: Declaration = {
+    topic: 'WHEN SOMETHING IS STUCK',
+    needs: 'reader',
+    samples: [''],
   };
 
   async execute(): Promise<Listed<RunRow>> {

@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
 import { queuesToLookIn } from '../lib/task/find-task.js';
 import { parseMoment } from '../lib/cli/time.js';
@@ -31,6 +32,11 @@ export default class ListTasks extends BaseCommand<TaskList> {
     until: Flags.string({ helpValue: 'TIME', description: 'active at or before' }),
     limit: Flags.integer({ char: 'l', min: 1, max: 10_000, default: 50, helpValue: 'N', description: 'tasks at most' }),
     watch: Flags.boolean({ description: 'look again every two seconds until Ctrl-C' }),
+  };
+  static declares: Declaration = {
+    topic: 'TASKS',
+    needs: 'reader',
+    samples: [''],
   };
 
   private limit = 50;

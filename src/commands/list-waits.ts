@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { acrossQueues, cutNote, joinNotes, latestFirst, listFlags, type Listed } from '../lib/cli/lists.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { listWaitsOf, scanned, type WaitRow } from '../sql/lists.js';
@@ -11,6 +12,11 @@ export default class ListWaits extends BaseCommand<Listed<WaitRow>> {
     ...dbFlags,
     ...listFlags,
     event: Flags.string({ char: 'e', helpValue: 'NAME', description: 'only waits for this event' }),
+  };
+  static declares: Declaration = {
+    topic: 'WHEN SOMETHING IS STUCK',
+    needs: 'reader',
+    samples: [''],
   };
 
   private cut = false;

@@ -1,4 +1,5 @@
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { acrossQueues, cutNote, latestFirst, listFlags, type Listed } from '../lib/cli/lists.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { listWorkersOf, type WorkerRow } from '../sql/lists.js';
@@ -9,6 +10,11 @@ export default class ListWorkers extends BaseCommand<Listed<WorkerRow>> {
     'Read from runs: what is running, and the latest 1,000 that completed or failed in each queue. A worker that claims nothing leaves no row, so one that is missing here may be idle.';
   static override examples = ['<%= config.bin %> list-workers', '<%= config.bin %> list-workers -q mail'];
   static override flags = { ...dbFlags, ...listFlags };
+  static declares: Declaration = {
+    topic: 'WHEN SOMETHING IS STUCK',
+    needs: 'reader',
+    samples: [''],
+  };
 
   async execute(): Promise<Listed<WorkerRow>> {
     const { flags } = await this.parse(ListWorkers);

@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { exit } from '../lib/cli/errors.js';
 import { maintain, type Chore } from '../lib/queue/maintain.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -14,6 +15,11 @@ export default class Maintain extends BaseCommand<Chore[]> {
   static override flags = {
     ...dbFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only this queue' }),
+  };
+  static declares: Declaration = {
+    topic: 'QUEUES',
+    needs: 'owner',
+    samples: [{ words: '--queue <queue>', only: 'partitioned' }],
   };
 
   async execute(): Promise<Chore[]> {

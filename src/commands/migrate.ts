@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { confirm } from '../lib/cli/confirm.js';
 import { CliError, exit, refused, usageError } from '../lib/cli/errors.js';
 import { install } from '../lib/schema/install.js';
@@ -39,6 +40,11 @@ export default class Migrate extends BaseCommand<Migration> {
       dependsOn: ['from'],
     }),
     yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
+  };
+  static declares: Declaration = {
+    topic: 'SCHEMA',
+    needs: (flags) => (flags.includes('--dump-sql') ? 'none' : flags.includes('--dry-run') ? 'reader' : 'owner'),
+    samples: ['--yes', '--check', '--dry-run', '--from 0.4.0 --dump-sql'],
   };
 
   async execute(): Promise<Migration> {

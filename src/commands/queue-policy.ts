@@ -1,6 +1,8 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
+import type { Need } from '../lib/grants/kinds.js';
 import { unknownQueue } from '../lib/cli/explain.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { lacksUnit } from '../lib/cli/time.js';
@@ -8,6 +10,12 @@ import { getQueuePolicy, setQueuePolicy, setQueueWakeup, type QueuePolicyRow } f
 import { listQueueNames } from '../sql/schema.js';
 
 const span = (description: string) => Flags.string({ helpValue: 'INTERVAL', description });
+
+/** A trigger is its table's owner's to make, a row of the policy an operator's to change. */
+const needs = (flags: readonly string[]): Need => {
+  if (flags.some((word) => word.startsWith('--wakeup'))) return 'owner';
+  return flags.some((word) => /^--(default-partition|partition-|cleanup-|detach-)/.test(word)) ? 'operator' : 'reader';
+};
 
 /** A partition that is in use is not waited for longer than this. */
 const lockTimeoutMs = 10_000;
@@ -40,6 +48,11 @@ export default class QueuePolicy extends BaseCommand<QueuePolicyRow> {
       options: ['on', 'off'] as const,
       description: 'tell workers of new work at once, by NOTIFY; costs every spawn a little',
     })(),
+  };
+  static declares: Declaration = {
+    topic: 'QUEUES',
+    needs,
+    samples: ['<queue> --wakeup on', '<queue> --cleanup-ttl 8days', '<queue>'],
   };
 
   async execute(): Promise<QueuePolicyRow> {

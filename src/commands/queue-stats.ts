@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { byteSize } from '../lib/cli/format/size.js';
 import { MetricsCommand } from '../lib/cli/metrics-command.js';
 import type { Column, Rendering } from '../lib/cli/output.js';
@@ -27,6 +28,11 @@ export default class QueueStatsCommand extends MetricsCommand<Stats[]> {
     by: Flags.option({ options: ['queue', 'task-name'] as const, default: 'queue', description: 'what a row is of' })(),
     'task-name': Flags.string({ char: 'n', helpValue: 'NAME', description: 'only tasks of this name, by name' }),
     since: Flags.string({ default: '1h', helpValue: 'TIME', description: 'since when IN, OUT and FAILED are counted' }),
+  };
+  static declares: Declaration = {
+    topic: 'WHEN SOMETHING IS STUCK',
+    needs: 'reader',
+    samples: ['', '--by task-name'],
   };
 
   private named = false;

@@ -1,6 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { readIds } from '../lib/bulk/choose.js';
 import { BulkCommand, bulkLockTimeoutMs, type BulkResult } from '../lib/bulk/command.js';
 import { bulkFlags, readChoice, statusFlag } from '../lib/bulk/flags.js';
@@ -39,6 +40,11 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
     'spawn-new': Flags.boolean({ description: 'start a new task instead' }),
     status: statusFlag(states),
     ...bulkFlags,
+  };
+  static declares: Declaration = {
+    topic: 'TASKS',
+    needs: 'worker',
+    samples: ['<failed>', '<failed> --spawn-new', '-q <queue> --all --yes', '-q <queue> --all --dry-run'],
   };
 
   async execute(): Promise<SpawnedTask | BulkResult> {

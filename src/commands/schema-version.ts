@@ -1,4 +1,5 @@
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { inspectSchema } from '../sql/schema.js';
 
@@ -14,6 +15,11 @@ export default class SchemaVersion extends BaseCommand<Version> {
     'Prints `unknown` where there is no schema, or one older than 0.2.0. With --json also our own revision of it.';
   static override examples = ['<%= config.bin %> schema-version'];
   static override flags = { ...dbFlags };
+  static declares: Declaration = {
+    topic: 'SCHEMA',
+    needs: 'reader',
+    samples: [''],
+  };
 
   async execute(): Promise<Version> {
     await this.parse(SchemaVersion);

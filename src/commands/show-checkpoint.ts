@@ -1,5 +1,6 @@
 import * as Args from '@oclif/core/args';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { notFound } from '../lib/cli/errors.js';
 import { nearest } from '../lib/cli/nearest.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -22,6 +23,11 @@ export default class ShowCheckpoint extends BaseCommand<Shown> {
     step: Args.string({ required: true, description: "the step's name; the second of a name is name#2" }),
   };
   static override flags = { ...dbFlags, queue: queueFlag };
+  static declares: Declaration = {
+    topic: 'WHEN SOMETHING IS STUCK',
+    needs: 'reader',
+    samples: ['<failed> <step>'],
+  };
 
   async execute(): Promise<Shown> {
     const { args, flags } = await this.parse(ShowCheckpoint);

@@ -1,5 +1,6 @@
 import * as Args from '@oclif/core/args';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { notFound, usageError } from '../lib/cli/errors.js';
 import { nearestPattern } from '../lib/cli/nearest.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -15,6 +16,11 @@ export default class ShowEvent extends BaseCommand<EventRow> {
   static override examples = ['<%= config.bin %> show-event paid:42 -q mail'];
   static override args = { name: Args.string({ required: true, suggest: 'event', description: "the event's name" }) };
   static override flags = { ...dbFlags, queue: queueFlag };
+  static declares: Declaration = {
+    topic: 'WHEN SOMETHING IS STUCK',
+    needs: 'reader',
+    samples: ['<event> -q <queue>'],
+  };
 
   async execute(): Promise<EventRow> {
     const { args, flags } = await this.parse(ShowEvent);

@@ -1,6 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { usageError } from '../lib/cli/errors.js';
 import { secondsFlag } from '../lib/cli/flags.js';
 import {
@@ -67,6 +68,11 @@ export default class SpawnTask extends BaseCommand<Spawned> {
     }),
     wait: Flags.boolean({ description: 'follow the task to its end and print its result' }),
     timeout: secondsFlag({ description: 'longest wait, with --wait' }),
+  };
+  static declares: Declaration = {
+    topic: 'TASKS',
+    needs: 'worker',
+    samples: ['open -q <queue> -P n:=1'],
   };
 
   async execute(): Promise<Spawned> {

@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { errorCode, notFound, usageError } from '../lib/cli/errors.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { ProgressBar } from '../lib/cli/progress.js';
@@ -20,6 +21,8 @@ interface SpawnedTasks {
   tasks: SpawnedLine[];
 }
 
+const sampleLine = '{"name": "open", "params": {"n": 1}, "options": {"idempotency_key": "k"}}\n';
+
 export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
   static override summary = 'Start many tasks from a file or a pipe, one JSON object a line';
   static override description = [
@@ -35,6 +38,14 @@ export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
     ...dbFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', default: 'default', description: 'queue to spawn in' }),
     'dry-run': Flags.boolean({ char: 'n', description: 'only check the lines' }),
+  };
+  static declares: Declaration = {
+    topic: 'TASKS',
+    needs: (flags) => (flags.some((word) => word === '--dry-run' || word === '-n') ? 'none' : 'worker'),
+    samples: [
+      { words: '- -q <queue>', stdin: sampleLine },
+      { words: '- -q <queue> -n', stdin: sampleLine },
+    ],
   };
 
   async execute(): Promise<SpawnedTasks> {

@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { confirmByName } from '../lib/cli/confirm.js';
 import { CliError, errorCode, refused } from '../lib/cli/errors.js';
 import { byteSize } from '../lib/cli/format/size.js';
@@ -48,6 +49,11 @@ export default class Uninstall extends BaseCommand<Uninstalled> {
     yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
     cascade: Flags.boolean({ description: 'also drop what is not ours and what hangs on the schema' }),
     'dry-run': Flags.boolean({ description: 'say what would be lost, drop nothing' }),
+  };
+  static declares: Declaration = {
+    topic: 'SCHEMA',
+    needs: 'owner',
+    samples: ['--yes', '--dry-run'],
   };
 
   async execute(): Promise<Uninstalled> {

@@ -1,6 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { whyId, whyQueue, whyTaskName, type WhyResult } from '../lib/diagnosis/why.js';
 import { quoted } from '../lib/diagnosis/words.js';
 import { usageError } from '../lib/cli/errors.js';
@@ -30,6 +31,11 @@ export default class Why extends BaseCommand<WhyResult> {
       description: 'time over which claims are counted',
     }),
     timeout: Flags.integer({ min: 1, default: 5, helpValue: 'SECONDS', description: 'longest time for one statement' }),
+  };
+  static declares: Declaration = {
+    topic: 'WHEN SOMETHING IS STUCK',
+    needs: 'reader',
+    samples: ['<open>', '--queue <queue>', '--task-name open'],
   };
 
   async execute(): Promise<WhyResult> {

@@ -1,6 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import type { Declaration } from '../lib/cli/declaration.js';
 import { toCliError, usageError } from '../lib/cli/errors.js';
 import { unknownQueue } from '../lib/cli/explain.js';
 import { secondsFlag } from '../lib/cli/flags.js';
@@ -49,6 +50,11 @@ export default class Work extends BaseCommand<WorkReport> {
     }),
     burst: Flags.boolean({ description: 'end when nothing is left to claim', exclusive: ['watch'] }),
     watch: Flags.boolean({ description: 'load the modules again when one of their files changes' }),
+  };
+  static declares: Declaration = {
+    topic: 'WORK',
+    needs: 'worker',
+    samples: ['<module> -q <queue> --burst'],
   };
 
   async execute(): Promise<WorkReport> {

@@ -24,7 +24,7 @@ function complaint(command: string, { code, stdout, stderr }: RunResult): string
 }
 
 const linesOf = (mode: Mode, wanted: (line: Line) => boolean): Line[] =>
-  everyLine.filter((line) => wanted(line) && (!line.partitioned || mode === 'partitioned'));
+  everyLine.filter((line) => wanted(line) && (line.only !== 'partitioned' || mode === 'partitioned'));
 
 const isBeyond = (kind: Kind, { needs }: Line): boolean =>
   needs !== 'none' && (needs === 'owner' || kinds.indexOf(needs) > kinds.indexOf(kind));

@@ -1,6 +1,6 @@
 /** Every command against servers and schemas that are not as it would like them. */
-import { topicSummaries } from '../../src/main.js';
-import { needs } from '../../src/lib/grants/kinds.js';
+import { withoutDatabase } from '../../src/lib/cli/hint.js';
+import { loadCommands, topicSummaries } from '../../src/main.js';
 import { quoteIdent } from '../../src/sql/identifiers.js';
 import { installOlder } from '../sql/older.js';
 import { describe, expect, test, type TestDatabase } from '../support/database.js';
@@ -23,13 +23,15 @@ const given: Given = {
 };
 
 const withDatabase = everyLine.filter(({ needs: need }) => need !== 'none');
-const commandOf = (line: Line): string => line.argv(given)[0] ?? '';
+const commandOf = ({ command }: Line): string => command;
 
-test('every command of the program has its lines here', async () => {
-  const commands = (await topicSummaries()).flatMap((topic) => topic.commands.map((command) => command.id));
-  const lines = [...new Set(everyLine.map(commandOf))].sort();
-  expect(lines).toEqual([...commands].sort());
-  expect(commands.filter((command) => needs[command] === undefined)).toEqual([]);
+test('every command declares a topic and samples, and hints know which take no database', async () => {
+  const commands = (await loadCommands()).map(({ id }) => id).sort();
+  const shown = (await topicSummaries()).flatMap((topic) => topic.commands.map(({ id }) => id));
+  expect(shown.sort()).toEqual(commands);
+  expect([...new Set(everyLine.map(commandOf))].sort()).toEqual(commands);
+  const none = (await loadCommands()).filter(({ flags = {} }) => !('database' in flags)).map(({ id }) => id);
+  expect(none.sort()).toEqual([...withoutDatabase].sort());
 });
 
 /** Runs lines and gathers what was not as it should be. */
@@ -66,7 +68,7 @@ test('a database without a schema: 5, and init is named', { timeout: 120_000 }, 
     }
     if (commandOf(line) === 'schema-version') return result.stdout.includes('null') ? null : 'does not say so';
     const { code, hint } = errorOf(result as never);
-    if (line.cron) return code === 'cron_missing' ? null : 'expected cron_missing';
+    if (line.only === 'cron') return code === 'cron_missing' ? null : 'expected cron_missing';
     return result.code === 5 && code === 'schema_missing' && hint?.includes('absurdctl init') ? null : 'expected 5';
   });
   expect(wrong).toEqual([]);

@@ -17,6 +17,7 @@ import type { Queryable } from '../../sql/queryable.js';
 import type { Database } from '../connection/database.js';
 import type { ConnectionFlags, Settings } from '../connection/settings.js';
 import { maskPasswords } from '../connection/uri.js';
+import { needOf, type CommandAbout } from './declaration.js';
 import { exit, interrupted, type CliError } from './errors.js';
 import { explainError, parseError } from './explain.js';
 import { harmless } from './format/text.js';
@@ -89,6 +90,11 @@ interface ParsedFlags extends ConnectionFlags {
   queue?: string;
 }
 
+/** A command as the program knows it: what it says of itself, and how it is made. */
+export interface CommandClass extends CommandAbout {
+  new (argv: string[], io: Io): BaseCommand<unknown>;
+}
+
 export abstract class BaseCommand<T> extends Command {
   static override baseFlags = outputFlags;
 
@@ -146,7 +152,7 @@ export abstract class BaseCommand<T> extends Command {
       this.parsedArgs = parsed.args;
       return parsed;
     } catch (error) {
-      throw parseError(unshield(error), this.ctor, argv);
+      throw parseError(unshield(error), this.about(), argv);
     }
   }
 
@@ -243,9 +249,12 @@ export abstract class BaseCommand<T> extends Command {
     const queue = this.parsedArgs.queue ?? this.parsedFlags.queue;
     return explainError(error, database, {
       queue: typeof queue === 'string' ? queue : undefined,
-      command: this.ctor.id,
-      argv: this.argv,
+      need: needOf(this.about(), this.argv),
     });
+  }
+
+  private about(): CommandAbout {
+    return this.ctor as unknown as CommandAbout;
   }
 
   /** Flags that could not be parsed still say in which form the error is wanted. */

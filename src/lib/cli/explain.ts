@@ -1,17 +1,17 @@
 /** From what was thrown to what the user reads, with a look around for what was probably meant. */
-import type { Command } from '@oclif/core/command';
+import type { CommandAbout } from './declaration.js';
 import { inspectSchema, listQueueNames, type SchemaState } from '../../sql/schema.js';
 import type { Database } from '../connection/database.js';
 import { readStanding } from '../../sql/grants.js';
 import { CliError, errorCode, exit, notFound, refused, toCliError, usageError } from './errors.js';
 import { harmless } from './format/text.js';
 import { rightHint } from '../grants/hint.js';
-import { needOf } from '../grants/kinds.js';
+import type { Need } from '../grants/kinds.js';
 import { command as typed, hint as advise, type Advice } from './hint.js';
 import { nearest } from './nearest.js';
 
 /** A wrong command line as a CliError: oclif's message without its footer, the nearest flag, where to read more. */
-export function parseError(error: unknown, command: typeof Command, argv: string[]): CliError {
+export function parseError(error: unknown, command: CommandAbout, argv: string[]): CliError {
   if (!(error instanceof Error) || error instanceof CliError) return toCliError(error);
   const help = typed(command.id, { help: true });
   // Its note about flags with many values does not hold here: each takes one value.
@@ -57,8 +57,8 @@ export function unknownQueue(queue: string, known: readonly string[]): CliError 
 /** What was asked when an error came up. */
 export interface Asked {
   queue: string | undefined;
-  command: string;
-  argv: readonly string[];
+  /** What the command line needs. */
+  need: Need | undefined;
 }
 
 /**
@@ -79,8 +79,7 @@ export async function explainError(error: unknown, database: Database | undefine
   }
 }
 
-async function notPermitted(plain: CliError, database: Database, { command, argv }: Asked): Promise<CliError> {
-  const need = needOf(command, argv);
+async function notPermitted(plain: CliError, database: Database, { need }: Asked): Promise<CliError> {
   // Who makes the schema, or grants, knows better what is missing; the others know how to go on afterwards.
   if (plain.hint !== undefined && need === 'owner') return plain;
   const { message, exitCode, code, cause } = plain;

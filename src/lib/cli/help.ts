@@ -1,5 +1,5 @@
 /** The help, drawn from what the commands say of themselves. Loads nothing, so that it comes at once. */
-import type { Command } from '@oclif/core/command';
+import type { CommandAbout } from './declaration.js';
 import { displayWidth } from './format/text.js';
 import type { Io } from './io.js';
 
@@ -21,7 +21,7 @@ interface Described {
 
 export interface Topic {
   title: string;
-  commands: Pick<typeof Command, 'id' | 'summary'>[];
+  commands: Pick<CommandAbout, 'id' | 'summary'>[];
 }
 
 const widthOf = (io: Io): number => (io.outTty ? Math.max(60, Math.min(io.width, 110)) : 100);
@@ -72,7 +72,7 @@ function about({ description = '', default: preset, required, multiple, options,
 const described = (record: object | undefined): [string, Described][] =>
   Object.entries((record ?? {}) as Record<string, Described>).filter(([, item]) => !item.hidden);
 
-function flagGroups(io: Io, command: typeof Command): string[] {
+function flagGroups(io: Io, command: CommandAbout): string[] {
   const groups = new Map<string, [string, string][]>();
   for (const [name, flag] of described({ ...command.flags, ...command.baseFlags })) {
     const group = flag.helpGroup ?? 'FLAGS';
@@ -85,7 +85,7 @@ function flagGroups(io: Io, command: typeof Command): string[] {
   });
 }
 
-function exampleLines(command: typeof Command): string[] {
+function exampleLines(command: CommandAbout): string[] {
   return (command.examples ?? []).flatMap((example) => {
     if (typeof example === 'string')
       return fill(example)
@@ -96,7 +96,7 @@ function exampleLines(command: typeof Command): string[] {
 }
 
 /** The help of one command. */
-export function commandHelp(io: Io, name: string, command: typeof Command): string {
+export function commandHelp(io: Io, command: CommandAbout): string {
   const args = described(command.args);
   const words = args.map(([arg, { required }]) => (required ? arg.toUpperCase() : `[${arg.toUpperCase()}]`));
   const description = command.description === undefined ? [] : ['', ...wrap(fill(command.description), widthOf(io))];
@@ -104,7 +104,7 @@ export function commandHelp(io: Io, name: string, command: typeof Command): stri
     fill(command.summary ?? ''),
     '',
     bold(io, 'USAGE'),
-    `  $ ${['absurdctl', name, ...words, '[FLAGS]'].join(' ')}`,
+    `  $ ${['absurdctl', command.id, ...words, '[FLAGS]'].join(' ')}`,
     ...description,
     ...(args.length > 0
       ? [

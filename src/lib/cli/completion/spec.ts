@@ -1,5 +1,5 @@
 /** What completion knows of a command: taken from its definition, written down by the build as completion.json. */
-import type { Command } from '@oclif/core/command';
+import type { CommandAbout } from '../declaration.js';
 
 /**
  * Values that are looked up: in the database (failed and open: ids of tasks in such a state; step: checkpoints of the task
@@ -102,7 +102,7 @@ const visible = (items: object): [string, Described][] =>
   Object.entries(items as Record<string, Described>).filter(([, item]) => !item.hidden);
 
 /** A command's definition as a spec. */
-export function commandSpec(command: typeof Command): CommandSpec {
+export function commandSpec(command: CommandAbout): CommandSpec {
   const args = visible(command.args ?? {}).map(([name, item]) => valueSpec(name, item));
   const last = args.at(-1);
   // Where more words may follow than are named, they are more of the last.

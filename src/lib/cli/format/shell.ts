@@ -6,7 +6,7 @@ import { harmless } from './text.js';
 
 /** A word of a command line, quoted for a POSIX shell where it must be. */
 export function shellWord(text: string): string {
-  if (/^[A-Za-z0-9_./:@%+][A-Za-z0-9_./:@%+=-]*$/.test(text)) return text;
+  if (/^[A-Za-z0-9_./:@%+][A-Za-z0-9_./:@%+,=-]*$/.test(text)) return text;
   if (harmless(text) !== text) {
     // Bytes are spelled out, so that nothing invisible is pasted. A shell that does not know $'…' takes it as it stands.
     const escaped = [...Buffer.from(text)].map((byte) =>
