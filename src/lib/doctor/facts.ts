@@ -67,7 +67,7 @@ export async function readFacts(
   }
   if (!list) return facts;
   if (needs.has('catalog')) {
-    facts.missingFunctions = await readDrift(reader, expectedFunctions(schema.version));
+    facts.missingFunctions = await readDrift(reader, expectedFunctions(schema));
     facts.columns = (await readColumns(reader)) ?? [];
     facts.indexes = (await readIndexes(reader)) ?? [];
     facts.tables = (await readTableHealth(reader)) ?? [];
