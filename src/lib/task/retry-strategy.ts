@@ -30,6 +30,13 @@ export function retryStrategyFault(strategy: unknown): string | null {
   return null;
 }
 
+/** The flag of `spawn-task` that a fault is about; undefined where it is about the strategy as a whole. */
+export function flagOfFault(fault: string): string | undefined {
+  if (/ kind /.test(fault)) return '--retry-kind';
+  const [, key] = /\.(base|factor|max)(_seconds)? must /.exec(fault) ?? [];
+  return key === undefined ? undefined : `--retry-${key}`;
+}
+
 const isDelay = (value: number): boolean => value >= 0 && value <= longestDelaySeconds;
 
 /** A number as the server reads it: null where it is absent, undefined where it is not a number. */
