@@ -60,6 +60,7 @@
 -- SQLSTATES
 --   AB001  the task has been cancelled            (a worker stops quietly)
 --   AB002  the run has already failed             (a worker stops quietly)
+--   AB003  the retry_strategy cannot be used      (refused at spawn; a stored one ends its task)
 --   22023  invalid_parameter_value                a bad argument
 --   P0002  no_data_found                          no such queue, task or run
 --   55000  object_not_in_prerequisite_state       it exists, but in the wrong state
@@ -79,7 +80,7 @@
 
 do $install$
 declare
-  v_script_revision constant integer := 1;
+  v_script_revision constant integer := 2;
   v_revision integer;
 begin
   -- Two installs at once would collide on the same catalog rows: the second waits for the first.
@@ -459,42 +460,139 @@ as $$
     end
 $$;
 
--- How long a failed attempt waits for the next one, by the task's retry strategy:
--- fixed {base_seconds 60}, exponential {base_seconds 30, factor 2, max_seconds}, else none.
---   p_attempt  the attempt that failed, from 1
---   Returns    the delay, between nothing and a hundred years, however large the numbers are.
-create or replace function absurd._retry_delay (
-  p_strategy jsonb,
-  p_attempt integer
+-- Reads a number of a retry strategy, which may be a JSON number or the text of one.
+--   Returns  it, or p_default when it is absent or JSON null. A number too small for a double
+--            precision is 0, one too large is infinite.
+--   Raises   class 22 when it is not a number.
+create or replace function absurd._read_strategy_number (
+  p_value jsonb,
+  p_default double precision
 )
-  returns interval
+  returns double precision
   language plpgsql
   immutable
 as $$
 declare
-  v_limit constant double precision := 3155760000;
+  v_text text := p_value #>> '{}';
+begin
+  return coalesce(v_text::double precision, p_default);
+exception
+  when numeric_value_out_of_range then
+    return case when abs(v_text::numeric) < 1 then 0 else double precision 'infinity' end;
+end;
+$$;
+
+-- How many seconds a failed attempt waits for the next one, by the task's retry strategy:
+-- none, fixed {base_seconds 60}, exponential {base_seconds 30, factor 2, max_seconds 86400}.
+--   p_strategy  null is none
+--   p_attempt   the attempt that failed, from 1; null and less are 1
+--   Returns     the delay, 0 to 86400.
+--   Raises      AB003 when the strategy cannot be used.
+create or replace function absurd.retry_delay_seconds (
+  p_strategy jsonb,
+  p_attempt integer
+)
+  returns double precision
+  language plpgsql
+  immutable
+as $$
+declare
+  v_kind text := coalesce(p_strategy ->> 'kind', 'none');
   v_base double precision;
   v_factor double precision;
-  v_seconds double precision := 0;
+  v_max double precision;
 begin
-  if p_strategy ->> 'kind' = 'fixed' then
-    v_seconds := coalesce(absurd._read_seconds(p_strategy -> 'base_seconds'), 60);
-  elsif p_strategy ->> 'kind' = 'exponential' then
-    v_base := coalesce(absurd._read_seconds(p_strategy -> 'base_seconds'), 30);
-    v_factor := coalesce(absurd._read_seconds(p_strategy -> 'factor'), 2);
-    if v_base > 0 and v_factor > 0 then
-      -- In logarithms first: the power itself could overflow or underflow.
-      v_seconds := exp(greatest(least(ln(v_base) + (p_attempt - 1) * ln(v_factor), 25), -25));
-      if v_seconds between 1e-6 and v_limit then
-        v_seconds := v_base * power(v_factor, p_attempt - 1);
-      end if;
-    elsif v_base > 0 and p_attempt = 1 then
-      v_seconds := v_base;
-    end if;
-    v_seconds := least(v_seconds, absurd._read_seconds(p_strategy -> 'max_seconds'));
+  if p_strategy is null then
+    return 0;
+  elsif jsonb_typeof(p_strategy) <> 'object' then
+    -- AB003 a retry strategy that cannot be used
+    raise exception 'retry_strategy must be a JSON object'
+      using errcode = 'AB003';
+  elsif v_kind not in ('none', 'fixed', 'exponential') then
+    -- AB003 a retry strategy that cannot be used
+    raise exception 'Unsupported retry strategy kind "%"', v_kind
+      using errcode = 'AB003';
+  elsif v_kind = 'none' then
+    return 0;
   end if;
 
-  return make_interval(secs => least(v_seconds, v_limit));
+  v_base := absurd._read_strategy_number(
+    p_strategy -> 'base_seconds',
+    case v_kind when 'fixed' then 60 else 30 end
+  );
+  -- NaN counts as greater than any other number, here and below.
+  if v_base not between 0 and 86400 then
+    -- AB003 a retry strategy that cannot be used
+    raise exception 'retry_strategy.base_seconds must be between 0 and 86400'
+      using errcode = 'AB003';
+  elsif v_kind = 'fixed' then
+    return v_base;
+  end if;
+
+  v_factor := absurd._read_strategy_number(p_strategy -> 'factor', 2);
+  if v_factor < 0 or v_factor >= 'infinity' then
+    -- AB003 a retry strategy that cannot be used
+    raise exception 'retry_strategy.factor must be a finite non-negative number'
+      using errcode = 'AB003';
+  end if;
+
+  v_max := absurd._read_strategy_number(p_strategy -> 'max_seconds', 86400);
+  if v_max not between 0 and 86400 then
+    -- AB003 a retry strategy that cannot be used
+    raise exception 'retry_strategy.max_seconds must be between 0 and 86400'
+      using errcode = 'AB003';
+  end if;
+
+  return absurd._exponential_delay(v_base, v_factor, v_max, greatest(coalesce(p_attempt, 1), 1));
+exception
+  when data_exception then
+    -- AB003 a retry strategy that cannot be used
+    raise exception 'retry_strategy contains an invalid number'
+      using errcode = 'AB003';
+end;
+$$;
+
+-- The least of base * factor ^ (attempt - 1) and max.
+--   Returns  max where the power overflows, 0 where it underflows.
+create or replace function absurd._exponential_delay (
+  p_base double precision,
+  p_factor double precision,
+  p_max double precision,
+  p_attempt integer
+)
+  returns double precision
+  language plpgsql
+  immutable
+as $$
+begin
+  if p_base = 0 then
+    return 0;
+  end if;
+  return least(p_base * power(p_factor, p_attempt - 1), p_max);
+exception
+  when numeric_value_out_of_range then
+    return case when p_factor < 1 then 0 else p_max end;
+end;
+$$;
+
+-- When the next attempt of a task comes by its stored retry strategy. Older clients could store one
+-- that cannot be used: it ends its own task, and must not break the claim of another.
+--   Returns  the moment; null where the strategy cannot be used.
+create or replace function absurd._next_attempt_at (
+  p_strategy jsonb,
+  p_attempt integer,
+  p_now timestamptz
+)
+  returns timestamptz
+  language plpgsql
+  volatile
+as $$
+begin
+  return p_now + make_interval(secs => absurd.retry_delay_seconds(p_strategy, p_attempt));
+exception
+  -- AB003 a retry strategy that cannot be used
+  when sqlstate 'AB003' then
+    return null;
 end;
 $$;
 
@@ -1444,9 +1542,10 @@ $$;
 -- Reads and checks the options of a spawn.
 --   p_options  headers, retry_strategy, max_attempts, cancellation, idempotency_key; others are
 --              ignored, null is {}
---   Returns    them as columns; JSON null counts as absent.
+--   Returns    them as columns; JSON null counts as absent, except for retry_strategy.
 --   Raises     22023 for options that are no object, max_attempts below 1, cancellation settings
---              that are not numbers of seconds >= 0.
+--              that are not numbers of seconds >= 0; AB003 for a retry_strategy that cannot be
+--              used.
 create or replace function absurd._spawn_options (
   p_options jsonb,
   out headers jsonb,
@@ -1468,10 +1567,14 @@ begin
   end if;
 
   headers := nullif(v_options -> 'headers', 'null');
-  retry_strategy := nullif(v_options -> 'retry_strategy', 'null');
+  retry_strategy := v_options -> 'retry_strategy';
   cancellation := nullif(v_options -> 'cancellation', 'null');
   idempotency_key := v_options ->> 'idempotency_key';
   max_attempts := absurd._read_attempts(v_limit);
+
+  if retry_strategy is not null then
+    perform absurd.retry_delay_seconds(retry_strategy, 1);
+  end if;
 
   if cancellation is null then
     return;
@@ -1507,7 +1610,7 @@ begin
     return null;
   end if;
 
-  if jsonb_typeof(p_value) in ('number', 'string') and v_text ~ '^\d{1,10}(\.0+)?$'
+  if jsonb_typeof(p_value) in ('number', 'string') and v_text ~ '^[0-9]{1,10}([.]0+)?$'
     and v_text::numeric between 1 and 2147483647
   then
     return v_text::numeric::integer;
@@ -1677,8 +1780,8 @@ $make$;
 --   p_options  see _spawn_options
 --   Returns    the task and its run; with a key that exists, that task, its last run and attempts,
 --              created false, and nothing is written.
---   Raises     22023 for a blank name or bad options, P0002 for an unknown queue, 40001 when the
---              keyed task vanished in a race.
+--   Raises     22023 for a blank name or bad options, AB003 for a retry_strategy that cannot be
+--              used, P0002 for an unknown queue, 40001 when the keyed task vanished in a race.
 create or replace function absurd.spawn_task (
   p_queue_name text,
   p_task_name text,
@@ -2538,6 +2641,7 @@ $$;
 
 -- Fails a run. Its task gets another attempt while its limit allows one, at p_retry_at or after the
 -- delay of its retry strategy; it is cancelled instead when max_duration would be reached by then.
+-- A retry strategy that cannot be used fails the task for good; with p_retry_at it is not read.
 --   p_reason    any JSON, by custom {name, message, stack}
 --   p_retry_at  when to try again; never before now
 --   Raises      AB001 cancelled, AB002 failed already, 55000 neither running nor sleeping,
@@ -2587,6 +2691,7 @@ as $$
 declare
   v_task record;
   v_attempt integer;
+  v_retry_at timestamptz;
   v_available_at timestamptz;
 begin
   execute format(
@@ -2614,12 +2719,13 @@ begin
   end if;
 
   v_attempt := greatest(p_attempt, v_task.attempts);
-  v_available_at := greatest(
-    coalesce(p_retry_at, p_now + absurd._retry_delay(v_task.retry_strategy, v_attempt)),
-    p_now
+  v_retry_at := coalesce(
+    p_retry_at,
+    absurd._next_attempt_at(v_task.retry_strategy, v_attempt, p_now)
   );
+  v_available_at := greatest(v_retry_at, p_now);
 
-  if v_attempt >= v_task.max_attempts then
+  if v_attempt >= v_task.max_attempts or v_retry_at is null then
     perform absurd._set_task_state(p_queue_name, p_task_id, 'failed');
   elsif v_available_at >= absurd._cancel_due(
     v_task.cancellation,
@@ -2708,7 +2814,8 @@ $$;
 --   p_options  spawn_new (boolean), max_attempts (in place it must exceed the attempts so far;
 --              default: the limit, or the attempts so far, plus 1; spawn_new copies the limit)
 --   Returns    the task, its new run and attempt; created is true for a new task.
---   Raises     P0002 unknown task or queue, 55000 not currently failed, 22023 bad options.
+--   Raises     P0002 unknown task or queue, 55000 not currently failed, 22023 bad options, AB003
+--              for a stored retry_strategy that spawn_new cannot copy.
 --   Locks      the task.
 create or replace function absurd.retry_task (
   p_queue_name text,
@@ -2745,10 +2852,12 @@ begin
       v_task.params,
       jsonb_build_object(
         'headers', v_task.headers,
-        'retry_strategy', v_task.retry_strategy,
         'max_attempts', coalesce(v_max_attempts, v_task.max_attempts),
         'cancellation', absurd._readable_cancellation(v_task.cancellation)
-      )
+      ) || case
+        when v_task.retry_strategy is null then '{}'
+        else jsonb_build_object('retry_strategy', v_task.retry_strategy)
+      end
     );
     return;
   end if;
@@ -4897,7 +5006,7 @@ begin
       c.relname::text as partition_table,
       substring(
         pg_get_expr(c.relpartbound, c.oid)
-        from 'TO \(''([0-9a-f-]{36})''\)'
+        from 'TO [(]''([0-9a-f-]{36})''[)]'
       )::uuid as upper_bound
     from absurd.queues as q
     cross join unnest(array['t', 'r', 'c', 'w']) as letter (name)
@@ -5507,13 +5616,33 @@ as $$
   select '0.5.0'::text
 $$;
 
--- Our own revision of the schema: 1, 2, 3… Ours, beside the contract.
+-- Our own revision of the schema, a number that only grows. Not part of the contract.
 create or replace function absurd.get_schema_revision ()
   returns integer
   language sql
   volatile
 as $$
-  select 1
+  select 2
+$$;
+
+-- What this schema offers on top of the contract: one name a line, and no comma. Clients ask for
+-- the feature that they need, never for a version or a revision.
+--   Returns  the names, sorted.
+create or replace function absurd.get_schema_features ()
+  returns text[]
+  language sql
+  volatile
+as $$
+  select array(
+    select feature.name
+    from regexp_split_to_table(
+      $features$
+      $features$,
+      '[[:space:]]+'
+    ) as feature (name)
+    where feature.name <> ''
+    order by feature.name
+  )
 $$;
 
 do $install$
@@ -5533,6 +5662,18 @@ begin
     -- Anew in any case, for this script may have changed them; the other makes missing ones only.
     perform absurd._make_queue_functions(v_queue.queue_name, v_queue.storage_mode);
     perform absurd.ensure_queue_tables(v_queue.queue_name);
+  end loop;
+
+  -- Functions that older revisions of ours had.
+  for v_name in
+    select p.oid::regprocedure::text
+    from pg_catalog.pg_proc as p
+    where p.pronamespace = to_regnamespace('absurd')
+      and p.proname in (
+        '_retry_delay'
+      )
+  loop
+    execute format('drop function %1$s', v_name);
   end loop;
 
   -- Functions of queues that were dropped by a schema which did not know of them.

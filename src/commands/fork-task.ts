@@ -6,13 +6,16 @@ import { notFound } from '../lib/cli/errors.js';
 import { readJsonFlags } from '../lib/task/json-params.js';
 import { nearest } from '../lib/cli/nearest.js';
 import type { Rendering } from '../lib/cli/output.js';
+import { unreadableCancellation, unusableStrategy } from '../lib/diagnosis/settings.js';
 import { locateTask } from '../lib/task/find-task.js';
 import { checkpointNames, getCheckpoint } from '../sql/checkpoints.js';
 import type { FoundTask } from '../sql/find-task.js';
 import { forkTask, stepsBefore } from '../sql/fork.js';
-import { getTask } from '../sql/tasks.js';
+import { getTask, type TaskDetail } from '../sql/tasks.js';
 import { counted } from '../lib/cli/format/text.js';
 import { command, hint as advise } from '../lib/cli/hint.js';
+
+type Setting = 'retry_strategy' | 'cancellation';
 
 interface Forked {
   queue_name: string;
@@ -20,6 +23,8 @@ interface Forked {
   from_step: string | null;
   /** The steps whose results were taken over. */
   steps: string[];
+  /** Settings of the old task that were not copied because a spawn would refuse them. */
+  not_copied: Setting[];
   /** Null with --dry-run. */
   task_id: string | null;
   run_id: string | null;
@@ -78,30 +83,51 @@ export default class ForkTask extends BaseCommand<Forked> {
       assignmentFlag: '-P',
     });
     const { queue_name, task_id: forked_from } = task;
-    const about = { queue_name, forked_from, from_step: fromStep };
+    const not_copied = unusable(old);
+    const about = { queue_name, forked_from, from_step: fromStep, not_copied };
     return (await this.db()).transaction(async (db) => {
       const steps = await stepsBefore(db, queue_name, forked_from, fromStep);
       if (flags['dry-run']) return { ...about, steps, task_id: null, run_id: null, attempt: null };
-      const made = await forkTask(db, { queueName: queue_name, taskId: forked_from, fromStep, params, steps });
+      const made = await forkTask(db, {
+        queueName: queue_name,
+        taskId: forked_from,
+        fromStep,
+        params,
+        steps,
+        without: not_copied,
+      });
       if (made === undefined) throw notFound(`Task ${forked_from} is gone`, 'it was cleaned up a moment ago');
       return { ...about, steps, task_id: made.task_id, run_id: made.run_id, attempt: made.attempt };
     });
   }
 
-  render({ task_id, run_id, attempt, steps, from_step: step }: Forked): Rendering {
+  render({ task_id, run_id, attempt, steps, from_step: step, not_copied }: Forked): Rendering {
     const next = step === null ? 'goes on after the last of them' : `goes on with ${step}`;
     const taken = steps.length === 0 ? 'No step' : counted(steps.length, 'step');
+    const odd =
+      not_copied.length === 0
+        ? ''
+        : `; ${not_copied.join(' and ')} cannot be used and ${not_copied.length === 1 ? 'is' : 'are'} not copied`;
     if (task_id === null) {
       return {
-        note: `${taken} would be taken over; nothing was started`,
+        note: `${taken} would be taken over; nothing was started${odd}`,
         table: { columns: [{ key: 'step' }], rows: steps.map((name) => ({ step: name })) },
       };
     }
     return {
-      note: steps.length === 0 ? 'No step was taken over: it starts anew' : `${taken} taken over; it ${next}`,
+      note: (steps.length === 0 ? 'No step was taken over: it starts anew' : `${taken} taken over; it ${next}`) + odd,
       record: { 'Task ID': task_id, 'Run ID': run_id, Attempt: attempt, Steps: steps.length },
     };
   }
+}
+
+/** What of the old task's settings a spawn would refuse: older clients could store anything. */
+function unusable(old: TaskDetail | undefined): Setting[] {
+  const faults: [Setting, string | null][] = [
+    ['retry_strategy', unusableStrategy(old?.retry_strategy?.text ?? null)],
+    ['cancellation', unreadableCancellation(old?.cancellation?.text ?? null)],
+  ];
+  return faults.flatMap(([setting, fault]) => (fault === null ? [] : [setting]));
 }
 
 function unknownStep(task: FoundTask, step: string, names: readonly string[]): Error {

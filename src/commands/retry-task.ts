@@ -5,7 +5,7 @@ import type { Declaration } from '../lib/cli/declaration.js';
 import { readIds } from '../lib/bulk/choose.js';
 import { BulkCommand, bulkLockTimeoutMs, type BulkResult } from '../lib/bulk/command.js';
 import { bulkFlags, readChoice, statusFlag } from '../lib/bulk/flags.js';
-import { errorCode, refused, toCliError } from '../lib/cli/errors.js';
+import { CliError, errorCode, refused, toCliError } from '../lib/cli/errors.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { locateTask } from '../lib/task/find-task.js';
 import { retryTasks } from '../sql/bulk.js';
@@ -92,10 +92,14 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
   }
 }
 
-/** Where the task is in another state: what that state allows. */
+/** Where the task is in another state, or cannot be spawned again as it is: what is possible instead. */
 function notFailed(error: unknown, taskId: string): unknown {
+  const { message, exitCode, code } = toCliError(error);
+  if (errorCode(error) === 'AB003') {
+    const hint = `without --spawn-new the task gets another attempt; absurdctl fork-task ${taskId} starts a new one without its retry_strategy`;
+    return new CliError(message, { exitCode, code, hint, cause: error });
+  }
   if (errorCode(error) !== '55000') return error;
-  const { message } = toCliError(error);
   const state = /not currently failed: it is (\w+)$/.exec(message)?.[1];
   if (state === undefined) return error;
   const wayOut = ['completed', 'cancelled'].includes(state)

@@ -3,7 +3,7 @@ import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { usageError } from '../lib/cli/errors.js';
-import { secondsFlag } from '../lib/cli/flags.js';
+import { numberFlag, secondsFlag } from '../lib/cli/flags.js';
 import {
   followedExitCode,
   followTasks,
@@ -14,6 +14,7 @@ import {
 } from '../lib/task/follow.js';
 import { readJsonFlags } from '../lib/task/json-params.js';
 import type { Rendering } from '../lib/cli/output.js';
+import { longestDelaySeconds } from '../lib/task/retry-strategy.js';
 import { readHeaders, retryStrategy, spawnOptions } from '../lib/task/spawn-options.js';
 import { spawnTask, type SpawnedTask } from '../sql/tasks.js';
 import { command, hint } from '../lib/cli/hint.js';
@@ -57,9 +58,9 @@ export default class SpawnTask extends BaseCommand<Spawned> {
       options: ['fixed', 'exponential', 'none'] as const,
       description: 'delay of retries; by itself exponential with one of the next three, else none',
     })(),
-    'retry-base': secondsFlag({ description: 'first delay' }),
-    'retry-factor': secondsFlag({ helpValue: 'FACTOR', description: 'growth of an exponential delay' }),
-    'retry-max': secondsFlag({ description: 'longest exponential delay' }),
+    'retry-base': secondsFlag({ max: longestDelaySeconds, description: 'first delay, 0 to 86400' }),
+    'retry-factor': numberFlag({ helpValue: 'FACTOR', description: 'growth of an exponential delay, from 0' }),
+    'retry-max': secondsFlag({ max: longestDelaySeconds, description: 'longest exponential delay, 0 to 86400' }),
     'max-duration': secondsFlag({ description: 'cancel the task so long after its first start' }),
     'max-delay': secondsFlag({ description: 'cancel the task when it has not started by then' }),
     'idempotency-key': Flags.string({

@@ -26,7 +26,7 @@ const sampleLine = '{"name": "open", "params": {"n": 1}, "options": {"idempotenc
 export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
   static override summary = 'Start many tasks from a file or a pipe, one JSON object a line';
   static override description = [
-    'A line is {"name": "…", "params": …, "options": {…}}; options are headers, retry_strategy, max_attempts, cancellation and idempotency_key. Every line is checked before the first task is spawned.',
+    'A line is {"name": "…", "params": …, "options": {…}}; options are headers, retry_strategy, max_attempts, cancellation and idempotency_key. The delays of a retry_strategy are 0 to 86400 seconds. Every line is checked before the first task is spawned.',
     'Tasks are spawned in batches of 500, each all or none. With idempotency keys the same file may be sent again after a break: what is there is returned, nothing is started twice.',
   ].join('\n');
   static override examples = [

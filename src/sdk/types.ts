@@ -19,7 +19,10 @@ export interface Queryable {
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };
 export type JsonObject = { [key: string]: JsonValue };
 
-/** How long to wait before the next attempt: `fixed` base, `exponential` base × factor^(attempt-1) up to the maximum. */
+/**
+ * How long to wait before the next attempt: `fixed` base, `exponential` base × factor^(attempt-1) up to the maximum. The
+ * schema refuses delays outside 0 to 86400 seconds, and a negative factor, with SQLSTATE AB003.
+ */
 export interface RetryStrategy {
   kind: 'fixed' | 'exponential' | 'none';
   baseSeconds?: number;

@@ -8,6 +8,7 @@ export interface TaskFacts {
   state: string;
   attempts: number;
   max_attempts: number | null;
+  /** Undefined where the task has none. */
   retry_strategy: unknown;
   cancellation: unknown;
   enqueue_at: number;
@@ -111,7 +112,11 @@ export async function readTask(reader: BoundedReader, queue: string, taskId: str
   );
   if (!row) return null;
   const { retry_text, cancellation_text, ...task } = row;
-  return { ...task, retry_strategy: parsed(retry_text), cancellation: parsed(cancellation_text) };
+  return {
+    ...task,
+    retry_strategy: retry_text === null ? undefined : parsed(retry_text),
+    cancellation: parsed(cancellation_text),
+  };
 }
 
 function parsed(text: string | null): unknown {

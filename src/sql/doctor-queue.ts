@@ -99,6 +99,34 @@ export async function readErrors(
   );
 }
 
+export interface EndedEarly {
+  task_id: string;
+  /** JSON text. */
+  retry_strategy: string;
+}
+
+/** Tasks with a retry strategy that failed for good within the window and had attempts left, of the latest 500 failures. */
+export async function readEndedEarly(
+  reader: BoundedReader,
+  queue: string,
+  nowText: string,
+  windowSeconds: number,
+): Promise<EndedEarly[] | null> {
+  return reader.rows<EndedEarly>(
+    `the failed tasks of queue ${queue}`,
+    `select t.task_id, t.retry_strategy::text as retry_strategy
+       from (select r.run_id, r.task_id
+               from ${runs(queue)} r
+              where r.state = 'failed' and r.available_at <= $1::timestamptz
+                and r.available_at > $1::timestamptz - make_interval(secs => $2)
+              order by r.available_at desc limit 500) as f
+       join ${tasks(queue)} t on t.task_id = f.task_id and t.last_attempt_run = f.run_id
+      where t.state = 'failed' and t.retry_strategy is not null
+        and (t.max_attempts is null or t.attempts < t.max_attempts)`,
+    [nowText, windowSeconds],
+  );
+}
+
 export interface WaitSample {
   event_name: string;
   waiting: number;

@@ -33,6 +33,8 @@ export interface Fork {
   /** JSON text. */
   params: string;
   steps: readonly string[];
+  /** Settings of the old task that the new one does not get: a spawn would refuse them. */
+  without: readonly ('retry_strategy' | 'cancellation')[];
 }
 
 /**
@@ -46,7 +48,7 @@ export async function forkTask(db: Queryable, fork: Fork): Promise<SpawnedTask |
     `select $1::text as queue_name, s.task_id, s.run_id, s.attempt, s.created
        from ${tasks(queue)} t
       cross join lateral (
-        select coalesce(jsonb_object_agg(o.key, o.value) filter (where o.value <> 'null'), '{}') as options
+        select coalesce(jsonb_object_agg(o.key, o.value) filter (where o.value <> 'null' and o.key <> all ($5::text[])), '{}') as options
           from (values ('retry_strategy', t.retry_strategy), ('max_attempts', to_jsonb(t.max_attempts)),
                        ('cancellation', t.cancellation)) o (key, value)
       ) kept
@@ -58,7 +60,7 @@ export async function forkTask(db: Queryable, fork: Fork): Promise<SpawnedTask |
       cross join lateral absurd.spawn_task($1, t.task_name, $4::jsonb,
                     kept.options || jsonb_build_object('headers', own.headers)) s
       where t.task_id = $2`,
-    [queue, taskId, fork.fromStep, fork.params],
+    [queue, taskId, fork.fromStep, fork.params, fork.without],
   );
   const [spawned] = rows;
   if (spawned === undefined) return undefined;

@@ -67,3 +67,19 @@ test('without a step all are taken over; other parameters; what is wrong is said
   expect((await run(['fork-task', 'x'], db)).code).toBe(2);
   expect((await db.query('select from absurd.t_mail')).rowCount).toBe(3);
 });
+
+test('what a spawn would refuse of the old settings is left out, and named', async ({ db }) => {
+  await db.queue('mail');
+  const id = await failedTask(db, 'mail');
+  await db.query(
+    `update absurd.t_mail set retry_strategy = '{"kind": "often"}', cancellation = '{"max_delay": "soon"}'`,
+  );
+  const forked = await run(['fork-task', id, '--json'], db);
+  expect(forked.json()).toMatchObject({ not_copied: ['retry_strategy', 'cancellation'] });
+  const dry = await run(['fork-task', id, '--dry-run'], db);
+  expect(dry.stderr).toContain('retry_strategy and cancellation cannot be used and are not copied');
+  const { rows } = await db.query(
+    `select max_attempts, retry_strategy, cancellation from absurd.t_mail where state = 'pending'`,
+  );
+  expect(rows).toEqual([{ max_attempts: 1, retry_strategy: null, cancellation: null }]);
+});

@@ -5,7 +5,7 @@ test('installs, says so, and has nothing to do the second time', async ({ emptyD
   const first = await run(['init', '--json'], emptyDatabase);
   const second = await run(['init'], emptyDatabase);
 
-  expect(first.json()).toMatchObject({ action: 'installed', previous_version: null, version: '0.5.0', revision: 1 });
+  expect(first.json()).toMatchObject({ action: 'installed', previous_version: null, version: '0.5.0', revision: 2 });
   expect(second).toMatchObject({ code: 0, stdout: '' });
   expect(second.stderr).toContain('nothing to do');
   expect((await emptyDatabase.query('select * from absurd.list_queues()')).rows).toEqual([]);
@@ -65,7 +65,7 @@ test('a role that may not create a schema hears what to grant', async ({ emptyDa
 
 test('schema-version: ours, none, and one without the function', async ({ db, emptyDatabase }) => {
   expect((await run(['schema-version'], db)).stdout).toBe('0.5.0\n');
-  expect((await run(['schema-version', '--json'], db)).json()).toEqual({ version: '0.5.0', revision: 1 });
+  expect((await run(['schema-version', '--json'], db)).json()).toEqual({ version: '0.5.0', revision: 2 });
   expect(await run(['schema-version'], emptyDatabase)).toMatchObject({ code: 0, stdout: 'unknown\n' });
   await emptyDatabase.query('create schema absurd; create table absurd.queues (queue_name text primary key)');
   expect((await run(['schema-version'], emptyDatabase)).stdout).toBe('unknown\n');

@@ -35,7 +35,7 @@ for (const version of versions) {
       await installOlder(db, version);
       await fill(db, 300);
       const plan = await run(['migrate', '--dry-run', '--json'], db);
-      expect(plan.json()).toMatchObject({ from_revision: null, to_version: '0.5.0', to_revision: 1 });
+      expect(plan.json()).toMatchObject({ from_revision: null, to_version: '0.5.0', to_revision: 2 });
       expect(plan.json<{ indexes: { index_name: string }[] }>().indexes.map((index) => index.index_name)).toContain(
         'r_q_rdy',
       );

@@ -60,6 +60,12 @@ test.for([
   ['no attempts', line('a', { options: { max_attempts: 0 } }), '"max_attempts"'],
   ['a delay in words', line('a', { options: { cancellation: { max_delay: 'soon' } } }), '"cancellation"'],
   ['an unknown kind of retry', line('a', { options: { retry_strategy: { kind: 'often' } } }), '"retry_strategy"'],
+  ['a null strategy', line('a', { options: { retry_strategy: null } }), 'must be a JSON object'],
+  [
+    'a delay of more than a day',
+    line('a', { options: { retry_strategy: { kind: 'fixed', base_seconds: 86401 } } }),
+    'retry_strategy.base_seconds must be between 0 and 86400',
+  ],
 ] as const)('a line with %s is named, and nothing is spawned', async ([, bad, words], { db }) => {
   await db.queue('default');
   const result = await run(['spawn-tasks', '-'], { ...db, stdin: `${line('good')}\n\n${bad}\n` });
@@ -86,6 +92,10 @@ test('a dry run checks and does nothing; an unknown queue and a missing file are
   const dry = await run(['spawn-tasks', '-', '--dry-run'], { ...db, stdin: line('a') });
   expect(dry).toMatchObject({ code: 0, stderr: '1 line is fit to be spawned; nothing was done\n' });
   expect((await run(['spawn-tasks', '-', '-n'], { ...db, stdin: 'x' })).code).toBe(2);
+  const stdin = `${line('a')}\n${line('b', { options: { retry_strategy: { kind: 'fixed', base_seconds: -1 } } })}`;
+  const bad = await run(['spawn-tasks', '-', '-n'], { ...db, stdin });
+  expect(bad).toMatchObject({ code: 2, stdout: '' });
+  expect(bad.stderr).toContain('Line 2 has an option "retry_strategy" that cannot be used');
   expect((await db.query('select 1 from absurd.t_default')).rows).toEqual([]);
   expect((await run(['spawn-tasks', '-', '-q', 'nowhere'], { ...db, stdin: line('a') })).code).toBe(3);
   expect((await run(['spawn-tasks', 'no-such-file'], db)).code).toBe(3);

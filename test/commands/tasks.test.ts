@@ -127,6 +127,35 @@ describe('spawn-task', () => {
     expect((await db.query('select 1 from absurd.t_default')).rows).toEqual([]);
   });
 
+  test.for([
+    ['--retry-base', '86401', '--retry-base takes a number of seconds from 0 to 86400, not "86401"'],
+    ['--retry-max', '1e9', '--retry-max takes a number of seconds from 0 to 86400, not "1e9"'],
+    ['--retry-factor', 'x', '--retry-factor takes a number from 0, not "x"'],
+  ] as const)('%s out of its limits is refused by name, without a server', async ([flag, value, words]) => {
+    const result = await run(['spawn-task', 'job', flag, value], { url: 'postgresql://127.0.0.1:1/nowhere' });
+    expect(result).toMatchObject({ code: 2, stdout: '' });
+    expect(result.stderr).toContain(words);
+  });
+
+  test('a strategy that only the server refuses is a bad value of its flag', async ({ db }) => {
+    await db.queue('default');
+    const refusals = [
+      ['Unsupported retry strategy kind "fixed"', '--retry-kind'],
+      ['retry_strategy.base_seconds must be between 0 and 60', '--retry-base'],
+      ['retry_strategy.factor must be a finite non-negative number', '--retry-factor'],
+      ['retry_strategy.max_seconds must be between 0 and 60', '--retry-max'],
+    ];
+    for (const [message = '', flag] of refusals) {
+      // As a schema with other limits would answer.
+      await db.query(`create or replace function absurd.retry_delay_seconds(p_strategy jsonb, p_attempt integer)
+        returns double precision language plpgsql immutable as $f$
+        begin raise exception using errcode = 'AB003', message = $m$${message}$m$; end $f$`);
+      const result = await run(['spawn-task', 'job', '--retry-base', '90', '--json'], db);
+      expect(result).toMatchObject({ code: 2, stdout: '' });
+      expect(JSON.parse(result.stderr)).toMatchObject({ code: 'bad_value', message: `${flag}: ${message}` });
+    }
+  });
+
   test('an unknown queue gets the nearest name', async ({ db }) => {
     await db.queue('default');
     expect((await run(['spawn-task', 'job', '-q', 'defualt'], db)).stderr).toContain('default');

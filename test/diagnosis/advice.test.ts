@@ -82,6 +82,27 @@ describe('what is suggested runs as it is printed, and mends', () => {
     expect(await findings(db, 'unreadable-settings')).toEqual([]);
   });
 
+  test('failed for good by its retry strategy: tried again, and started again without it', async ({ db }) => {
+    const queue = await db.queue();
+    const task = await db.spawn(queue, 'a', { to: 'x' });
+    await db.query(`update absurd.t_q set retry_strategy = 'null'`);
+    const [claimed] = await db.claim(queue);
+    await db.query('select absurd.fail_run($1, $2, $3)', [queue, claimed?.run_id, '{}']);
+    const { code, sentence, next } = await askId(db, task.task_id);
+    expect(code).toBe('failed_retry_strategy');
+    expect(sentence).toBe(
+      'it failed for good: its stored retry_strategy cannot be used: retry_strategy must be a JSON object',
+    );
+    const [finding] = await findings(db, 'unusable-strategies');
+    expect(await type(finding?.mend[0] ?? '', db)).toMatchObject({ code: 0 });
+    for (const line of next) expect(await type(line, db), line).toMatchObject({ code: 0 });
+    const { rows } = await db.query('select attempts, retry_strategy, state from absurd.t_q order by task_id');
+    expect(rows).toEqual([
+      { attempts: 2, retry_strategy: null, state: 'pending' },
+      { attempts: 1, retry_strategy: null, state: 'pending' },
+    ]);
+  });
+
   test('cancelled: started again with the inputs that it had', async ({ db }) => {
     const queue = await db.queue();
     const task = await db.spawn(queue, 'a', { to: 'x' });

@@ -298,7 +298,22 @@ describe('rows', () => {
     const queue = await db.queue();
     await db.spawn(queue, 'a');
     await db.query(`update absurd.t_q set cancellation = '{"max_delay": "soon"}'`);
-    await expectFound(db, 'unreadable-settings', 'warning', /max_delay in cancellation is no number/);
+    await expectFound(db, 'unreadable-settings', 'warning', /max_delay in cancellation is not a number/);
+    await db.query(`update absurd.t_q set cancellation = null, retry_strategy = '{"kind": "often"}'`);
+    await expectFound(db, 'unreadable-settings', 'warning', /Unsupported retry strategy kind "often"/);
+  });
+
+  test('unusable-strategies: tasks that failed for good with attempts left', async ({ db }) => {
+    const queue = await db.queue();
+    await db.spawn(queue, 'used up', {}, { max_attempts: 1, retry_strategy: { kind: 'fixed' } });
+    await db.spawn(queue, 'odd', {}, { max_attempts: 5 });
+    await db.query(
+      `update absurd.t_q set retry_strategy = '{"kind": "fixed", "base_seconds": 1e9}' where task_name = 'odd'`,
+    );
+    for (const run of await db.claim(queue, { qty: 2 })) {
+      await db.query('select absurd.fail_run($1, $2, $3)', [queue, run.run_id, '{}']);
+    }
+    await expectFound(db, 'unusable-strategies', 'warning', /^1 task failed for good .* must be between 0 and 86400$/);
   });
 });
 

@@ -183,6 +183,18 @@ describe('spawn', () => {
     });
   });
 
+  test('rejects a retry strategy that the schema cannot use, with its code', async ({ absurd, db }) => {
+    const bad = { queue: 'default', retryStrategy: { kind: 'fixed', baseSeconds: 86_401 } } as const;
+    const message = 'retry_strategy.base_seconds must be between 0 and 86400';
+    await expect(absurd.spawn('job', {}, bad)).rejects.toMatchObject({ code: 'AB003', message });
+    const many = absurd.spawnMany([
+      { name: 'job', options: { queue: 'default' } },
+      { name: 'job', options: bad },
+    ]);
+    await expect(many).rejects.toMatchObject({ code: 'AB003', message });
+    expect((await db.query('select 1 from absurd.t_default')).rows).toEqual([]);
+  });
+
   test('lets the hook see and change the effective options', async ({ make, db }) => {
     const seen: unknown[] = [];
     const absurd = make({

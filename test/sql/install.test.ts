@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest';
 import { createDatabase, test, type Connection, type Row, type TestDatabase } from '../support/database.js';
-import { catalogOf, installOlder, readCatalog, replaceFunctions, script, versions, type Catalog } from './older.js';
+import { backToRevision1, catalogOf, installOlder, readCatalog, replaceFunctions, script, versions, type Catalog } from './older.js';
 import { refuses } from './support.js';
 
 /** What a fresh install with the same queues comes to. */
@@ -150,6 +150,26 @@ describe('upgrading', () => {
         }
       });
     }
+  }
+
+  for (const kind of ['current', 'older'] as const) {
+    test(`our own revision 1 comes to the same catalog as a fresh install, with its tasks (${kind})`, async () => {
+      const { database: db, close } = await createDatabase(kind, true);
+      try {
+        await db.queue('q');
+        await db.queue('p', 'partitioned');
+        const fresh = await catalogOf(db);
+        await fill(db, 'q');
+        await backToRevision1(db);
+        expect(await catalogOf(db)).not.toEqual(fresh);
+        await db.query(script);
+        expect(await catalogOf(db)).toEqual(fresh);
+        expect((await db.query('select absurd.get_schema_revision() as revision')).rows).toEqual([{ revision: 2 }]);
+        await worksOn(db);
+      } finally {
+        await close();
+      }
+    });
   }
 
   test('500 queues fit into the default lock table', async ({ emptyDatabase: db }) => {

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Connection } from '../support/database.js';
 
-/** Facts of the released schemas, one file a version: functions, columns, constraints, indexes, options. */
+/** Facts of the released schemas, and of a development tree (`main`), one file a version: functions, columns, constraints, indexes, options. */
 const folder = fileURLToPath(new URL('catalogs/', import.meta.url));
 export const versions = readdirSync(folder)
   .map((file) => file.replace('.txt', ''))
@@ -100,6 +100,16 @@ export async function installOlder(db: Connection, version: string): Promise<voi
         : []),
     ].join('\n'),
   );
+}
+
+/** Takes our schema back to what its revision 1 had. */
+export async function backToRevision1(db: Connection): Promise<void> {
+  await db.query(`
+    drop function absurd.retry_delay_seconds(jsonb, integer);
+    drop function absurd.get_schema_features();
+    create function absurd._retry_delay(p_strategy jsonb, p_attempt integer) returns interval
+      language sql immutable as $$ select interval '1 second' $$;
+    create or replace function absurd.get_schema_revision() returns integer language sql volatile as 'select 1';`);
 }
 
 /** The functions of a version alone, over whatever is there: what applying that version's file to ours amounts to. */

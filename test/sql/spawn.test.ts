@@ -50,8 +50,7 @@ engine('absent parameters and options are JSON null and none', async ({ db, queu
       [id],
     ),
   ).toBe(true);
-  const nulls =
-    '{"headers": null, "retry_strategy": null, "max_attempts": null, "cancellation": null, "idempotency_key": null}';
+  const nulls = '{"headers": null, "max_attempts": null, "cancellation": null, "idempotency_key": null}';
   await db.query('select absurd.spawn_task($1, $2, $3, $4)', [queue, 'job', '1', nulls]);
   await db.query('select absurd.spawn_task($1, $2, $3)', [queue, 'job', '1']);
 });

@@ -250,6 +250,7 @@ export abstract class BaseCommand<T> extends Command {
     return explainError(error, database, {
       queue: typeof queue === 'string' ? queue : undefined,
       need: needOf(this.about(), this.argv),
+      command: this.ctor.id,
     });
   }
 

@@ -89,6 +89,7 @@ const rules: Rule[] = [
   { test: /^P0002$/, exitCode: exit.notFound, code: 'not_found' },
   { test: /^AB001$/, exitCode: exit.refused, code: 'task_cancelled' },
   { test: /^AB002$/, exitCode: exit.refused, code: 'run_failed' },
+  { test: /^AB003$/, exitCode: exit.usage, code: 'bad_value' },
   { test: /^55000$/, exitCode: exit.refused, code: 'wrong_state' },
   { test: /^(22|23502|23514|54)/, exitCode: exit.usage, code: 'bad_value' },
   { test: /^3D000$/, exitCode: exit.unreachable, code: 'database_missing' },

@@ -8,6 +8,7 @@ import { harmless } from './format/text.js';
 import { rightHint } from '../grants/hint.js';
 import type { Need } from '../grants/kinds.js';
 import { command as typed, hint as advise, type Advice } from './hint.js';
+import { flagOfFault } from '../task/retry-strategy.js';
 import { nearest } from './nearest.js';
 
 /** A wrong command line as a CliError: oclif's message without its footer, the nearest flag, where to read more. */
@@ -59,6 +60,8 @@ export interface Asked {
   queue: string | undefined;
   /** What the command line needs. */
   need: Need | undefined;
+  /** The command's name. */
+  command: string;
 }
 
 /**
@@ -67,7 +70,7 @@ export interface Asked {
  * server takes no writes, it finds out who is connected, and to what.
  */
 export async function explainError(error: unknown, database: Database | undefined, asked: Asked): Promise<CliError> {
-  const plain = toCliError(error);
+  const plain = named(toCliError(error), error, asked.command);
   if (database === undefined) return plain;
   try {
     if (plain.code === 'not_permitted') return await notPermitted(plain, database, asked);
@@ -77,6 +80,14 @@ export async function explainError(error: unknown, database: Database | undefine
   } catch {
     return plain;
   }
+}
+
+/** A retry strategy that the server refused, with the flag of `spawn-task` that it came from. */
+function named(plain: CliError, error: unknown, command: string): CliError {
+  const flag = command === 'spawn-task' && errorCode(error) === 'AB003' ? flagOfFault(plain.message) : undefined;
+  if (flag === undefined) return plain;
+  const { message, exitCode, code, hint, cause } = plain;
+  return new CliError(`${flag}: ${message}`, { exitCode, code, hint, cause });
 }
 
 async function notPermitted(plain: CliError, database: Database, { need }: Asked): Promise<CliError> {

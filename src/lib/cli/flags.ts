@@ -1,16 +1,27 @@
 import * as Flags from '@oclif/core/flags';
 import { usageError } from './errors.js';
 
-/** A number of seconds, fractions too, not below `min` (0). */
-export const secondsFlag = Flags.custom<number, { min?: number }>({
+/** Bounds of a flag: `min` is 0 and `max` none where they are absent. */
+type Range = { min?: number; max?: number };
+
+function readNumber(what: string, text: string, { min = 0, max = Infinity }: Range): number {
+  const number = Number(text);
+  if (text.trim() === '' || !Number.isFinite(number) || number < min || number > max) {
+    throw usageError(`${what} from ${min}${max === Infinity ? '' : ` to ${max}`}, not "${text}"`);
+  }
+  return number;
+}
+
+/** A number of seconds, fractions too, within `min` and `max`. */
+export const secondsFlag = Flags.custom<number, Range>({
   helpValue: 'SECONDS',
-  parse: async (text, _context, { min = 0, name }) => {
-    const seconds = Number(text);
-    if (text.trim() === '' || !Number.isFinite(seconds) || seconds < min) {
-      throw usageError(`--${name} takes a number of seconds from ${min}, not "${text}"`);
-    }
-    return seconds;
-  },
+  parse: async (text, _context, options) => readNumber(`--${options.name} takes a number of seconds`, text, options),
+});
+
+/** A number without a unit, fractions too, within `min` and `max`. */
+export const numberFlag = Flags.custom<number, Range>({
+  helpValue: 'NUMBER',
+  parse: async (text, _context, options) => readNumber(`--${options.name} takes a number`, text, options),
 });
 
 export const redactFlag = Flags.string({

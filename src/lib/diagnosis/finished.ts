@@ -1,4 +1,5 @@
 import type { RunFacts } from '../../sql/diagnosis.js';
+import { retryStrategyFault } from '../task/retry-strategy.js';
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
 import { seconds } from './settings.js';
 import { at, dumpTask, plural, quoted, shown } from './words.js';
@@ -123,11 +124,44 @@ function failure(code: string, silent: boolean): Cause<TaskSubject> {
   };
 }
 
+/** Why the schema ended a task that had attempts left: its stored strategy says nothing that the next one could go by. */
+const strategyFault = ({ task }: TaskSubject): string | null =>
+  task?.state !== 'failed' ||
+  task.retry_strategy === undefined ||
+  (task.max_attempts !== null && task.attempts >= task.max_attempts)
+    ? null
+    : retryStrategyFault(task.retry_strategy);
+
+const unusableStrategy: Cause<TaskSubject> = {
+  code: 'failed_retry_strategy',
+  verdict: 'ended',
+  group: 'end',
+  applies: (subject) => strategyFault(subject) !== null,
+  explain: (subject) => {
+    const { task, queue } = subject;
+    const id = task?.task_id ?? '';
+    return {
+      sentence: `it failed for good: its stored retry_strategy cannot be used: ${shown(strategyFault(subject) ?? '')}`,
+      evidence: [
+        known('attempts', `${task?.attempts ?? 0} of ${task?.max_attempts ?? 'unlimited'} attempts are used`),
+        known('retry_strategy', shown(JSON.stringify(task?.retry_strategy))),
+        ...failureEvidence(subject),
+      ],
+      next: [
+        command('retry-task', id, { queue }),
+        command('fork-task', id, { queue }),
+        dumpTask(id),
+      ],
+    };
+  },
+};
+
 export const finished: Cause<TaskSubject>[] = [
   completed,
   cancellation('cancelled_max_delay', 'max_delay'),
   cancellation('cancelled_max_duration', 'max_duration'),
   cancellation('cancelled_by_hand', null),
+  unusableStrategy,
   failure('failed_leases_expired', true),
   failure('failed', false),
 ];

@@ -1,4 +1,5 @@
 /** Reads of the JSON settings of a task as defensive as the engine's own: what cannot be read counts as absent. */
+import { retryStrategyFault } from '../task/retry-strategy.js';
 
 /** A finite number of seconds >= 0 under `key`, or null. Numbers in strings do not count. */
 export function seconds(settings: unknown, key: string): number | null {
@@ -20,32 +21,26 @@ export function strategyWords(strategy: unknown): string {
   return 'none: at once';
 }
 
-/** Why a task's stored settings (JSON text) cannot be read, or null where they can. */
+/** Why a task's stored settings (JSON text) cannot be read or used, or null where they can. */
 export function unreadableSettings(cancellation: string | null, retryStrategy: string | null): string | null {
-  const limits: unknown = cancellation === null ? null : JSON.parse(cancellation);
-  const strategy: unknown = retryStrategy === null ? null : JSON.parse(retryStrategy);
-  return (
-    oddity('cancellation', limits, ['max_delay', 'max_duration']) ??
-    oddity('retry_strategy', strategy, ['base_seconds', 'factor', 'max_seconds']) ??
-    oddKind(strategy)
-  );
+  return unreadableCancellation(cancellation) ?? unusableStrategy(retryStrategy);
 }
 
-function oddity(what: string, settings: unknown, keys: string[]): string | null {
-  if (settings === null) return null;
-  if (typeof settings !== 'object' || Array.isArray(settings)) return `${what} is no object`;
-  const odd = keys.find((key) => {
-    const value: unknown = Reflect.get(settings, key);
-    return value !== undefined && value !== null && seconds(settings, key) === null;
+/** Why stored cancellation settings (JSON text) count as absent, or null where they can be read. */
+export function unreadableCancellation(text: string | null): string | null {
+  const limits: unknown = text === null ? null : JSON.parse(text);
+  if (limits === null) return null;
+  if (typeof limits !== 'object' || Array.isArray(limits)) return 'cancellation is not an object';
+  const odd = ['max_delay', 'max_duration'].find((key) => {
+    const value: unknown = Reflect.get(limits, key);
+    return value !== undefined && value !== null && seconds(limits, key) === null;
   });
-  return odd === undefined ? null : `${odd} in ${what} is no number of 0 or more`;
+  return odd === undefined ? null : `${odd} in cancellation is not a number of 0 or more`;
 }
 
-function oddKind(strategy: unknown): string | null {
-  if (typeof strategy !== 'object' || strategy === null) return null;
-  const kind: unknown = Reflect.get(strategy, 'kind');
-  if (kind === undefined || kind === null) return null;
-  return kind === 'fixed' || kind === 'exponential' || kind === 'none' ? null : 'retry_strategy has an unknown kind';
+/** Why a stored retry strategy (JSON text) cannot be used, or null where it can. */
+export function unusableStrategy(text: string | null): string | null {
+  return text === null ? null : retryStrategyFault(JSON.parse(text));
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Unread } from '../../sql/bounded.js';
 import type { LockHolder } from '../../sql/diagnosis-locks.js';
 import type { KnownQueue, QueueFlow } from '../../sql/diagnosis-queues.js';
-import type { DeadEnd, ErrorCount, Leftovers, SampledRun, WaitSample } from '../../sql/doctor-queue.js';
+import type { DeadEnd, EndedEarly, ErrorCount, Leftovers, SampledRun, WaitSample } from '../../sql/doctor-queue.js';
 import type {
   IndexFacts,
   PartitionFacts,
@@ -28,6 +28,7 @@ export interface QueueFacts {
   unfinished: SampledRun[];
   deadEnds: DeadEnd[];
   errors: ErrorCount[];
+  endedEarly: EndedEarly[];
   waits: WaitSample[];
   leftovers: Leftovers | null;
   locks: LockHolder[];

@@ -10,6 +10,7 @@ import {
 } from '../../sql/diagnosis-queues.js';
 import {
   readDeadEnds,
+  readEndedEarly,
   readErrors,
   readLeftovers,
   readPartitionRows,
@@ -67,7 +68,7 @@ export async function readFacts(
   }
   if (!list) return facts;
   if (needs.has('catalog')) {
-    facts.missingFunctions = await readDrift(reader, expectedFunctions(schema.version));
+    facts.missingFunctions = await readDrift(reader, expectedFunctions(schema));
     facts.columns = (await readColumns(reader)) ?? [];
     facts.indexes = (await readIndexes(reader)) ?? [];
     facts.tables = (await readTableHealth(reader)) ?? [];
@@ -113,6 +114,7 @@ async function readQueueFacts(
     unfinished: (await readUnfinished(reader, name)) ?? [],
     deadEnds: (await readDeadEnds(reader, name)) ?? [],
     errors: (await readErrors(reader, name, list.now_text, thresholds.window)) ?? [],
+    endedEarly: (await readEndedEarly(reader, name, list.now_text, thresholds.window)) ?? [],
     waits: (await readWaitSample(reader, name)) ?? [],
     leftovers:
       ttl === null ? null : await readLeftovers(reader, name, list.now_text, ttl + thresholds['cleanup-grace']),

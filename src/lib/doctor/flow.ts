@@ -1,5 +1,6 @@
+import { unusableStrategy } from '../diagnosis/settings.js';
 import { isSilent, rate } from '../diagnosis/waiting.js';
-import { at, plural, quoted, since, span } from '../diagnosis/words.js';
+import { at, plural, quoted, shown, since, span } from '../diagnosis/words.js';
 import type { QueueFlow } from '../../sql/diagnosis-queues.js';
 import { inQueue, type Check, type Facts, type Finding, type QueueFacts } from './check.js';
 import { command } from '../cli/hint.js';
@@ -142,6 +143,30 @@ export const flowChecks: Check[] = [
             ),
           ),
       ),
+  },
+  {
+    id: 'unusable-strategies',
+    why: 'A task whose retry_strategy cannot be used fails for good at its first failure, whatever attempts are left.',
+    needs: ['queues'],
+    find: ({ queues, thresholds }) =>
+      queues.flatMap((queue) => {
+        const failed = queue.endedEarly.flatMap(({ task_id: id, retry_strategy: text }) => {
+          const fault = unusableStrategy(text);
+          return fault === null ? [] : [{ id, fault }];
+        });
+        const [first] = failed;
+        if (!first) return [];
+        const seen = `${plural(failed.length, 'task')} failed for good in the last ${span(thresholds.window)} with attempts left, such as ${first.id}: ${shown(first.fault)}`;
+        return [
+          inQueue(
+            'warning',
+            queue,
+            seen,
+            command('why', first.id),
+            command('retry-task', first.id, inIt(queue)),
+          ),
+        ];
+      }),
   },
   {
     id: 'lost-waits',

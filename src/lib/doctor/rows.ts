@@ -1,5 +1,5 @@
 import { isPutBackPattern } from '../diagnosis/settings.js';
-import { dumpTask, plural, quoted, span } from '../diagnosis/words.js';
+import { dumpTask, plural, quoted, shown, span } from '../diagnosis/words.js';
 import { unreadableSettings } from '../diagnosis/settings.js';
 import { pastedIdent } from '../../sql/identifiers.js';
 import type { SampledRun } from '../../sql/doctor-queue.js';
@@ -141,17 +141,17 @@ export const rowChecks: Check[] = [
   },
   {
     id: 'unreadable-settings',
-    why: 'A cancellation or retry setting that cannot be read counts as absent, or makes every claim fail on schemas of others.',
+    why: 'A cancellation setting that cannot be read counts as absent, a retry_strategy that cannot be used fails its task for good at the first failed attempt; on schemas of others either can make every claim fail.',
     needs: ['queues'],
     find: pick(
       'warning',
       (run) => unreadableSettings(run.cancellation, run.retry_strategy) !== null,
       (found, queue) => ({
-        seen: `${plural(found.length, 'task')} with a setting that cannot be read, such as ${found[0].task_id}: ${unreadableSettings(found[0].cancellation, found[0].retry_strategy) ?? ''}`,
+        seen: `${plural(found.length, 'task')} with a setting that cannot be read, such as ${found[0].task_id}: ${shown(unreadableSettings(found[0].cancellation, found[0].retry_strategy) ?? '')}`,
         mend: [
           dumpTask(found[0].task_id),
           command('cancel-task', found[0].task_id, { queue: queue.queue.queue_name }),
-          'then spawn it again with settings that are numbers',
+          'then spawn it again with settings within the limits',
         ],
       }),
     ),

@@ -1,3 +1,4 @@
+import type { SchemaFacts } from '../../sql/doctor.js';
 import { pastedIdent } from '../../sql/identifiers.js';
 import { at, plural, quoted } from '../diagnosis/words.js';
 import { overall, type Check, type Facts, type Finding } from './check.js';
@@ -28,10 +29,15 @@ const functionsSince: Record<string, string[]> = {
     ),
 };
 
-/** Functions that a schema of this version should have. */
-export function expectedFunctions(version: string | null): string[] {
+/**
+ * Functions that a schema of this version should have. `retry_delay_seconds` came with the release of 0.5.0: neither a
+ * development tree nor our own revision 1 has it.
+ */
+export function expectedFunctions({ version, revision }: Pick<SchemaFacts, 'version' | 'revision'>): string[] {
   if (version === null) return [];
-  return Object.entries(functionsSince).flatMap(([since, names]) => (before(version, since) ? [] : names));
+  const names = Object.entries(functionsSince).flatMap(([since, some]) => (before(version, since) ? [] : some));
+  const released = /^[\d.]+$/.test(version) && !before(version, '0.5.0') && revision !== 1;
+  return released ? [...names, 'retry_delay_seconds'] : names;
 }
 
 const time = 'timestamp with time zone';

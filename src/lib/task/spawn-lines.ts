@@ -1,5 +1,6 @@
 /** Tasks as NDJSON: one object a line with name, params and options. All lines are checked before any is used. */
 import { usageError } from '../cli/errors.js';
+import { retryStrategyFault } from './retry-strategy.js';
 import { splitObject } from './json-params.js';
 
 /** A line that can be spawned; JSON stays the text that was written. */
@@ -18,19 +19,12 @@ const isSeconds = (value: unknown): boolean => typeof value === 'number' && Numb
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** What each option must be; null counts as absent. */
+/** What each option but `retry_strategy` must be; null counts as absent. */
 const options: Record<string, { fits(value: unknown): boolean; is: string }> = {
   headers: { fits: isObject, is: 'an object' },
   max_attempts: {
     fits: (value) => Number.isInteger(value) && Number(value) >= 1 && Number(value) < 2 ** 31,
     is: 'a whole number from 1',
-  },
-  retry_strategy: {
-    fits: (value) =>
-      isObject(value) &&
-      ['fixed', 'exponential', 'none'].includes(String(value.kind)) &&
-      ['base_seconds', 'factor', 'max_seconds'].every((key) => value[key] === undefined || isSeconds(value[key])),
-    is: 'an object with kind (fixed, exponential or none) and numbers from 0',
   },
   cancellation: {
     fits: (value) => isObject(value) && Object.values(value).every((one) => one === null || isSeconds(one)),
@@ -60,6 +54,11 @@ export function readSpawnLine(text: string, line: number): SpawnLine {
   const given = value.options ?? {};
   if (!isObject(given)) throw fail('has "options" that are not an object');
   for (const [name, option] of Object.entries(given)) {
+    if (name === 'retry_strategy') {
+      const fault = retryStrategyFault(option);
+      if (fault !== null) throw fail(`has an option "${name}" that cannot be used: ${fault}`);
+      continue;
+    }
     const rule = options[name];
     if (rule === undefined) throw fail(`has an option "${name}" that means nothing`);
     if (option !== null && !rule.fits(option)) throw fail(`has an option "${name}" that is not ${rule.is}`);
