@@ -96,8 +96,8 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
 function notFailed(error: unknown, taskId: string): unknown {
   const { message, exitCode, code } = toCliError(error);
   if (errorCode(error) === 'AB003') {
-    const hint = `without --spawn-new the task gets another attempt; absurdctl fork-task ${taskId} starts a new one without its retry_strategy`;
-    return new CliError(message, { exitCode, code, hint, cause: error });
+    const wayOut = hint`without --spawn-new the task gets another attempt; ${command('fork-task', taskId)} starts a new one without its retry_strategy`;
+    return new CliError(message, { exitCode, code, hint: wayOut, cause: error });
   }
   if (errorCode(error) !== '55000') return error;
   const state = /not currently failed: it is (\w+)$/.exec(message)?.[1];

@@ -1,6 +1,15 @@
 import { describe, expect } from 'vitest';
 import { createDatabase, test, type Connection, type Row, type TestDatabase } from '../support/database.js';
-import { backToRevision1, catalogOf, installOlder, readCatalog, replaceFunctions, script, versions, type Catalog } from './older.js';
+import {
+  backToRevision1,
+  catalogOf,
+  installOlder,
+  readCatalog,
+  replaceFunctions,
+  script,
+  versions,
+  type Catalog,
+} from './older.js';
 import { refuses } from './support.js';
 
 /** What a fresh install with the same queues comes to. */

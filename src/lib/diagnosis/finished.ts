@@ -147,11 +147,7 @@ const unusableStrategy: Cause<TaskSubject> = {
         known('retry_strategy', shown(JSON.stringify(task?.retry_strategy))),
         ...failureEvidence(subject),
       ],
-      next: [
-        command('retry-task', id, { queue }),
-        command('fork-task', id, { queue }),
-        dumpTask(id),
-      ],
+      next: [command('retry-task', id, { queue }), command('fork-task', id, { queue }), dumpTask(id)],
     };
   },
 };

@@ -158,13 +158,7 @@ export const flowChecks: Check[] = [
         if (!first) return [];
         const seen = `${plural(failed.length, 'task')} failed for good in the last ${span(thresholds.window)} with attempts left, such as ${first.id}: ${shown(first.fault)}`;
         return [
-          inQueue(
-            'warning',
-            queue,
-            seen,
-            command('why', first.id),
-            command('retry-task', first.id, inIt(queue)),
-          ),
+          inQueue('warning', queue, seen, command('why', first.id), command('retry-task', first.id, inIt(queue))),
         ];
       }),
   },
