@@ -2,7 +2,8 @@
  * One run from claim to end, as a pipeline: find the handler → open the context → perform under the lease's watch → settle.
  */
 import { openContext, type TaskContext } from './context.js';
-import { asRunEnding, endsQuietly, failureReason } from './errors.js';
+import { asRunEnding, endsQuietly, isValueRefused } from './errors.js';
+import { describeFailure, describeFailureBriefly } from './failure.js';
 import type { RunGuard } from './guard.js';
 import { Lease } from './lease.js';
 import type { Registration } from './registry.js';
@@ -111,13 +112,23 @@ async function complete(execution: Execution, result: unknown): Promise<void> {
 
 /** Stores why a run failed, unless it ended in a way that the server knows of already. */
 async function settleFailure(execution: Execution, error: unknown): Promise<void> {
-  const { task, store, guard, log } = execution;
+  const { task, guard, log } = execution;
   if (guard.ended || endsQuietly(error)) return;
   log.error(`[absurd] task execution failed: ${label(execution)}:`, error);
   try {
-    await store.fail(task.run_id, failureReason(error));
+    await storeFailure(execution, task.run_id, error);
   } catch (refusal) {
     if (guard.ended || endsQuietly(asRunEnding(refusal))) return;
     throw refusal;
+  }
+}
+
+/** Where the server refuses the reason as it is, a brief one is stored: a failure is never left to the end of its lease. */
+async function storeFailure({ store }: Execution, runId: string, error: unknown): Promise<void> {
+  try {
+    await store.fail(runId, describeFailure(error));
+  } catch (refusal) {
+    if (!isValueRefused(refusal)) throw refusal;
+    await store.fail(runId, describeFailureBriefly(error));
   }
 }
