@@ -65,8 +65,8 @@ export function isNotRunning(error: unknown): boolean {
 }
 
 /** Whether the server refused a value that was sent (class 22, data; class 54, too large or too deep for the server). */
-export function isValueRefused(error: unknown): boolean {
-  return /^(22|54)/.test(codeOf(error) ?? '');
+export function isValueRefused(error: unknown): error is Error {
+  return error instanceof Error && /^(22|54)/.test(codeOf(error) ?? '');
 }
 
 const lostCodes = new Set([

@@ -5,6 +5,7 @@ import { openContext, type TaskContext } from './context.js';
 import { asRunEnding, endsQuietly, isValueRefused } from './errors.js';
 import { describeFailure, describeFailureBriefly } from './failure.js';
 import type { RunGuard } from './guard.js';
+import { toJson } from './json.js';
 import { Lease } from './lease.js';
 import type { Registration } from './registry.js';
 import type { RunStore } from './store.js';
@@ -76,6 +77,7 @@ async function performAndSettle(execution: Execution, context: TaskContext, regi
     settleFailure(execution, error),
   );
   await Promise.race([performed, execution.guard.stopped]);
+  context.finish();
 }
 
 /** Calls the handler within the program's hook and completes the run; rejects with what went wrong. */
@@ -84,7 +86,9 @@ async function perform(execution: Execution, context: TaskContext, registration:
   let failure: { error: unknown } | undefined;
   const execute = async (): Promise<unknown> => {
     try {
-      const result = await registration.handler(task.params, context);
+      const result = await context.room.activities.handler(() => registration.handler(task.params, context));
+      // Waits that lost a race are not registered any more; one that is being registered puts the run to sleep.
+      await context.room.close();
       await complete(execution, result);
       return result;
     } catch (error) {
@@ -100,7 +104,8 @@ async function perform(execution: Execution, context: TaskContext, registration:
 async function complete(execution: Execution, result: unknown): Promise<void> {
   const { task, store, guard, hooks } = execution;
   guard.check();
-  const stateJson = JSON.stringify(result ?? null) as string | undefined;
+  const stateJson = toJson(result ?? null, `The result of task "${task.task_name}"`);
+  guard.outcome = 'completed';
   // A hook around the execution may hold what there is only one of for each slot, and has not returned.
   if (hooks.wrapTaskExecution === undefined) execution.onHandled?.();
   try {
@@ -114,6 +119,7 @@ async function complete(execution: Execution, result: unknown): Promise<void> {
 async function settleFailure(execution: Execution, error: unknown): Promise<void> {
   const { task, guard, log } = execution;
   if (guard.ended || endsQuietly(error)) return;
+  guard.outcome = 'failed';
   log.error(`[absurd] task execution failed: ${label(execution)}:`, error);
   try {
     await storeFailure(execution, task.run_id, error);
