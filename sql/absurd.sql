@@ -4064,6 +4064,268 @@ begin
 end;
 $$;
 
+-- Waits for several events and moments at once, each as a step of its own. If something has ended
+-- already, it is returned and the run continues. If nothing has, the run sleeps until the first of
+-- them ends; the others stay registered until the run awaits them again or ends. Ours, beside the
+-- contract.
+--   p_waits  an array of {"step", "event", "timeout"} (seconds; absent or null: no limit) and
+--            {"step", "sleep_until"}; a sleep leaves a checkpoint of its step: the moment, in UTC
+--   Returns  should_suspend, and an array of what has ended, in the order of p_waits: {"step",
+--            "event", "payload", "at"}, {"step", "event", "timed_out", "at"} or {"step",
+--            "sleep_until", "at"}. It is empty for a suspension.
+--   Raises   22023 bad waits, P0002 unknown run or queue, AB001 cancelled task, 55000 run not
+--            running. As in await_event, a checkpoint answers first, whatever the run's state.
+--   Locks    the events shared, in the order of their names, then the run, then the task.
+create or replace function absurd.await_events (
+  p_queue_name text,
+  p_task_id uuid,
+  p_run_id uuid,
+  p_waits jsonb
+)
+  returns table (
+    should_suspend boolean,
+    results jsonb
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_now timestamptz := absurd.current_time();
+  v_steps text[];
+  v_events text[];
+  v_ends timestamptz[];
+  v_event text;
+  v_payload jsonb;
+  v_payloads jsonb := '{}';
+  v_run record;
+  v_running boolean;
+  v_ended jsonb;
+  v_results jsonb := '[]';
+  v_wake_at timestamptz;
+begin
+  select array_agg(w.step order by w.place), array_agg(w.event order by w.place),
+    array_agg(w.ends_at order by w.place)
+  into v_steps, v_events, v_ends
+  from absurd._read_waits(p_waits, v_now) as w;
+  perform absurd._require_queue(p_queue_name);
+
+  for v_event in select distinct e.event from unnest(v_events) as e (event) order by e.event loop
+    if v_event is not null then
+      v_payload := absurd._lock_event(p_queue_name, v_event);
+      if v_payload is not null then
+        v_payloads := v_payloads || jsonb_build_object(v_event, v_payload);
+      end if;
+    end if;
+  end loop;
+  v_run := absurd._lock_run(p_queue_name, p_run_id);
+  if v_run.task_id is distinct from p_task_id then
+    -- 22023 invalid_parameter_value
+    raise exception 'Run "%" does not belong to task "%"', p_run_id, p_task_id
+      using errcode = '22023';
+  end if;
+  v_running := v_run.run_state = 'running' and v_run.task_state <> 'cancelled';
+
+  for v_place in 1 .. cardinality(v_steps) loop
+    v_ended := absurd._ended_wait(p_queue_name, p_task_id, p_run_id, v_steps[v_place],
+      v_events[v_place], v_ends[v_place], v_payloads -> v_events[v_place], v_running);
+    if v_ended is null and v_running and v_run.wake_event = v_events[v_place]
+      and v_run.event_payload is null
+    then
+      perform absurd._forget_wake_up(p_queue_name, p_run_id);
+      v_ended := jsonb_build_object('timed_out', true, 'at', v_now);
+    end if;
+    if v_ended is not null then
+      v_results := v_results || jsonb_build_array(v_ended || jsonb_strip_nulls(
+        jsonb_build_object('step', v_steps[v_place], 'event', v_events[v_place])));
+    end if;
+  end loop;
+
+  if jsonb_array_length(v_results) > 0 then
+    return query select false, v_results;
+    return;
+  elsif v_run.task_state = 'cancelled' then
+    perform absurd._require_run_state(p_run_id, 'cancelled', '{}');
+  elsif not v_running then
+    -- 55000 object_not_in_prerequisite_state
+    raise exception 'Run "%" is not currently running: it is %', p_run_id, v_run.run_state
+      using errcode = '55000';
+  end if;
+
+  -- A run that a timeout wakes finds the event's name, as after await_event; one that a sleep wakes
+  -- must not find any. A run that only an emission can wake says what it waits for.
+  select w.event, w.ends_at
+  into v_event, v_wake_at
+  from unnest(v_events, v_ends) with ordinality as w (event, ends_at, place)
+  order by w.ends_at, w.event is not null, w.place
+  limit 1;
+  execute format(
+    $sql$
+      insert into absurd.%1$I as w (
+        task_id, run_id, step_name, event_name, timeout_at, created_at
+      )
+      select $1, $2, wait.step, wait.event, nullif(wait.ends_at, 'infinity'), $6
+      from unnest($3, $4, $5) as wait (step, event, ends_at)
+      where wait.event is not null
+      on conflict (run_id, step_name) do update
+      set
+        task_id = excluded.task_id,
+        event_name = excluded.event_name,
+        timeout_at = excluded.timeout_at,
+        created_at = excluded.created_at
+    $sql$,
+    'w_' || p_queue_name
+  )
+  using p_task_id, p_run_id, v_steps, v_events, v_ends, v_now;
+  execute format(
+    $sql$
+      update absurd.%1$I as r
+      set
+        state = 'sleeping',
+        claimed_by = null,
+        claim_expires_at = null,
+        available_at = $2,
+        wake_event = $3,
+        event_payload = null
+      where r.run_id = $1
+    $sql$,
+    'r_' || p_queue_name
+  )
+  using p_run_id, v_wake_at, v_event;
+  perform absurd._set_task_state(p_queue_name, p_task_id, 'sleeping');
+  return query select true, '[]'::jsonb;
+end;
+$$;
+
+-- Reads what await_events is to wait for.
+--   Returns  a row a wait: its place, step, event (null for a sleep), and when it ends without an
+--            event ('infinity': never).
+--   Raises   22023 unless it is an array of waits, each of a step of its own.
+create or replace function absurd._read_waits (
+  p_waits jsonb,
+  p_now timestamptz
+)
+  returns table (
+    place bigint,
+    step text,
+    event text,
+    ends_at timestamptz
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_wait jsonb;
+  v_seen text[] := '{}';
+begin
+  perform absurd._require_array(p_waits, 'The waits');
+  if p_waits = '[]' then
+    -- 22023 invalid_parameter_value
+    raise exception 'At least one wait must be provided'
+      using errcode = '22023';
+  end if;
+
+  for v_wait, place in select w.* from jsonb_array_elements(p_waits) with ordinality as w loop
+    v_wait := absurd._require_object(v_wait, 'A wait');
+    step := v_wait ->> 'step';
+    event := v_wait ->> 'event';
+    perform absurd._require_text(step, 'Step name');
+    if step = any (v_seen) then
+      -- 22023 invalid_parameter_value
+      raise exception 'Step "%" waits twice', step
+        using errcode = '22023';
+    elsif (event is null) = (v_wait ->> 'sleep_until' is null) then
+      -- 22023 invalid_parameter_value
+      raise exception 'Step "%" must wait for either an event or a moment', step
+        using errcode = '22023';
+    end if;
+    v_seen := v_seen || step;
+
+    if event is null then
+      ends_at := (v_wait ->> 'sleep_until')::timestamptz;
+      if ends_at not between '0001-01-02 00:00Z' and '9999-12-30 00:00Z' then
+        -- 22023 invalid_parameter_value
+        raise exception 'Step "%" cannot sleep until %', step, ends_at
+          using errcode = '22023';
+      end if;
+    else
+      perform absurd._require_text(event, 'Event name');
+      ends_at := 'infinity';
+      if v_wait ->> 'timeout' is not null then
+        ends_at := p_now + make_interval(secs => absurd._read_seconds(v_wait -> 'timeout'));
+        if ends_at is null then
+          -- 22023 invalid_parameter_value
+          raise exception 'Timeout must be a number of seconds and not negative, it is %',
+            v_wait -> 'timeout'
+            using errcode = '22023';
+        end if;
+      end if;
+    end if;
+    return next;
+  end loop;
+end;
+$$;
+
+-- Whether one wait of await_events has ended: its event was emitted or its moment has come. Keeps
+-- that, or the moment of a sleep that begins, as the checkpoint of its step.
+--   p_payload  what was emitted; null when nothing was
+--   p_running  whether the run may write
+--   Returns    {"payload", "at"} or {"sleep_until", "at"}; null while it goes on.
+--   Locks      the run.
+create or replace function absurd._ended_wait (
+  p_queue_name text,
+  p_task_id uuid,
+  p_run_id uuid,
+  p_step_name text,
+  p_event_name text,
+  p_ends_at timestamptz,
+  p_payload jsonb,
+  p_running boolean
+)
+  returns jsonb
+  language plpgsql
+  volatile
+as $$
+declare
+  v_checkpoint record;
+begin
+  select c.checkpoint_name, c.state, c.updated_at
+  into v_checkpoint
+  from absurd.get_task_checkpoint_state(p_queue_name, p_task_id, p_step_name, true) as c;
+
+  if v_checkpoint.checkpoint_name is null and p_running then
+    if p_event_name is null then
+      p_payload := to_jsonb(
+        to_char(p_ends_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+      );
+    end if;
+    if p_payload is not null then
+      perform absurd.set_task_checkpoint_state(
+        p_queue_name,
+        p_task_id,
+        p_step_name,
+        p_payload,
+        p_run_id
+      );
+      select c.checkpoint_name, c.state, c.updated_at
+      into v_checkpoint
+      from absurd.get_task_checkpoint_state(p_queue_name, p_task_id, p_step_name, true) as c;
+    end if;
+  end if;
+
+  if p_event_name is null then
+    if p_running and p_ends_at <= absurd.current_time() then
+      return jsonb_build_object('sleep_until', p_ends_at, 'at', p_ends_at);
+    end if;
+  elsif v_checkpoint.checkpoint_name is not null then
+    return jsonb_build_object(
+      'payload', coalesce(v_checkpoint.state, 'null'),
+      'at', v_checkpoint.updated_at
+    );
+  end if;
+  return null;
+end;
+$$;
+
 
 -- =================================================================================================
 -- 12. CLEANUP

@@ -1,15 +1,18 @@
-import type { CheckpointRow } from '../sql/sdk.js';
+import { outsideOfHandlers } from './activity.js';
+import { awaitAny, type AnyResult, type AnyWaits } from './await-any.js';
 import { brand } from './brand.js';
-import { asRunEnding, endsQuietly, TimeoutError } from './errors.js';
+import { ContextPromise } from './context-promise.js';
+import { asRunEnding, endsQuietly, isValueRefused } from './errors.js';
 import { RunGuard } from './guard.js';
+import { toJson, warnOfChange } from './json.js';
 import { Lease } from './lease.js';
+import { Memory } from './memory.js';
 import { checkQueueName } from './registry.js';
 import { pollTaskResult } from './results.js';
 import { PlainStore, type RunStore } from './store.js';
 import type { ClaimedTask, JsonObject, JsonValue, Log, Queryable, StepHandle, TaskResultSnapshot } from './types.js';
-
-/** Marks a step whose wait for an event timed out. Under a name of its own: other SDKs would return it as the payload. */
-const timeoutMarker = (checkpointName: string): string => `$timeout:${checkpointName}`;
+import { wholeSeconds } from './wait-for.js';
+import { WaitRoom } from './waits.js';
 
 /** @internal */
 export interface ContextParts {
@@ -19,6 +22,7 @@ export interface ContextParts {
   store: RunStore;
   guard: RunGuard;
   lease: Lease;
+  log: Log;
 }
 
 /** A handler's view of its run: steps, sleeps, events, the lease. Each wait and each step is one checkpoint. */
@@ -37,15 +41,18 @@ export class TaskContext {
 
   /** @internal */ readonly parts: ContextParts;
   /** @internal What `recall` has read, once it was called. Not private: that would tell two builds of this class apart. */
-  recalled: Promise<Map<string, unknown>> | undefined;
+  recalled: Promise<Memory> | undefined;
   /** @internal */ readonly timesUsed = new Map<string, number>();
-  /** @internal */ wakeEvent: string | null;
+  /** @internal */ readonly namesUsed = new Set<string>();
+  /** @internal */ readonly room: WaitRoom;
+  /** @internal What waits are open, for the log. */ readonly openWaits = new Map<ContextPromise<unknown>, string>();
+  /** @internal Resolves when the execution is over. */ readonly over: Promise<void>;
+  /** @internal */ end: () => void = () => undefined;
 
   /** @internal */
   constructor(parts: ContextParts) {
     const { task, guard } = parts;
     this.parts = parts;
-    this.wakeEvent = task.event_payload === null || task.event_payload === undefined ? task.wake_event : null;
     this.taskID = task.task_id;
     this.runID = task.run_id;
     this.attempt = task.attempt;
@@ -53,6 +60,18 @@ export class TaskContext {
     this.workerID = parts.workerID;
     this.signal = guard.signal;
     this.headers = task.headers ?? {};
+    this.over = new Promise((resolve) => (this.end = resolve));
+    this.room = new WaitRoom({
+      taskId: task.task_id,
+      runId: task.run_id,
+      store: parts.store,
+      guard,
+      leaseSeconds: parts.lease.seconds,
+      wakeEvent: (task.event_payload ?? null) === null ? task.wake_event : null,
+      memory: () => this.recall(),
+      save: (name, value) => this.saveCheckpoint(name, toJson(value, `Checkpoint "${name}"`), value),
+      write: (call) => this.write(call),
+    });
   }
 
   /** Makes the context of a claimed run, for programs that execute runs by themselves. */
@@ -72,82 +91,80 @@ export class TaskContext {
       store: new PlainStore(args.con, args.queueName),
       guard: new RunGuard(),
       lease: new Lease(args.claimTimeout, args.onLeaseExtended),
+      log: args.log,
     });
   }
 
   /** Runs `fn` unless this step has a checkpoint already, and returns what it resolved to, then or now. */
-  async step<T>(name: string, fn: () => Promise<T>): Promise<T> {
-    const handle = await this.beginStep<T>(name);
-    return handle.done ? handle.state : this.completeStep(handle, await fn());
+  step<T>(name: string, fn: () => Promise<T>): Promise<T> {
+    const work = async (): Promise<T> => {
+      const handle = await this.begin<T>(name);
+      return handle.done ? handle.state : this.complete(handle, await fn());
+    };
+    return this.track(`step "${name}"`, () => this.room.activities.during(work, true));
   }
 
   /** The first half of `step`: tells whether the step is done, for loops that cannot hand over a function. */
-  async beginStep<T = JsonValue>(name: string): Promise<StepHandle<T>> {
-    this.parts.guard.check();
-    const checkpointName = this.nextCheckpointName(name);
-    const checkpoints = await this.recall();
-    if (checkpoints.has(checkpointName)) {
-      return { name, checkpointName, done: true, state: checkpoints.get(checkpointName) as T };
-    }
-    await this.reassureLease();
-    return { name, checkpointName, done: false };
+  beginStep<T = JsonValue>(name: string): Promise<StepHandle<T>> {
+    return this.call(`step "${name}"`, () => this.begin<T>(name));
   }
 
   /** The second half of `step`: stores the value. A handle that is done keeps what it has. */
-  async completeStep<T>(handle: StepHandle<T>, value: T): Promise<T> {
-    if (handle.done) return handle.state;
-    if (this.parts.guard.asleep) await this.saveLate(handle.checkpointName, value);
-    await this.saveCheckpoint(handle.checkpointName, value);
-    return value;
+  completeStep<T>(handle: StepHandle<T>, value: T): Promise<T> {
+    return this.call(`step "${handle.name}"`, () => this.complete(handle, value));
   }
 
   /** Sleeps so many seconds, without a worker: the run is released and claimed again when the time has come. */
-  async sleepFor(stepName: string, duration: number): Promise<void> {
-    await this.sleepUntil(stepName, new Date(Date.now() + duration * 1000));
+  sleepFor(stepName: string, duration: number): Promise<void> {
+    return this.wait(`sleep "${stepName}"`, () => {
+      if (Number.isNaN(new Date(Date.now() + duration * 1000).getTime())) {
+        throw new Error(`sleepFor("${stepName}") needs a number of seconds, not ${String(duration)}`);
+      }
+      return this.room.wait({ step: this.nextCheckpointName(stepName), sleepSeconds: Number(duration) });
+    }) as Promise<void>;
   }
 
-  /** Sleeps until a date by this process's clock. On a later attempt the date of the first one counts. */
-  async sleepUntil(stepName: string, wakeAt: Date): Promise<void> {
-    this.parts.guard.check();
-    const checkpointName = this.nextCheckpointName(stepName);
-    const checkpoints = await this.recall();
-    let until = wakeAt;
-    if (checkpoints.has(checkpointName)) until = new Date(checkpoints.get(checkpointName) as string);
-    else await this.saveCheckpoint(checkpointName, wakeAt.toISOString());
-    if (Number.isNaN(until.getTime())) throw new Error(`Checkpoint "${checkpointName}" holds no date to sleep until`);
-    const leftMs = until.getTime() - Date.now();
-    if (leftMs <= 0) return;
-    await this.write(() => this.parts.store.scheduleAfter(this.runID, leftMs / 1000));
-    throw this.parts.guard.suspend();
+  /** Sleeps until a date. On a later attempt the date of the first one counts. */
+  sleepUntil(stepName: string, wakeAt: Date): Promise<void> {
+    return this.wait(`sleep "${stepName}"`, () => {
+      if (Number.isNaN(wakeAt.getTime())) throw new Error(`sleepUntil("${stepName}") needs a valid date`);
+      return this.room.wait({ step: this.nextCheckpointName(stepName), sleepUntil: wakeAt });
+    }) as Promise<void>;
   }
 
   /**
    * Waits for an event, without a worker, and returns its payload.
    * @param options.stepName the checkpoint's name, default `$awaitEvent:<eventName>`
-   * @param options.timeout whole seconds; none: for ever
+   * @param options.timeout seconds, rounded up to whole ones; none: no limit
    * @throws TimeoutError when it did not come in time, on this attempt and on every later one
    */
-  async awaitEvent(eventName: string, options?: { stepName?: string; timeout?: number }): Promise<JsonValue> {
-    this.parts.guard.check();
-    const checkpointName = this.nextCheckpointName(options?.stepName || `$awaitEvent:${eventName}`);
-    const checkpoints = await this.recall();
-    if (checkpoints.has(timeoutMarker(checkpointName))) throw eventTimeout(eventName);
-    if (checkpoints.has(checkpointName)) return checkpoints.get(checkpointName) as JsonValue;
-    if (this.wakeEvent === eventName) {
-      // Woken by this event's timeout. The server's record of it stays for the next wait of this execution.
-      this.wakeEvent = null;
-      await this.saveCheckpoint(timeoutMarker(checkpointName), { event: eventName });
-      throw eventTimeout(eventName);
-    }
-    const timeout = options?.timeout;
-    const timeoutSeconds =
-      timeout !== undefined && Number.isFinite(timeout) && timeout >= 0 ? Math.floor(timeout) : null;
-    const wait = { taskId: this.taskID, runId: this.runID, stepName: checkpointName, eventName, timeoutSeconds };
-    const answer = await this.write(() => this.parts.store.awaitEvent(wait));
-    if (answer === undefined) throw new Error('Failed to await event');
-    if (answer.should_suspend) throw this.parts.guard.suspend();
-    checkpoints.set(checkpointName, answer.payload);
-    return answer.payload as JsonValue;
+  awaitEvent<T = JsonValue>(eventName: string, options?: { stepName?: string; timeout?: number }): Promise<T> {
+    return this.wait(`wait for event "${eventName}"`, () => {
+      const step = this.nextCheckpointName(options?.stepName || `$awaitEvent:${eventName}`);
+      const timeoutSeconds = wholeSeconds(options?.timeout, `awaitEvent("${eventName}")`);
+      return this.room.wait({ step, event: eventName, timeoutSeconds });
+    }) as Promise<T>;
+  }
+
+  /**
+   * Waits for the first of several events and sleeps, and says which it was. The answer is a checkpoint: it is the same on
+   * every later attempt, whatever has happened since.
+   * @param waits `{ approved: { event: 'approve' }, reminder: { sleepFor: 3600 }, end: { sleepUntil: date } }`
+   * @param options.timeout seconds, rounded up to whole ones; none: no limit
+   * @param options.stepName the checkpoint's name, default `$awaitAny`
+   * @returns the key of the wait that ended first, and the event's payload (null for a sleep)
+   * @throws TimeoutError when none ended in time, on this attempt and on every later one
+   */
+  awaitAny<const Waits extends AnyWaits>(
+    waits: Waits,
+    options: { timeout?: number; stepName?: string } = {},
+  ): Promise<AnyResult<Waits>> {
+    const what = `awaitAny of ${Object.keys(waits).join(', ')}`;
+    return this.track(what, async () => {
+      this.parts.guard.check();
+      const name = this.nextCheckpointName(options.stepName || '$awaitAny');
+      return awaitAny(this, name, waits, wholeSeconds(options.timeout, 'awaitAny'));
+    });
   }
 
   /**
@@ -155,61 +172,145 @@ export class TaskContext {
    * @param options.queue the other task's queue; its own is refused, since its slots may all be waiting
    * @param options.timeout seconds; none: for ever
    */
-  async awaitTaskResult(
+  awaitTaskResult(
     taskID: string,
     options: { queue?: string; timeout?: number; stepName?: string } = {},
   ): Promise<TaskResultSnapshot> {
-    const queue = checkQueueName(options.queue ?? this.queueName);
-    if (queue === this.queueName) {
-      throw new Error(
-        `TaskContext.awaitTaskResult cannot wait on tasks in the same queue ("${queue}"): workers that wait for each other ` +
-          'never finish. Spawn the task in another queue and name that in options.queue.',
+    return this.track(`wait for task "${taskID}"`, async () => {
+      const queue = checkQueueName(options.queue ?? this.queueName);
+      if (queue === this.queueName) {
+        throw new Error(
+          `TaskContext.awaitTaskResult cannot wait on tasks in the same queue ("${queue}"): workers that wait for each other ` +
+            'never finish. Spawn the task in another queue and name that in options.queue.',
+        );
+      }
+      return this.step(options.stepName || `$awaitTaskResult:${taskID}`, () =>
+        pollTaskResult(() => this.write(() => this.parts.store.fetchResult(queue, taskID)), taskID, {
+          timeout: options.timeout,
+          onPause: this.leaseKeeper(),
+          signal: this.signal,
+        }),
       );
-    }
-    return this.step(options.stepName || `$awaitTaskResult:${taskID}`, () =>
-      pollTaskResult(() => this.write(() => this.parts.store.fetchResult(queue, taskID)), taskID, {
-        timeout: options.timeout,
-        onPause: this.leaseKeeper(),
-        signal: this.signal,
-      }),
-    );
+    });
   }
 
-  /** Extends the lease to so many seconds from now; default: the length it was claimed with. */
-  async heartbeat(seconds?: number): Promise<void> {
-    const asked = seconds ?? this.parts.lease.plainHeartbeat();
-    await this.write(() => this.parts.store.extend(this.runID, asked));
-    if (seconds === undefined) this.parts.lease.extended(asked);
-    else this.parts.lease.held(seconds);
+  /** Extends the lease to so many seconds from now, a whole number; default: the length it was claimed with. */
+  heartbeat(seconds?: number): Promise<void> {
+    return this.call('heartbeat', async () => {
+      const asked = seconds ?? this.parts.lease.plainHeartbeat();
+      if (!Number.isInteger(asked)) throw new Error(`heartbeat needs a whole number of seconds, not ${String(asked)}`);
+      await this.write(() => this.parts.store.extend(this.runID, asked));
+      if (seconds === undefined) this.parts.lease.extended(asked);
+      else this.parts.lease.held(seconds);
+    });
   }
 
   /** Emits an event in this task's queue. The first emission of a name counts, for ever. */
-  async emitEvent(eventName: string, payload?: JsonValue): Promise<void> {
-    if (!eventName) throw new Error('eventName must be a non-empty string');
-    await this.write(() => this.parts.store.emitEvent(eventName, JSON.stringify(payload ?? null)));
+  emitEvent(eventName: string, payload?: unknown): Promise<void> {
+    return this.call(`event "${eventName}"`, async () => {
+      if (!eventName) throw new Error('eventName must be a non-empty string');
+      const json = toJson(payload ?? null, `The payload of event "${eventName}"`);
+      await this.write(() => this.parts.store.emitEvent(eventName, json));
+    });
+  }
+
+  /** @internal What a method returns: a promise that is never an unhandled rejection. */
+  track<T>(what: string, work: () => Promise<T>): ContextPromise<T> {
+    return ContextPromise.of(work(), (error, isAwaited) => {
+      const report = (): void => {
+        if (isAwaited() || endsQuietly(error)) return;
+        this.parts.log.error(`[absurd] ${this.label}: ${what} failed, and nothing awaited it:`, error);
+      };
+      void outsideOfHandlers(() => this.over.then(report));
+    });
+  }
+
+  /** @internal A call to the server: the run does not sleep while it is under way. */
+  call<T>(what: string, work: () => Promise<T>): Promise<T> {
+    return this.track(what, () => this.room.activities.during(work));
+  }
+
+  /** @internal */
+  wait(what: string, open: () => Promise<unknown>): Promise<unknown> {
+    const promise = this.track(what, async () => {
+      this.parts.guard.check();
+      return open();
+    });
+    this.openWaits.set(promise, what);
+    const ended = (): boolean => this.openWaits.delete(promise);
+    void Promise.prototype.then.call(promise, ended, ended);
+    return promise;
+  }
+
+  /** @internal The execution is over: says what the handler left behind. */
+  finish(): void {
+    void this.room.close();
+    for (const [promise, what] of this.openWaits) {
+      if (this.parts.guard.ended || promise.isAwaited) continue;
+      this.parts.log.warn(`[absurd] ${this.label}: the handler ended without its ${what}, which nothing awaited`);
+    }
+    this.end();
+  }
+
+  /** @internal */
+  get label(): string {
+    return `task ${this.parts.task.task_name} (${this.taskID})`;
+  }
+
+  /** @internal */
+  async begin<T>(name: string): Promise<StepHandle<T>> {
+    this.parts.guard.check();
+    const checkpointName = this.nextCheckpointName(name);
+    const memory = await this.recall();
+    if (memory.has(checkpointName)) {
+      return { name, checkpointName, done: true, state: memory.get(checkpointName) as T };
+    }
+    await this.reassureLease();
+    return { name, checkpointName, done: false };
+  }
+
+  /** @internal */
+  async complete<T>(handle: StepHandle<T>, value: T): Promise<T> {
+    if (handle.done) return handle.state;
+    const { guard } = this.parts;
+    if (guard.outcome !== undefined) {
+      throw new Error(`Step "${handle.name}" ended when its run had ${guard.outcome} already: its value is not stored`);
+    }
+    const what = `The value of step "${handle.name}"`;
+    const json = toJson(value, what);
+    warnOfChange(this.parts.log, this.parts.task.task_name, handle.name, value);
+    if (guard.asleep) await this.saveLate(handle.checkpointName, json);
+    try {
+      await this.saveCheckpoint(handle.checkpointName, json, value);
+    } catch (error) {
+      if (!isValueRefused(error)) throw error;
+      throw new Error(`${what} cannot be stored: ${error.message}`, { cause: error });
+    }
+    return value;
   }
 
   /** @internal The name a step's checkpoint has: the step's own at first, then with `#2`, `#3`… in order of use. */
   nextCheckpointName(name: string): string {
-    const count = (this.timesUsed.get(name) ?? 0) + 1;
+    let count = this.timesUsed.get(name) ?? 0;
+    let checkpointName: string;
+    // A step may be called by the name that another one's second use has.
+    do checkpointName = ++count === 1 ? name : `${name}#${count}`;
+    while (this.namesUsed.has(checkpointName));
     this.timesUsed.set(name, count);
-    return count === 1 ? name : `${name}#${count}`;
+    this.namesUsed.add(checkpointName);
+    return checkpointName;
   }
 
   /** @internal What earlier executions left, read once: before the handler, or by its first step where the store can wait. */
-  recall(): Promise<Map<string, unknown>> {
-    this.recalled ??= this.write(async () => {
-      const rows: CheckpointRow[] = await this.parts.store.load(this.parts.task);
-      return new Map(rows.map((row) => [row.checkpoint_name, row.state]));
-    });
+  recall(): Promise<Memory> {
+    this.recalled ??= this.write(async () => new Memory(await this.parts.store.load(this.parts.task), this.runID));
     return this.recalled;
   }
 
   /** @internal */
-  async saveCheckpoint(name: string, value: unknown): Promise<void> {
+  async saveCheckpoint(name: string, stateJson: string | undefined, value: unknown): Promise<void> {
     const { lease, store } = this.parts;
     const extendClaimBy = lease.automaticExtension();
-    const stateJson = JSON.stringify(value) as string | undefined;
     await this.write(() => store.save({ taskId: this.taskID, runId: this.runID, name, stateJson, extendClaimBy }));
     (await this.recall()).set(name, value);
     if (extendClaimBy !== null) lease.extended(extendClaimBy);
@@ -219,8 +320,7 @@ export class TaskContext {
    * @internal Keeps the result of a step that ran beside a sleep or a wait which put the run to sleep, so that it does not run
    * again. Where that cannot be, it does.
    */
-  async saveLate(name: string, value: unknown): Promise<void> {
-    const stateJson = JSON.stringify(value) as string | undefined;
+  async saveLate(name: string, stateJson: string | undefined): Promise<void> {
     const write = { taskId: this.taskID, runId: this.runID, name, stateJson, extendClaimBy: null };
     await this.parts.store.saveAsleep(write).catch(() => undefined);
   }
@@ -241,7 +341,7 @@ export class TaskContext {
     const { guard } = this.parts;
     guard.check();
     try {
-      return await call();
+      return await outsideOfHandlers(call);
     } catch (error) {
       guard.check();
       const ending = asRunEnding(error);
@@ -264,9 +364,6 @@ export class TaskContext {
 }
 
 brand(TaskContext, 'TaskContext');
-
-const eventTimeout = (eventName: string): TimeoutError =>
-  new TimeoutError(`Timed out waiting for event "${eventName}"`);
 
 /** @internal Makes a run’s context, its checkpoints read unless they can wait for the first step that asks. */
 export async function openContext(parts: ContextParts): Promise<TaskContext> {

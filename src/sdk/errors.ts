@@ -64,6 +64,11 @@ export function isNotRunning(error: unknown): boolean {
   return codeOf(error) === '55000' || /not currently running/i.test(messageOf(error));
 }
 
+/** Whether the server refused a value that was sent (class 22, data; class 54, too large or too deep for the server). */
+export function isValueRefused(error: unknown): error is Error {
+  return error instanceof Error && /^(22|54)/.test(codeOf(error) ?? '');
+}
+
 const lostCodes = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -97,14 +102,6 @@ export function isConnectionLoss(error: unknown): boolean {
 /** An error as the server sends it, made from the verdict of a batch call. */
 export function serverError(code: string, message: string | null): Error {
   return Object.assign(new Error(message ?? `error ${code}`), { code });
-}
-
-/** What is stored as a failed run's reason. */
-export function failureReason(error: unknown): string {
-  if (error instanceof Error) {
-    return JSON.stringify({ name: error.name, message: error.message, stack: error.stack || null });
-  }
-  return JSON.stringify({ message: String(error) });
 }
 
 export function toError(error: unknown): Error {

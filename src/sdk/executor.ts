@@ -2,8 +2,10 @@
  * One run from claim to end, as a pipeline: find the handler → open the context → perform under the lease's watch → settle.
  */
 import { openContext, type TaskContext } from './context.js';
-import { asRunEnding, endsQuietly, failureReason } from './errors.js';
+import { asRunEnding, endsQuietly, isValueRefused } from './errors.js';
+import { describeFailure, describeFailureBriefly } from './failure.js';
 import type { RunGuard } from './guard.js';
+import { toJson } from './json.js';
 import { Lease } from './lease.js';
 import type { Registration } from './registry.js';
 import type { RunStore } from './store.js';
@@ -75,6 +77,7 @@ async function performAndSettle(execution: Execution, context: TaskContext, regi
     settleFailure(execution, error),
   );
   await Promise.race([performed, execution.guard.stopped]);
+  context.finish();
 }
 
 /** Calls the handler within the program's hook and completes the run; rejects with what went wrong. */
@@ -83,7 +86,9 @@ async function perform(execution: Execution, context: TaskContext, registration:
   let failure: { error: unknown } | undefined;
   const execute = async (): Promise<unknown> => {
     try {
-      const result = await registration.handler(task.params, context);
+      const result = await context.room.activities.handler(() => registration.handler(task.params, context));
+      // Waits that lost a race are not registered any more; one that is being registered puts the run to sleep.
+      await context.room.close();
       await complete(execution, result);
       return result;
     } catch (error) {
@@ -99,7 +104,8 @@ async function perform(execution: Execution, context: TaskContext, registration:
 async function complete(execution: Execution, result: unknown): Promise<void> {
   const { task, store, guard, hooks } = execution;
   guard.check();
-  const stateJson = JSON.stringify(result ?? null) as string | undefined;
+  const stateJson = toJson(result ?? null, `The result of task "${task.task_name}"`);
+  guard.outcome = 'completed';
   // A hook around the execution may hold what there is only one of for each slot, and has not returned.
   if (hooks.wrapTaskExecution === undefined) execution.onHandled?.();
   try {
@@ -111,13 +117,24 @@ async function complete(execution: Execution, result: unknown): Promise<void> {
 
 /** Stores why a run failed, unless it ended in a way that the server knows of already. */
 async function settleFailure(execution: Execution, error: unknown): Promise<void> {
-  const { task, store, guard, log } = execution;
+  const { task, guard, log } = execution;
   if (guard.ended || endsQuietly(error)) return;
+  guard.outcome = 'failed';
   log.error(`[absurd] task execution failed: ${label(execution)}:`, error);
   try {
-    await store.fail(task.run_id, failureReason(error));
+    await storeFailure(execution, task.run_id, error);
   } catch (refusal) {
     if (guard.ended || endsQuietly(asRunEnding(refusal))) return;
     throw refusal;
+  }
+}
+
+/** Where the server refuses the reason as it is, a brief one is stored: a failure is never left to the end of its lease. */
+async function storeFailure({ store }: Execution, runId: string, error: unknown): Promise<void> {
+  try {
+    await store.fail(runId, describeFailure(error));
+  } catch (refusal) {
+    if (!isValueRefused(refusal)) throw refusal;
+    await store.fail(runId, describeFailureBriefly(error));
   }
 }

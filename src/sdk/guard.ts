@@ -12,7 +12,7 @@ const graceMs = 250;
 export class RunGuard {
   private readonly controller = new AbortController();
   private reason: Error | undefined;
-  /** Resolves a moment after the run was taken away, whether its handler has stopped or not. */
+  /** Resolves a moment after the run was taken away, or fell asleep beside other work, whether its handler has stopped or not. */
   readonly stopped: Promise<void>;
   private release: () => void = () => undefined;
 
@@ -36,14 +36,23 @@ export class RunGuard {
     return this.ended && !this.signal.aborted;
   }
 
+  /** How the handler ended: what it left running may write nothing after that. */
+  outcome: 'completed' | 'failed' | undefined;
+
   /** Throws what ended the run, if something did. */
   check(): void {
     if (this.reason !== undefined) throw this.reason;
+    if (this.outcome !== undefined)
+      throw new Error(`The run has ${this.outcome}: nothing can be stored for it any more`);
   }
 
-  /** The handler put its own run to sleep. */
-  suspend(): Error {
+  /**
+   * The handler put its own run to sleep.
+   * @param mayHang whether the handler works on something else and may not stop soon: its slot does not wait for it
+   */
+  suspend(mayHang = false): Error {
     this.reason ??= new SuspendTask();
+    if (mayHang) void pause(graceMs).then(this.release);
     return this.reason;
   }
 

@@ -26,9 +26,18 @@ export interface RunStore {
   scheduleAfter(runId: string, delaySeconds: number): Promise<void>;
   extend(runId: string, seconds: number): Promise<void>;
   awaitEvent(wait: EventWait): Promise<sql.AwaitEventRow | undefined>;
+  /** Whether several waits can be registered in one call. */
+  canAwaitEvents(): Promise<boolean>;
+  awaitEvents(
+    run: { taskId: string; runId: string },
+    waits: readonly sql.WaitEntry[],
+  ): Promise<sql.AwaitEventsRow | undefined>;
   emitEvent(eventName: string, payloadJson: string | undefined): Promise<void>;
   fetchResult(queue: string, taskId: string): Promise<TaskResultSnapshot | null>;
 }
+
+/** Connections whose schema has `await_events`. Where it is missing, it may come while we run. */
+const withAwaitEvents = new WeakSet<Queryable>();
 
 /** One statement a call, and every error goes to the caller: what `executeTask` uses when the program calls it itself. */
 export class PlainStore implements RunStore {
@@ -73,6 +82,20 @@ export class PlainStore implements RunStore {
 
   awaitEvent(wait: EventWait): Promise<sql.AwaitEventRow | undefined> {
     return sql.awaitEvent(this.con, this.queueName, wait);
+  }
+
+  async canAwaitEvents(): Promise<boolean> {
+    if (withAwaitEvents.has(this.con)) return true;
+    const found = await sql.hasAwaitEvents(this.con);
+    if (found) withAwaitEvents.add(this.con);
+    return found;
+  }
+
+  awaitEvents(
+    run: { taskId: string; runId: string },
+    waits: readonly sql.WaitEntry[],
+  ): Promise<sql.AwaitEventsRow | undefined> {
+    return sql.awaitEvents(this.con, this.queueName, run, waits);
   }
 
   emitEvent(eventName: string, payloadJson: string | undefined): Promise<void> {

@@ -1,5 +1,5 @@
 import * as batch from '../sql/sdk-batch.js';
-import type { AwaitEventRow, CheckpointRow, CheckpointWrite } from '../sql/sdk.js';
+import type { AwaitEventRow, AwaitEventsRow, CheckpointRow, CheckpointWrite, WaitEntry } from '../sql/sdk.js';
 import { Batcher, type Outcome } from './batcher.js';
 import { isConnectionLoss, isNotRunning, serverError, SuspendTask } from './errors.js';
 import { timesInHand } from './lost-claims.js';
@@ -119,6 +119,21 @@ export class WorkerStore extends PlainStore {
       wait.runId,
       () => super.awaitEvent(wait),
       () => ({ should_suspend: true, payload: null }),
+    );
+  }
+
+  override canAwaitEvents(): Promise<boolean> {
+    return this.persist(undefined, () => super.canAwaitEvents());
+  }
+
+  override awaitEvents(
+    run: { taskId: string; runId: string },
+    waits: readonly WaitEntry[],
+  ): Promise<AwaitEventsRow | undefined> {
+    return this.persist<AwaitEventsRow | undefined>(
+      run.runId,
+      () => super.awaitEvents(run, waits),
+      () => ({ should_suspend: true, results: [] }),
     );
   }
 

@@ -106,8 +106,8 @@ export async function getRunCheckpoints(
   runIds: readonly string[],
 ): Promise<(CheckpointRow & { run_id: string })[]> {
   const { rows } = await db.query(
-    `SELECT run_id, checkpoint_name, state, owner_run_id, updated_at
-       FROM absurd.get_run_checkpoints($1, $2::uuid[])`,
+    `SELECT run_id, checkpoint_name, state, owner_run_id, updated_at, clock AS server_time
+       FROM absurd.get_run_checkpoints($1, $2::uuid[]), absurd.current_time() AS clock`,
     [queue, runIds],
   );
   return rows as (CheckpointRow & { run_id: string })[];

@@ -21,6 +21,8 @@ export interface CheckpointRow {
   state: unknown;
   owner_run_id?: string | null;
   updated_at?: Date | string;
+  /** The server's clock when it was read. */
+  server_time?: Date | string;
 }
 
 export interface ResultRow {
@@ -196,8 +198,8 @@ export function getTaskCheckpointStates(
 ): Promise<CheckpointRow[]> {
   return rowsOf(
     db,
-    `SELECT checkpoint_name, state, status, owner_run_id, updated_at
-       FROM absurd.get_task_checkpoint_states($1, $2, $3)`,
+    `SELECT checkpoint_name, state, status, owner_run_id, updated_at, clock AS server_time
+       FROM absurd.get_task_checkpoint_states($1, $2, $3), absurd.current_time() AS clock`,
     [queue, taskId, runId],
   );
 }
@@ -236,4 +238,56 @@ export function awaitEvent(
     wait.eventName,
     wait.timeoutSeconds,
   ]);
+}
+
+// --- several waits at once --------------------------------------------------------------------------------------------
+
+/** One wait of several: for an event, or for a moment (seconds from now, or by the server's clock). */
+export type WaitEntry =
+  | { step: string; event: string; timeout?: number; timeout_at?: string }
+  | { step: string; sleep_for: number }
+  | { step: string; sleep_until: string };
+
+/** A wait that has ended: an event with its payload or timed out, or a sleep. */
+export interface EndedWait {
+  step: string;
+  event?: string;
+  payload?: unknown;
+  timed_out?: boolean;
+  /** When, as the server's text. */
+  at: string;
+}
+
+export interface AwaitEventsRow {
+  should_suspend: boolean;
+  results: EndedWait[];
+}
+
+/** Whether the schema registers several waits in one call. */
+export async function hasAwaitEvents(db: SdkDatabase): Promise<boolean> {
+  const row = await firstRow<{ found: boolean }>(db, `SELECT to_regprocedure($1) IS NOT NULL AS found`, [
+    'absurd.await_events(text,uuid,uuid,jsonb)',
+  ]);
+  return row?.found === true;
+}
+
+export function awaitEvents(
+  db: SdkDatabase,
+  queue: string,
+  run: { taskId: string; runId: string },
+  waits: readonly WaitEntry[],
+): Promise<AwaitEventsRow | undefined> {
+  return firstRow(
+    db,
+    `SELECT should_suspend, results
+       FROM absurd.await_events($1, $2, $3, (
+              SELECT jsonb_agg(CASE
+                       WHEN wait ? 'sleep_for' THEN wait - 'sleep_for' || jsonb_build_object('sleep_until',
+                         absurd.current_time() + make_interval(secs => (wait ->> 'sleep_for')::float8))
+                       WHEN wait ? 'timeout_at' THEN wait - 'timeout_at' || jsonb_build_object('timeout',
+                         greatest(0, extract(epoch FROM (wait ->> 'timeout_at')::timestamptz - absurd.current_time())))
+                       ELSE wait END ORDER BY place)
+                FROM jsonb_array_elements($4::jsonb) WITH ORDINALITY AS given (wait, place)))`,
+    [queue, run.taskId, run.runId, JSON.stringify(waits)],
+  );
 }

@@ -48,6 +48,21 @@ describe('steps', () => {
     });
   });
 
+  test('keep apart what is named like another one’s second use', async ({ db }) => {
+    const { client, taskID } = await start(db, async (_, ctx) => {
+      const values: unknown[] = [];
+      for (const name of ['a', 'a#2', 'a', 'a', 'a#2', 'a#3']) {
+        values.push(await ctx.step(name, async () => values.length));
+      }
+      if (ctx.attempt === 1) throw new Error('again');
+      return values;
+    });
+    await client.workBatch();
+    await client.workBatch();
+    expect(await client.fetchTaskResult(taskID)).toEqual({ state: 'completed', result: [0, 1, 2, 3, 4, 5] });
+    expect(Object.keys(await checkpointsOf(db, taskID)).sort()).toEqual(['a', 'a#2', 'a#2#2', 'a#3', 'a#3#2', 'a#4']);
+  });
+
   test('can be taken in two halves', async ({ db }) => {
     const handles: unknown[] = [];
     const { client, taskID } = await start(db, async (_, ctx) => {
@@ -241,13 +256,11 @@ describe('awaitEvent', () => {
     expect((await db.query('select * from absurd.w_default')).rows).toEqual([]);
   });
 
-  test('takes whole seconds, and none where the timeout is none', async () => {
+  test('takes whole seconds, rounded up, and none where the timeout is none', async () => {
     for (const [timeout, sent] of [
       [5, 5],
-      [1.7, 1],
+      [1.2, 2],
       [0, 0],
-      [-1, null],
-      [Number.NaN, null],
       [Infinity, null],
       [undefined, null],
     ] as const) {
@@ -260,6 +273,27 @@ describe('awaitEvent', () => {
       expect(fake.queries.find(({ text }) => text.includes('await_event'))?.values?.at(-1)).toBe(sent);
     }
   });
+});
+
+test('numbers of seconds that cannot work are refused', async () => {
+  const refused: string[] = [];
+  const fake = new FakeDatabase();
+  const absurd = new Absurd(fake);
+  absurd.registerTask({ name: 't' }, async (_, ctx) => {
+    const note = (error: Error): number => refused.push(error.message);
+    for (const timeout of [-1, Number.NaN, 1e12, '5' as never]) {
+      await ctx.awaitEvent('e', { timeout }).catch(note);
+      await ctx.awaitAny({ e: { event: 'e' } }, { timeout }).catch(note);
+    }
+    for (const seconds of [1.5, Number.NaN, 'x' as never]) await ctx.heartbeat(seconds).catch(note);
+    for (const seconds of [Number.NaN, Infinity, 'x' as never]) await ctx.sleepFor('nap', seconds).catch(note);
+    await ctx.sleepUntil('nap', new Date('never')).catch(note);
+  });
+  await absurd.executeTask({ ...bare, task_name: 't' }, 60);
+  expect(refused).toHaveLength(15);
+  expect(refused[0]).toBe('awaitEvent("e"): timeout must be a number of seconds and not negative, it is "-1"');
+  expect(refused[8]).toBe('heartbeat needs a whole number of seconds, not 1.5');
+  expect(fake.calls.filter((call) => !call.startsWith('complete_run') && !call.startsWith('get_'))).toEqual([]);
 });
 
 const bare = {

@@ -63,12 +63,13 @@ describe('an execution in the contract’s own statements', () => {
       message: 'x',
       stack: expect.stringContaining('executor.test.ts'),
     });
-    for (const thrown of ['word', { a: 1 }, null]) {
+    for (const [thrown, stored] of [
+      ['word', { message: 'word' }],
+      [{ a: 1 }, { message: '{"a":1}', value: { a: 1 } }],
+      [null, { message: 'null' }],
+    ] as const) {
       const { calls, log } = await execute(() => Promise.reject(thrown));
-      expect(calls).toEqual([
-        opened,
-        `fail_run("default", "R", ${JSON.stringify(JSON.stringify({ message: String(thrown) }))}, null)`,
-      ]);
+      expect(calls).toEqual([opened, `fail_run("default", "R", ${JSON.stringify(JSON.stringify(stored))}, null)`]);
       expect(log).toHaveLength(1);
     }
   });
@@ -99,6 +100,16 @@ describe('an execution in the contract’s own statements', () => {
     ).rejects.toThrow('no');
     const fake = new FakeDatabase(refuse('fail_run', new Error('cannot fail')));
     await expect(execute(() => Promise.reject(new Error('x')), { fake })).rejects.toThrow('cannot fail');
+  });
+
+  test('stores a brief reason where the server refuses the whole one', async () => {
+    let refusals = 1;
+    const fake = new FakeDatabase((text) => {
+      if (text.includes('fail_run') && refusals-- > 0) throw coded('22P05');
+      return [];
+    });
+    const { calls } = await execute(() => Promise.reject(new Error('grün')), { fake });
+    expect(calls.at(-1)).toBe('fail_run("default", "R", "{\\"name\\":\\"Error\\",\\"message\\":\\"gr?n\\"}", null)');
   });
 
   test('fails the run whose completion is refused', async () => {

@@ -1,7 +1,7 @@
 import { Absurd, SuspendTask } from '../../src/sdk/index.js';
 import { checkpointsOf, describe, expect, gate, KeptLog, stateOf, test, until, type TestDatabase } from './support.js';
 
-/** A task with a step beside a wait, both begun at once; its first execution has suspended. */
+/** A task with a step in two halves beside a wait; its first execution has suspended between the halves. */
 async function suspended(db: TestDatabase) {
   const client = new Absurd({ db: db.pool, log: new KeptLog() });
   await client.createQueue();
@@ -9,7 +9,12 @@ async function suspended(db: TestDatabase) {
   const late: unknown[] = [];
   let ran = 0;
   client.registerTask({ name: 'job' }, async (_, ctx) => {
-    const slow = ctx.step('slow', () => holds[ran++]?.promise ?? Promise.resolve('not held'));
+    const halves = async (): Promise<string> => {
+      const handle = await ctx.beginStep<string>('slow');
+      if (handle.done) return handle.state;
+      return ctx.completeStep(handle, await (holds[ran++]?.promise ?? Promise.resolve('not held')));
+    };
+    const slow = halves();
     slow.catch((error: unknown) => late.push(error));
     return Promise.all([slow, ctx.awaitEvent('go')]);
   });

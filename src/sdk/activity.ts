@@ -1,0 +1,82 @@
+/**
+ * What a handler is busy with. A run may sleep only when nothing but waits holds its handler up; the handler's own promises do
+ * not tell, so its steps and calls are counted here, and what it starts beside them is noticed.
+ */
+import { AsyncLocalStorage, createHook, type AsyncHook } from 'node:async_hooks';
+
+/** Not those of a test's fake clock: what waits for a turn of the event loop must get it. */
+const nextTurn = setImmediate;
+
+/** A step or another call of a context, under way. */
+export interface Activity {
+  /** Waits that were opened inside of it and are open: it cannot end before they do. */
+  openWaits: number;
+  readonly within: Activity | undefined;
+}
+
+const current = new AsyncLocalStorage<{ of: Activities; activity: Activity | undefined }>();
+/** Those that look now whether their handler starts something of its own. */
+const looking = new Set<Activities>();
+let hook: AsyncHook | undefined;
+
+/** A query on an open connection is no resource of its own: it shows in the promise that is made for it, or by its await. */
+function noteWork(): void {
+  const place = current.getStore();
+  if (place !== undefined && looking.has(place.of)) place.of.goesOn = true;
+}
+
+/** Makes a call of the SDK's own: what it starts (a connection, its timers) is nothing that the handler started. */
+export function outsideOfHandlers<T>(call: () => T): T {
+  return current.exit(call);
+}
+
+export class Activities {
+  /** Whether the handler did something (began to await, started a timer) when it last had something to go on with. */
+  goesOn = false;
+  private readonly running = new Set<Activity>();
+
+  /** @param onEnd called when one has ended, before the handler goes on */
+  constructor(private readonly onEnd: () => void) {}
+
+  /** Whether a step or a call is under way that does not itself hang on an open wait. */
+  get busy(): boolean {
+    for (const activity of this.running) if (activity.openWaits === 0) return true;
+    return false;
+  }
+
+  /** Runs a handler, so that what it starts is known to be its own. */
+  handler<T>(work: () => Promise<T>): Promise<T> {
+    return current.run({ of: this, activity: undefined }, work);
+  }
+
+  /** @param isStep whether `work` is the program's, and may open waits inside */
+  async during<T>(work: () => Promise<T>, isStep = false): Promise<T> {
+    const activity: Activity = { openWaits: 0, within: this.place() };
+    this.running.add(activity);
+    try {
+      return await (isStep ? current.run({ of: this, activity }, work) : work());
+    } finally {
+      this.running.delete(activity);
+      this.onEnd();
+    }
+  }
+
+  /** The step that the caller is inside of. */
+  place(): Activity | undefined {
+    const store = current.getStore();
+    return store?.of === this ? store.activity : undefined;
+  }
+
+  /** For the rest of this turn, notices whether the handler goes on; then calls `next`. */
+  lookForATurn(next: () => void): void {
+    outsideOfHandlers(() => nextTurn(next));
+    looking.add(this);
+    hook ??= createHook({ init: noteWork });
+    hook.enable();
+  }
+
+  stopLooking(): void {
+    looking.delete(this);
+    if (looking.size === 0) hook?.disable();
+  }
+}

@@ -1,0 +1,43 @@
+/** What a wait waits for: an event, or the end of a sleep. `step` is the name of its checkpoint. */
+export type WaitFor = EventWait | Sleep;
+
+export interface EventWait {
+  step: string;
+  event: string;
+  /** Whole seconds; null: no limit. */
+  timeoutSeconds: number | null;
+}
+
+export type Sleep = { step: string; sleepSeconds: number } | { step: string; sleepUntil: Date };
+
+export const isEventWait = (wait: WaitFor): wait is EventWait => 'event' in wait;
+export const isSleep = (wait: WaitFor): wait is Sleep => !isEventWait(wait);
+
+/** How long a sleep was said to be; undefined for one until a date. */
+export const secondsOf = (sleep: Sleep): number | undefined =>
+  'sleepSeconds' in sleep ? sleep.sleepSeconds : undefined;
+
+/** When a sleep that begins now ends, by this process's clock. */
+export const endOfNewSleep = (sleep: Sleep): Date =>
+  'sleepUntil' in sleep ? sleep.sleepUntil : new Date(Date.now() + sleep.sleepSeconds * 1000);
+
+/** Marks a step whose wait for an event timed out. Under a name of its own: other SDKs would return it as the payload. */
+export const timeoutMarker = (step: string): string => `$timeout:${step}`;
+/** Holds when a wait times out that was registered together with others. */
+export const deadlineMarker = (step: string): string => `$deadline:${step}`;
+
+/** A deadline as kept where waits take turns: the wake-ups in between are no timeouts. */
+export interface TurnsDeadline {
+  until: string | null;
+}
+
+/** Seconds as the server takes them; null: no limit. */
+export function wholeSeconds(timeout: number | null | undefined, what: string): number | null {
+  if (timeout === undefined || timeout === null || timeout === Infinity) return null;
+  if (typeof timeout !== 'number' || !(timeout >= 0 && timeout <= 2 ** 31 - 1)) {
+    throw new Error(
+      `${what}: timeout must be a number of seconds and not negative, it is ${JSON.stringify(String(timeout))}`,
+    );
+  }
+  return Math.ceil(timeout);
+}
