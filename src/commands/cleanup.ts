@@ -4,15 +4,19 @@ import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { drainQueue, type Deleted, type Scope } from '../lib/queue/cleanup.js';
 import { checkAsked, defaultLimit, scopesOf } from '../lib/queue/cleanup-scopes.js';
+import { toCliError } from '../lib/cli/errors.js';
 import { byteSize } from '../lib/cli/format/size.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { ProgressBar } from '../lib/cli/progress.js';
 import { countCleanup, type CleanupCount } from '../sql/cleanup.js';
 import { command, hint } from '../lib/cli/hint.js';
+import { skippable } from '../sql/each-queue.js';
 
 interface Cleaned extends Deleted {
   /** With --dry-run: what would go. */
   would_delete: CleanupCount | null;
+  /** Why the queue was skipped, or was not finished; null when it was. */
+  error: string | null;
 }
 
 /** Counting all that would go may take longer than another look at a queue. */
@@ -63,22 +67,33 @@ export default class Cleanup extends BaseCommand<Cleaned[]> {
     const asked = checkAsked({ ...args, ...flags });
     const scopes = await this.read((db) => scopesOf(db, asked));
     const cleaned: Cleaned[] = [];
+    const refusals: unknown[] = [];
     for (const scope of scopes) {
-      if (flags['dry-run']) {
-        const count = await this.read(
-          (db) => countCleanup(db, scope.queue_name, scope.ttl_seconds, scope),
-          countTimeoutMs,
-        );
-        cleaned.push({ queue_name: scope.queue_name, tasks: 0, events: 0, would_delete: count });
-      } else cleaned.push({ ...(await this.drain(scope)), would_delete: null });
+      const deleted = { queue_name: scope.queue_name, tasks: 0, events: 0 };
+      try {
+        if (flags['dry-run']) cleaned.push({ ...deleted, would_delete: await this.count(scope), error: null });
+        else cleaned.push({ ...(await this.drain(scope, deleted)), would_delete: null, error: null });
+      } catch (error) {
+        const code = skippable(error);
+        if (code === undefined || this.single) throw error;
+        const reason = toCliError(error).message;
+        refusals.push(error);
+        this.skip([{ queue_name: scope.queue_name, code, reason }]);
+        cleaned.push({ ...deleted, would_delete: null, error: reason });
+      }
     }
+    if (refusals.length > 0 && refusals.length === scopes.length) throw refusals[0];
     return cleaned;
   }
 
-  private async drain(scope: Scope): Promise<Deleted> {
+  private async count(scope: Scope): Promise<CleanupCount> {
+    return this.read((db) => countCleanup(db, scope.queue_name, scope.ttl_seconds, scope), countTimeoutMs);
+  }
+
+  private async drain(scope: Scope, deleted: Deleted): Promise<Deleted> {
     const bar = new ProgressBar(this.io, undefined, `deleted of queue "${scope.queue_name}"`);
     try {
-      return await drainQueue(await this.db(), scope, ({ tasks, events }) => bar.show(tasks + events));
+      return await drainQueue(await this.db(), scope, deleted, ({ tasks, events }) => bar.show(tasks + events));
     } finally {
       bar.end();
     }

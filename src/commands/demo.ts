@@ -3,10 +3,10 @@ import type { Declaration } from '../lib/cli/declaration.js';
 import { demoQueue, runDemo } from '../lib/work/demo.js';
 import { followedExitCode } from '../lib/task/follow.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
-import { readTask, renderTask, type TaskDump } from '../lib/task/dump.js';
+import { readFolded, renderTask, type FoldedTask } from '../lib/task/dump.js';
 import { locateTask } from '../lib/task/find-task.js';
 
-export default class Demo extends BaseCommand<TaskDump> {
+export default class Demo extends BaseCommand<FoldedTask> {
   static override summary = 'See it work: a queue, a workflow and its worker, on a PostgreSQL of its own';
   static override description =
     "Starts this folder's embedded server (absurdctl dev), works on one task with steps, a failure and its retry, a sleep and an event, shows what an operator would type, and ends with the task's dump. It touches no other database and can be run again.";
@@ -18,7 +18,7 @@ export default class Demo extends BaseCommand<TaskDump> {
     samples: [''],
   };
 
-  async execute(): Promise<TaskDump> {
+  async execute(): Promise<FoldedTask> {
     await this.parse(Demo);
     this.tell('absurdctl dev --detach');
     this.useDatabase('embedded:');
@@ -33,7 +33,7 @@ export default class Demo extends BaseCommand<TaskDump> {
         tell: (line) => this.tell(line),
       });
       this.outcome = followedExitCode([task]);
-      return await this.read(async (db) => readTask(db, await locateTask(db, task.task_id, demoQueue)));
+      return await this.read(async (db) => readFolded(db, await locateTask(db, task.task_id, demoQueue)));
     } finally {
       await pool.close();
     }
@@ -49,8 +49,8 @@ export default class Demo extends BaseCommand<TaskDump> {
     this.note(`$ ${command}`);
   }
 
-  render(dump: TaskDump, context: RenderContext): Rendering {
-    const rendering = renderTask(dump, context);
+  render(task: FoldedTask, context: RenderContext): Rendering {
+    const rendering = renderTask(task, context);
     return {
       ...rendering,
       note: [

@@ -6,13 +6,14 @@ import { usageError } from '../lib/cli/errors.js';
 import { redactFlag } from '../lib/cli/flags.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
 import { redacted } from '../lib/task/redact.js';
-import { readTask, renderTask, type TaskDump } from '../lib/task/dump.js';
+import { readFolded, renderTask, type FoldedTask } from '../lib/task/dump.js';
 import { locateTask } from '../lib/task/find-task.js';
 import { command, hint } from '../lib/cli/hint.js';
 
-export default class DumpTask extends BaseCommand<TaskDump> {
+export default class DumpTask extends BaseCommand<FoldedTask> {
   static override summary = 'Show all there is of a task: its runs, waits and checkpoints';
-  static override description = 'The id may be that of a task or of one of its runs; every queue is searched.';
+  static override description =
+    "The id may be that of a task or of one of its runs; every queue is searched. The latest attempt comes first, and attempts in a row that failed alike are shown as one. A terminal shows how results begin, and leaves absurdctl's own frames out of stacks (-v shows them); a pipe and JSON get results whole.";
   static override examples = [
     '<%= config.bin %> dump-task 019a32d3-8425-7ae2-a5af-2f17a6707666',
     "<%= config.bin %> dump-task 019a32d3-8425-7ae2-a5af-2f17a6707666 --redact params.card --redact '**.token'",
@@ -23,6 +24,7 @@ export default class DumpTask extends BaseCommand<TaskDump> {
     ...dbFlags,
     queue: queueFlag,
     'task-id': Flags.string({ helpValue: 'ID', description: 'id of the task' }),
+    attempt: Flags.integer({ min: 1, helpValue: 'N', description: 'show this attempt alone' }),
     redact: redactFlag,
     'run-id': Flags.string({ helpValue: 'ID', description: 'id of one of its runs' }),
   };
@@ -32,7 +34,7 @@ export default class DumpTask extends BaseCommand<TaskDump> {
     samples: ['--task-id <failed>'],
   };
 
-  async execute(): Promise<TaskDump> {
+  async execute(): Promise<FoldedTask> {
     const { args, flags } = await this.parse(DumpTask);
     const ids = [args.id, flags['task-id'], flags['run-id']].filter((id) => id !== undefined);
     const [id] = ids;
@@ -42,11 +44,18 @@ export default class DumpTask extends BaseCommand<TaskDump> {
         hint`${command('dump-task', 'ID')}, with --task-id ID, or with --run-id ID`,
       );
     }
-    const dump = await this.readRanges(async (db) => readTask(db, await locateTask(db, id, flags.queue)));
-    return redacted(this.io, dump, flags.redact);
+    this.verbose = flags.verbose === true;
+    // A screen shows the beginning of a result: what is large does not cross the network for it.
+    const wide = this.mode() !== 'table' || !this.io.outTty;
+    const { dump, spans } = await this.readRanges(async (db) =>
+      readFolded(db, await locateTask(db, id, flags.queue), { wide, attempt: flags.attempt }),
+    );
+    return { dump: redacted(this.io, dump, flags.redact), spans };
   }
 
-  render(dump: TaskDump, context: RenderContext): Rendering {
-    return renderTask(dump, context);
+  private verbose = false;
+
+  render(task: FoldedTask, context: RenderContext): Rendering {
+    return renderTask(task, context, this.verbose);
   }
 }

@@ -7,7 +7,7 @@ import { readJsonFlags } from '../lib/task/json-params.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { emitEvent, type EmittedEvent } from '../sql/events.js';
 import { counted } from '../lib/cli/format/text.js';
-import { command, hint } from '../lib/cli/hint.js';
+import { command, hint, type Advice } from '../lib/cli/hint.js';
 
 const lockTimeoutMs = 10_000;
 
@@ -43,6 +43,9 @@ export default class EmitEvent extends BaseCommand<EmittedEvent> {
 
   /** A name like it that is waited for, where this one is not. */
   private near: string | undefined;
+  /** Other queues where this name is waited for, and the payload to emit there. */
+  private elsewhere: { queue_name: string; waiting: number }[] = [];
+  private payload = '';
 
   async execute(): Promise<EmittedEvent> {
     const { args, flags } = await this.parse(EmitEvent);
@@ -55,7 +58,10 @@ export default class EmitEvent extends BaseCommand<EmittedEvent> {
     });
     const event = await this.emit({ queueName: flags.queue, eventName: args.name, payload });
     if (event.first && event.waiting === 0) {
-      const { waitedNear } = await import('../lib/task/suggest-name.js');
+      this.payload = payload;
+      const { waitedElsewhere, waitedNear } = await import('../lib/task/suggest-name.js');
+      this.elsewhere = await this.readRanges((db) => waitedElsewhere(db, flags.queue, args.name)).catch(() => []);
+      if (this.elsewhere.length > 0) return event;
       this.near = await this.readRanges((db) => waitedNear(db, flags.queue, args.name)).catch(() => undefined);
     }
     return event;
@@ -83,9 +89,18 @@ export default class EmitEvent extends BaseCommand<EmittedEvent> {
     const near = this.near === undefined ? [] : [`Somebody waits for "${this.near}" there: did you mean that?`];
     return {
       note: first
-        ? [`Emitted "${event_name}" in queue "${queue_name}"; ${woken}`, ...near]
+        ? [`Emitted "${event_name}" in queue "${queue_name}"; ${woken}`, ...this.others(event_name), ...near]
         : `"${event_name}" was emitted before, at ${emitted_at}: its first payload stays and nobody is woken`,
       name: event_name,
     };
+  }
+
+  private others(event: string): Advice[] {
+    return this.elsewhere.slice(0, 5).map(({ queue_name: queue, waiting }) => {
+      const waits = `${counted(waiting, 'run')} ${waiting === 1 ? 'waits' : 'wait'} for it in queue "${queue}"`;
+      if (this.payload.length > 500)
+        return hint`${waits}: ${command('emit-event', event, { queue })}, with the same payload`;
+      return hint`${waits}: ${command('emit-event', event, { queue, payload: this.payload })}`;
+    });
   }
 }

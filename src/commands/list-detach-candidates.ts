@@ -1,10 +1,8 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
-import { unknownQueue } from '../lib/cli/explain.js';
 import type { Column, Rendering } from '../lib/cli/output.js';
 import { detachStatement, hasDefaultPartition, listDetachCandidates, type DetachCandidate } from '../sql/partitions.js';
-import { listQueueNames } from '../sql/schema.js';
 
 type Candidate = DetachCandidate & { sql?: string };
 
@@ -32,10 +30,9 @@ export default class ListDetachCandidates extends BaseCommand<Candidate[]> {
   async execute(): Promise<Candidate[]> {
     const { flags } = await this.parse(ListDetachCandidates);
     this.showSql = flags['show-sql'];
-    return this.read(async (db) => {
-      const known = await listQueueNames(db);
-      if (flags.queue !== undefined && !known.includes(flags.queue)) throw unknownQueue(flags.queue, known);
-      const candidates: Candidate[] = await listDetachCandidates(db, flags.queue ?? null);
+    return this.readQueues(flags.queue, async (reader, queues) => {
+      const { db } = reader;
+      const candidates: Candidate[] = (await reader.each(queues, (queue) => listDetachCandidates(db, queue))).flat();
       if (!flags['show-sql']) return candidates;
       for (const candidate of candidates) {
         candidate.sql = `${detachStatement(candidate, !(await hasDefaultPartition(db, candidate.parent)))};`;

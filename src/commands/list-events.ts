@@ -24,11 +24,12 @@ export default class ListEvents extends BaseCommand<Listed<EventRow>> {
 
   async execute(): Promise<Listed<EventRow>> {
     const { flags } = await this.parse(ListEvents);
-    const list = await this.readRanges((db) =>
+    const list = await this.readQueues(flags.queue, (reader, queues) =>
       acrossQueues(
-        db,
-        flags,
-        (queue, limit) => listEventsOf(db, queue, flags.event ?? null, limit, { whole: false }),
+        reader,
+        queues,
+        flags.limit,
+        (queue, limit) => listEventsOf(reader.db, queue, flags.event ?? null, limit, { whole: false }),
         (a, b) => latestFirst(a.emitted_at, b.emitted_at),
       ),
     );

@@ -2,7 +2,6 @@ import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { byteSize } from '../lib/cli/format/size.js';
-import { queuesToLookIn } from '../lib/task/find-task.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { listPartitions, type PartitionRow } from '../sql/partitions.js';
 import { command, hint } from '../lib/cli/hint.js';
@@ -24,7 +23,9 @@ export default class ListPartitions extends BaseCommand<PartitionRow[]> {
 
   async execute(): Promise<PartitionRow[]> {
     const { flags } = await this.parse(ListPartitions);
-    return this.read(async (db) => listPartitions(db, await queuesToLookIn(db, flags.queue)));
+    return this.readQueues(flags.queue, async (reader, queues) =>
+      (await reader.some(queues, (some) => listPartitions(reader.db, some))).flat(),
+    );
   }
 
   render(rows: PartitionRow[]): Rendering {

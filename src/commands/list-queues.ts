@@ -1,8 +1,10 @@
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
+import { watchFlag } from '../lib/cli/watch.js';
 import type { Column, Rendering } from '../lib/cli/output.js';
-import { countTasks, type QueueOverview } from '../sql/queue-counts.js';
-import { listQueueNames, listRegisteredQueues } from '../sql/queues.js';
+import { QueueReader } from '../sql/each-queue.js';
+import { countTasks, uncounted, type QueueOverview } from '../sql/queue-counts.js';
+import { listQueueNames, listRegisteredQueues, type RegisteredQueue } from '../sql/queues.js';
 import { finishedStates, unfinishedStates, type QueueName, type TaskState } from '../sql/queues.js';
 import { command, hint } from '../lib/cli/hint.js';
 
@@ -16,26 +18,53 @@ export default class ListQueues extends BaseCommand<(QueueName | QueueOverview)[
     'waiting; in a pipe one bare name a line. Counts are exact up to 10,000 tasks; beyond, finished ones are estimates ' +
     '("~", in JSON listed under `estimated`) and unfinished ones end at "10000+" (`at_least`).';
   static override examples = ['<%= config.bin %> list-queues', '<%= config.bin %> list-queues --json'];
-  static override flags = { ...dbFlags };
+  static override flags = { ...dbFlags, watch: watchFlag };
   static declares: Declaration = {
     topic: 'QUEUES',
     needs: 'reader',
     samples: [''],
   };
 
+  /** Why the first queue could not be counted. */
+  private refusal: unknown;
+
   async execute(): Promise<(QueueName | QueueOverview)[]> {
-    await this.parse(ListQueues);
+    const { flags } = await this.parse(ListQueues);
+    return flags.watch ? this.watch(() => this.look()) : this.look();
+  }
+
+  private async look(): Promise<(QueueName | QueueOverview)[]> {
     const onlyNames = this.mode() === 'name' || (this.mode() === 'table' && !this.io.outTty);
     if (onlyNames) return (await this.readRanges(listQueueNames)).map((name) => ({ queue_name: name }));
-    const { registered, counted } = await this.readRanges(async (db) => {
-      const all = await listRegisteredQueues(db);
-      return { registered: all, counted: await countTasks(db, all.slice(0, queuesAtATime)) };
-    });
-    for (let i = queuesAtATime; i < registered.length; i += queuesAtATime) {
-      const some = registered.slice(i, i + queuesAtATime);
-      counted.push(...(await this.readRanges((db) => countTasks(db, some))));
-    }
+    this.refusal = undefined;
+    this.skipNone();
+    const registered = await this.readRanges(listRegisteredQueues);
+    const counted: QueueOverview[] = [];
+    for (let i = 0; i < registered.length; i += queuesAtATime)
+      counted.push(...(await this.count(registered.slice(i, i + queuesAtATime))));
+    if (this.refusal !== undefined && counted.every(({ error }) => error !== null)) throw this.refusal;
     return counted;
+  }
+
+  /** Counts some queues. One that cannot be read has a row without counts. */
+  private async count(queues: readonly RegisteredQueue[]): Promise<QueueOverview[]> {
+    return this.readRanges(async (db) => {
+      const reader = new QueueReader(db);
+      const named = new Map(queues.map((queue) => [queue.queue_name, queue]));
+      const read = (names: string[]): Promise<QueueOverview[]> =>
+        countTasks(
+          db,
+          names.flatMap((name) => named.get(name) ?? []),
+        );
+      const counted = (await reader.some([...named.keys()], read)).flat();
+      this.skip(reader.skipped);
+      this.refusal ??= reader.firstError;
+      return queues.map((queue) => {
+        const skipped = reader.skipped.find(({ queue_name: name }) => name === queue.queue_name);
+        if (skipped !== undefined) return uncounted(queue, skipped.reason);
+        return counted.find(({ queue_name: name }) => name === queue.queue_name) ?? uncounted(queue, 'not read');
+      });
+    });
   }
 
   render(rows: (QueueName | QueueOverview)[]): Rendering {
@@ -62,7 +91,8 @@ function count(state: TaskState, drop = 0): Column {
     type: 'number',
     drop,
     draw: (value, row) => {
-      const { estimated, at_least } = row as QueueOverview;
+      const { estimated, at_least, error } = row as QueueOverview;
+      if (error !== null) return '-';
       return `${estimated.includes(state) ? '~' : ''}${String(value)}${at_least.includes(state) ? '+' : ''}`;
     },
   };

@@ -1,10 +1,13 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
-import { acrossQueues, cutNote, latestFirst, listFlags, type Listed } from '../lib/cli/lists.js';
+import { readError } from '../lib/bulk/flags.js';
+import { parseMoment } from '../lib/cli/time.js';
+import { watchFlag } from '../lib/cli/watch.js';
+import { acrossQueues, cutNote, filterFlags, latestFirst, listFlags, type Listed } from '../lib/cli/lists.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { taskStates } from '../sql/list-tasks.js';
-import { listRunsOf, type RunRow } from '../sql/lists.js';
+import { listRunsOf, type RunFilter, type RunRow } from '../sql/lists.js';
 
 export default class ListRuns extends BaseCommand<Listed<RunRow>> {
   static override summary = 'List runs, the latest claimed or available first';
@@ -13,6 +16,8 @@ export default class ListRuns extends BaseCommand<Listed<RunRow>> {
   static override flags = {
     ...dbFlags,
     ...listFlags,
+    ...filterFlags,
+    watch: watchFlag,
     status: Flags.option({
       char: 's',
       options: taskStates,
@@ -30,15 +35,26 @@ export default class ListRuns extends BaseCommand<Listed<RunRow>> {
 
   async execute(): Promise<Listed<RunRow>> {
     const { flags } = await this.parse(ListRuns);
-    const states = flags.status ?? taskStates;
-    return this.readRanges((db) =>
-      acrossQueues(
-        db,
-        flags,
-        (queue, limit) => listRunsOf(db, queue, states, limit),
-        (a, b) => latestFirst(a.available_at, b.available_at),
-      ),
-    );
+    const filter: RunFilter = {
+      states: flags.status ?? taskStates,
+      taskName: flags['task-name'],
+      since: parseMoment(flags.since, '--since'),
+      until: parseMoment(flags.until, '--until'),
+      error: flags.error === undefined ? undefined : readError(flags.error),
+      worker: flags.worker,
+      key: flags.key,
+    };
+    const look = (): Promise<Listed<RunRow>> =>
+      this.readQueues(flags.queue, (reader, queues) =>
+        acrossQueues(
+          reader,
+          queues,
+          flags.limit,
+          (queue, limit) => listRunsOf(reader.db, queue, filter, limit),
+          (a, b) => latestFirst(a.available_at, b.available_at),
+        ),
+      );
+    return flags.watch ? this.watch(look) : look();
   }
 
   render(list: Listed<RunRow>): Rendering {
@@ -55,6 +71,7 @@ export default class ListRuns extends BaseCommand<Listed<RunRow>> {
           { key: 'claim_expires_at', label: 'LEASE UNTIL', type: 'time', drop: 5 },
           { key: 'task_id', type: 'id', drop: 6 },
           { key: 'failure_reason', label: 'FAILURE', type: 'json', drop: 7 },
+          { key: 'wake_event', label: 'EVENT', drop: 5 },
         ],
         rows: list.rows,
         empty: 'No runs here',

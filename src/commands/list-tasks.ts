@@ -1,8 +1,10 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
+import { drawWake, filterFlags } from '../lib/cli/lists.js';
+import { readError } from '../lib/bulk/flags.js';
+import { watchFlag } from '../lib/cli/watch.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
-import { queuesToLookIn } from '../lib/task/find-task.js';
 import { parseMoment } from '../lib/cli/time.js';
 import { listTasks, taskStates, type TaskFilter, type TaskList } from '../sql/list-tasks.js';
 import { counted } from '../lib/cli/format/text.js';
@@ -19,7 +21,7 @@ export default class ListTasks extends BaseCommand<TaskList> {
   static override flags = {
     ...dbFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to look in; all when absent' }),
-    'task-name': Flags.string({ char: 'n', helpValue: 'NAME', description: 'only tasks of this name' }),
+    ...filterFlags,
     status: Flags.option({
       char: 's',
       options: taskStates,
@@ -28,10 +30,8 @@ export default class ListTasks extends BaseCommand<TaskList> {
       delimiter: ',',
       description: 'only tasks in this state; may be repeated',
     })(),
-    since: Flags.string({ helpValue: 'TIME', description: 'active at or after: 2h, 2026-01-02, RFC 3339' }),
-    until: Flags.string({ helpValue: 'TIME', description: 'active at or before' }),
     limit: Flags.integer({ char: 'l', min: 1, max: 10_000, default: 50, helpValue: 'N', description: 'tasks at most' }),
-    watch: Flags.boolean({ description: 'look again every two seconds until Ctrl-C' }),
+    watch: watchFlag,
   };
   static declares: Declaration = {
     topic: 'TASKS',
@@ -49,22 +49,17 @@ export default class ListTasks extends BaseCommand<TaskList> {
       taskName: flags['task-name'],
       since: parseMoment(flags.since, '--since'),
       until: parseMoment(flags.until, '--until'),
+      error: flags.error === undefined ? undefined : readError(flags.error),
+      worker: flags.worker,
+      key: flags.key,
       limit: flags.limit,
     };
     const look = (): Promise<TaskList> =>
-      this.read(async (db) => listTasks(db, await queuesToLookIn(db, flags.queue), filter));
-    if (!flags.watch) {
-      const list = await look();
-      if (filter.taskName !== undefined && list.rows.length === 0) await this.noteMeant(filter.taskName, flags.queue);
-      return list;
-    }
-    for (;;) {
-      // Home and clear before each look, so that the screen does not scroll away.
-      const list = await look();
-      if (this.io.outTty) this.io.out('\u001b[H\u001b[2J');
-      await this.show(list);
-      await this.pause(2000);
-    }
+      this.readQueues(flags.queue, (reader, queues) => listTasks(reader, queues, filter));
+    if (flags.watch) return this.watch(look);
+    const list = await look();
+    if (filter.taskName !== undefined && list.rows.length === 0) await this.noteMeant(filter.taskName, flags.queue);
+    return list;
   }
 
   private async noteMeant(taskName: string, queue: string | undefined): Promise<void> {
@@ -73,7 +68,7 @@ export default class ListTasks extends BaseCommand<TaskList> {
     if (meant !== undefined) this.note(meant);
   }
 
-  render({ rows, more, stopped }: TaskList, _context: RenderContext): Rendering {
+  render({ rows, more, stopped }: TaskList, { now }: RenderContext): Rendering {
     const cut = more ? [`Showing ${counted(rows.length, 'task')}; --limit ${this.limit * 2} shows more`] : [];
     const unseen = stopped ? ['Reading stopped before all tasks were seen: name a --status, -q or --until'] : [];
     const said = [...cut, ...unseen].join('. ');
@@ -87,9 +82,10 @@ export default class ListTasks extends BaseCommand<TaskList> {
           { key: 'attempts', type: 'number', drop: 2 },
           { key: 'max_attempts', label: 'OF', type: 'number', drop: 6 },
           { key: 'activity_at', label: 'ACTIVE', type: 'time', drop: 1 },
-          { key: 'claimed_by', label: 'WORKER', drop: 4 },
-          { key: 'wake_event', label: 'EVENT', drop: 5 },
+          { key: 'claimed_by', label: 'WORKER', drop: 5 },
+          { key: 'wake_event', label: 'EVENT', drop: 8 },
           { key: 'run_id', type: 'id', drop: 7 },
+          { key: 'available_at', label: 'WAKES', drop: 4, draw: drawWake(now) },
         ],
         rows,
         empty: 'No tasks here',

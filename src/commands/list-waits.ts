@@ -23,12 +23,13 @@ export default class ListWaits extends BaseCommand<Listed<WaitRow>> {
 
   async execute(): Promise<Listed<WaitRow>> {
     const { flags } = await this.parse(ListWaits);
-    const list = await this.readRanges((db) =>
+    const list = await this.readQueues(flags.queue, (reader, queues) =>
       acrossQueues(
-        db,
-        flags,
+        reader,
+        queues,
+        flags.limit,
         async (queue, limit) => {
-          const { rows, cut } = await listWaitsOf(db, queue, flags.event ?? null, limit);
+          const { rows, cut } = await listWaitsOf(reader.db, queue, flags.event ?? null, limit);
           this.cut ||= cut;
           return rows;
         },

@@ -18,11 +18,12 @@ export default class ListWorkers extends BaseCommand<Listed<WorkerRow>> {
 
   async execute(): Promise<Listed<WorkerRow>> {
     const { flags } = await this.parse(ListWorkers);
-    return this.readRanges((db) =>
+    return this.readQueues(flags.queue, (reader, queues) =>
       acrossQueues(
-        db,
-        flags,
-        (queue) => listWorkersOf(db, queue),
+        reader,
+        queues,
+        flags.limit,
+        (queue) => listWorkersOf(reader.db, queue),
         (a, b) => latestFirst(a.last_claim, b.last_claim),
       ),
     );

@@ -2,6 +2,7 @@ import * as Flags from '@oclif/core/flags';
 import { dbFlags, queueFlag } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { byteSize } from '../lib/cli/format/size.js';
+import { watchFlag } from '../lib/cli/watch.js';
 import { MetricsCommand } from '../lib/cli/metrics-command.js';
 import type { Column, Rendering } from '../lib/cli/output.js';
 import { queueMetrics } from '../lib/queue/metrics.js';
@@ -27,6 +28,7 @@ export default class QueueStatsCommand extends MetricsCommand<Stats[]> {
     queue: queueFlag,
     by: Flags.option({ options: ['queue', 'task-name'] as const, default: 'queue', description: 'what a row is of' })(),
     'task-name': Flags.string({ char: 'n', helpValue: 'NAME', description: 'only tasks of this name, by name' }),
+    watch: watchFlag,
     since: Flags.string({ default: '1h', helpValue: 'TIME', description: 'since when IN, OUT and FAILED are counted' }),
   };
   static declares: Declaration = {
@@ -40,19 +42,24 @@ export default class QueueStatsCommand extends MetricsCommand<Stats[]> {
   async execute(): Promise<Stats[]> {
     const { flags } = await this.parse(QueueStatsCommand);
     const { at, secondsAgo } = parseWhen(flags.since, '--since');
-    const sinceMs = at === null ? this.io.now().getTime() - (secondsAgo ?? 0) * 1000 : Date.parse(at);
-    const names = await this.readRanges((db) => queuesToLookIn(db, flags.queue));
-    const taskName = flags['task-name'] ?? null;
-    const by = taskName === null ? flags.by : 'task-name';
-    this.named = by === 'task-name';
-    const stats = await readStats((work) => this.readRanges(work), names, { by, sinceMs, taskName });
-    if (taskName !== null && stats.length === 0) {
-      const { taskMeant } = await import('../lib/task/suggest-name.js');
-      const meant = await this.readRanges((db) => taskMeant(db, flags.queue, taskName));
-      if (meant !== undefined) this.note(meant);
-    }
-    if (flags.output === 'openmetrics') this.metrics = queueMetrics(stats, this.io.now());
-    return stats;
+    const look = async (): Promise<Stats[]> => {
+      this.skipNone();
+      const sinceMs = at === null ? this.io.now().getTime() - (secondsAgo ?? 0) * 1000 : Date.parse(at);
+      const names = await this.readRanges((db) => queuesToLookIn(db, flags.queue));
+      const taskName = flags['task-name'] ?? null;
+      const by = taskName === null ? flags.by : 'task-name';
+      this.named = by === 'task-name';
+      const { stats, skipped } = await readStats((work) => this.readRanges(work), names, { by, sinceMs, taskName });
+      this.skip(skipped);
+      if (taskName !== null && stats.length === 0) {
+        const { taskMeant } = await import('../lib/task/suggest-name.js');
+        const meant = await this.readRanges((db) => taskMeant(db, flags.queue, taskName));
+        if (meant !== undefined) this.note(meant);
+      }
+      if (flags.output === 'openmetrics') this.metrics = queueMetrics(stats, this.io.now());
+      return stats;
+    };
+    return flags.watch ? this.watch(look) : look();
   }
 
   render(rows: Stats[]): Rendering {

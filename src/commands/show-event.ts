@@ -4,10 +4,9 @@ import type { Declaration } from '../lib/cli/declaration.js';
 import { notFound, usageError } from '../lib/cli/errors.js';
 import { nearestPattern } from '../lib/cli/nearest.js';
 import type { Rendering } from '../lib/cli/output.js';
-import { queuesToLookIn } from '../lib/task/find-task.js';
 import { eventNames, listEventsOf, type EventRow } from '../sql/lists.js';
-import type { Queryable } from '../sql/queryable.js';
 import { command, hint } from '../lib/cli/hint.js';
+import type { QueueReader } from '../sql/each-queue.js';
 
 export default class ShowEvent extends BaseCommand<EventRow> {
   static override summary = "Print an event's payload, whole, as JSON";
@@ -24,10 +23,11 @@ export default class ShowEvent extends BaseCommand<EventRow> {
 
   async execute(): Promise<EventRow> {
     const { args, flags } = await this.parse(ShowEvent);
-    return this.readRanges(async (db) => {
-      const queues = await queuesToLookIn(db, flags.queue);
-      const found: EventRow[] = [];
-      for (const queue of queues) found.push(...(await listEventsOf(db, queue, args.name, 1, { whole: true })));
+    return this.readQueues(flags.queue, async (reader, queues) => {
+      const { db } = reader;
+      const found = (
+        await reader.each(queues, (queue) => listEventsOf(db, queue, args.name, 1, { whole: true }))
+      ).flat();
       const emitted = found.filter((event) => event.emitted_at !== null);
       if (emitted.length > 1) {
         const names = emitted.map((event) => `"${event.queue_name}"`).join(', ');
@@ -35,7 +35,7 @@ export default class ShowEvent extends BaseCommand<EventRow> {
       }
       const [event] = emitted;
       if (event !== undefined) return event;
-      throw await missing(db, args.name, found[0], queues);
+      throw await missing(reader, args.name, found[0], queues);
     });
   }
 
@@ -45,7 +45,7 @@ export default class ShowEvent extends BaseCommand<EventRow> {
 }
 
 async function missing(
-  db: Queryable,
+  reader: QueueReader,
   name: string,
   awaited: EventRow | undefined,
   queues: readonly string[],
@@ -58,10 +58,11 @@ async function missing(
       'event_not_emitted',
     );
   }
-  const known: string[] = [];
-  for (const queue of queues) known.push(...(await eventNames(db, queue, name)));
+  const known = (await reader.each(queues, (queue) => eventNames(reader.db, queue, name))).flat();
+  reader.finish(queues);
   const meant = nearestPattern(name, known);
-  const where = queues.length === 1 ? `queue "${queues[0] ?? ''}"` : `any of ${queues.length} queues`;
+  const read = reader.skipped.length === 0 ? '' : ' that could be read';
+  const where = queues.length === 1 ? `queue "${queues[0] ?? ''}"` : `any of ${queues.length} queues${read}`;
   return notFound(
     `There is no event "${name}" in ${where}`,
     meant === undefined ? hint`${command('list-events')} shows those that are there` : `did you mean "${meant}"?`,

@@ -4,10 +4,19 @@ import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { whyId, whyQueue, whyTaskName, type WhyResult } from '../lib/diagnosis/why.js';
 import { quoted } from '../lib/diagnosis/words.js';
+import { hanging } from '../lib/cli/format/text.js';
+import { watchFlag } from '../lib/cli/watch.js';
 import { usageError } from '../lib/cli/errors.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
 import { requireId } from '../lib/task/find-task.js';
 import { command, hint } from '../lib/cli/hint.js';
+
+interface WhyFlags {
+  queue?: string;
+  'task-name'?: string;
+  window: number;
+  timeout: number;
+}
 
 export default class Why extends BaseCommand<WhyResult> {
   static override summary = 'Say why a task, a run, a queue or a task name does not move';
@@ -30,6 +39,7 @@ export default class Why extends BaseCommand<WhyResult> {
       helpValue: 'SECONDS',
       description: 'time over which claims are counted',
     }),
+    watch: watchFlag,
     timeout: Flags.integer({ min: 1, default: 5, helpValue: 'SECONDS', description: 'longest time for one statement' }),
   };
   static declares: Declaration = {
@@ -40,28 +50,33 @@ export default class Why extends BaseCommand<WhyResult> {
 
   async execute(): Promise<WhyResult> {
     const { args, flags } = await this.parse(Why);
+    const look = (): Promise<WhyResult> => this.ask(args.id, flags);
+    return flags.watch ? this.watch(look) : look();
+  }
+
+  private async ask(id: string | undefined, flags: WhyFlags): Promise<WhyResult> {
     const { queue, 'task-name': name } = flags;
     const options = { windowSeconds: flags.window, timeoutMs: flags.timeout * 1000 };
-    if (args.id !== undefined && name !== undefined) throw usageError('An id and --task-name exclude each other');
-    if (args.id !== undefined) {
-      return whyId(await this.db(), requireId(args.id), queue, options);
-    }
+    if (id !== undefined && name !== undefined) throw usageError('An id and --task-name exclude each other');
+    if (id !== undefined) return whyId(await this.db(), requireId(id), queue, options);
     if (name !== undefined) return whyTaskName(await this.db(), name, queue, options);
     if (queue !== undefined) return whyQueue(await this.db(), queue, options);
     throw usageError('Why what?', hint`${command('why', 'ID')}, why --queue QUEUE, or why --task-name NAME`);
   }
 
-  render(result: WhyResult, { next }: RenderContext): Rendering {
+  render(result: WhyResult, { next, tty, width: columns }: RenderContext): Rendering {
     const width = Math.max(0, ...result.evidence.map(({ what }) => what.length));
+    // Lines are broken for a screen alone: a pipe gets each whole. A command to type is never broken.
+    const line = (mark: string, text: string): string[] => (tty ? hanging(mark, text, columns) : [mark + text]);
     const lines = [
-      sentenceCase(result.sentence),
+      ...line('', sentenceCase(result.sentence)),
       ...subject(result),
       '',
-      ...result.evidence.map(
-        ({ certainty, what, value }) => `  ${certainty.padEnd(8)}  ${what.padEnd(width)}  ${value}`,
+      ...result.evidence.flatMap(({ certainty, what, value }) =>
+        line(`  ${certainty.padEnd(8)}  ${what.padEnd(width)}  `, value),
       ),
-      ...result.also.map(({ sentence }) => `  also: ${sentence}`),
-      ...result.unread.map(({ what, reason }) => `  not read: ${what} (${reason})`),
+      ...result.also.flatMap(({ sentence }) => line('  also: ', sentence)),
+      ...result.unread.flatMap(({ what, reason }) => line('  not read: ', `${what} (${reason})`)),
       '',
       ...result.next.map((step) => `  → ${next(step)}`),
     ];

@@ -2,7 +2,7 @@
  * Many tasks at once: which ones a filter takes, and the contract's functions over a batch of them. Choosing reads
  * `r_<queue>_sai` one state at a time through a cursor, so that a queue of millions is read in bounded statements.
  */
-import { runs, tasks } from './identifiers.js';
+import { keys, runs, tasks } from './identifiers.js';
 import type { Moment, TaskState } from './list-tasks.js';
 import type { Queryable } from './queryable.js';
 import type { Timestamp } from './values.js';
@@ -16,13 +16,19 @@ export interface ChosenTask {
   attempts: number;
 }
 
+/** What an error contains, or a regular expression that it matches. */
+export interface ErrorFilter {
+  text: string;
+  how: 'contains' | 'matches' | 'matches-any-case';
+}
+
 export interface ChoiceFilter {
   states: readonly TaskState[];
   taskName?: string;
   since?: Moment;
   until?: Moment;
-  /** What the last failed attempt's error contains, or a regular expression that it matches. */
-  error?: { text: string; how: 'contains' | 'matches' | 'matches-any-case' };
+  /** Of the last failed attempt. */
+  error?: ErrorFilter;
 }
 
 const comparison = {
@@ -37,6 +43,24 @@ const errorText = (reason: string): string =>
         when jsonb_typeof(${reason}) = 'string' then ${reason} #>> '{}'
         else ${reason}::text
     end`;
+
+/** Whether a stored failure is one that the filter means; `value` is the parameter with the filter's text. */
+export const errorMatches = ({ how }: ErrorFilter, reason: string, value: string): string =>
+  comparison[how](errorText(reason), value);
+
+/** The tasks of one queue with this idempotency key: at most one, and found by an index in every storage mode. */
+export async function tasksOfKey(db: Queryable, queueName: string, key: string): Promise<string[]> {
+  const { rows: found } = await db.query<{ partitioned: boolean }>(
+    'select to_regclass($1) is not null as partitioned',
+    [keys(queueName)],
+  );
+  const table = found[0]?.partitioned === true ? keys(queueName) : tasks(queueName);
+  const { rows } = await db.query<{ task_id: string }>(
+    `select k.task_id from ${table} k where k.idempotency_key = $1`,
+    [key],
+  );
+  return rows.map((row) => row.task_id);
+}
 
 const page = 10_000;
 

@@ -13,15 +13,26 @@ export interface CheckpointDetail {
   updated_at: Timestamp;
 }
 
-/** The first `limit` checkpoints of a task, oldest first, with their states. */
+/** Of a state that is larger, a screen gets a note of its size. */
+export interface CheckpointDigest extends CheckpointDetail {
+  /** Bytes of a state that was left out; null where it is there. */
+  left_out: number | null;
+}
+
+/** The first `limit` checkpoints of a task, oldest first, with their states: all of them, or those of up to 10,000 bytes. */
 export async function listCheckpoints(
   db: Queryable,
   queueName: string,
   taskId: string,
   limit: number,
-): Promise<CheckpointDetail[]> {
-  const { rows } = await db.query<CheckpointDetail>(
-    `select c.checkpoint_name, c.state, c.status, c.owner_run_id, c.updated_at
+  { wide = true }: { wide?: boolean } = {},
+): Promise<CheckpointDigest[]> {
+  // The stored size of a large state is known without reading it.
+  const fits = `pg_column_size(c.state) <= ${wideBytes} and octet_length(c.state::text) <= ${wideBytes}`;
+  const { rows } = await db.query<CheckpointDigest>(
+    `select c.checkpoint_name, c.status, c.owner_run_id, c.updated_at,
+            ${wide ? 'c.state' : `case when ${fits} then c.state end as state`},
+            ${wide ? 'null::int' : `case when not (${fits}) then pg_column_size(c.state) end`} as left_out
        from ${checkpoints(queueName)} c
       where c.task_id = $1
       order by c.updated_at, c.checkpoint_name

@@ -1,4 +1,5 @@
 import { boundedCount, ms, type BoundedReader } from './bounded.js';
+import { chunks } from './diagnosis-locate.js';
 import { checkpoints, events, runs, tasks, waits } from './identifiers.js';
 
 /** Everything here is read from the contract's tables alone. Times are milliseconds since 1970, `Infinity` for `infinity`. */
@@ -52,45 +53,6 @@ export interface WaitFacts {
   event_name: string;
   timeout_at: number | null;
   created_at: number;
-}
-
-export interface Located {
-  queue: string;
-  kind: 'task' | 'run';
-  task_id: string;
-}
-
-const CHUNK = 50;
-
-function chunks<T>(list: T[]): T[][] {
-  const result: T[][] = [];
-  for (let at = 0; at < list.length; at += CHUNK) result.push(list.slice(at, at + CHUNK));
-  return result;
-}
-
-/**
- * Which queue knows this id: as a task's first, as a run's where none does. A look-up is cheap and its planning is not, so one
- * key of each queue is asked for at a time.
- */
-export async function locate(reader: BoundedReader, queues: string[], id: string): Promise<Located | null> {
-  const kinds = [
-    { kind: 'task', table: tasks, key: 'task_id' },
-    { kind: 'run', table: runs, key: 'run_id' },
-  ] as const;
-  for (const { kind, table, key } of kinds) {
-    for (const part of chunks(queues)) {
-      const found = await reader.row<{ at: number; task_id: string }>(
-        `the id in ${part.length} queues`,
-        part
-          .map((queue, at) => `select ${at} as at, k.task_id from ${table(queue)} k where k.${key} = $1`)
-          .join(' union all '),
-        [id],
-      );
-      const queue = found && part[found.at];
-      if (found && queue !== undefined && queue !== null) return { queue, kind, task_id: found.task_id };
-    }
-  }
-  return null;
 }
 
 const runColumns = `

@@ -27,6 +27,26 @@ async function countWaiting(db: Queryable, queueName: string, eventName: string)
   return rows[0]?.waiting ?? 0;
 }
 
+/** In which of these queues runs wait for an event that was emitted elsewhere, and how many. */
+export async function waitingElsewhere(
+  db: Queryable,
+  queues: readonly string[],
+  eventName: string,
+): Promise<{ queue_name: string; waiting: number }[]> {
+  const part = (queue: string, index: number): string =>
+    `select ($2::text[])[${index + 1}] as queue_name,
+            (select count(*)::integer
+               from (select from ${waits(queue)} w
+                      where w.event_name = $1 and (w.timeout_at is null or w.timeout_at > absurd.current_time())
+                      limit 10000) w) as waiting`;
+  if (queues.length === 0) return [];
+  const { rows } = await db.query<{ queue_name: string; waiting: number }>(queues.map(part).join(' union all '), [
+    eventName,
+    queues,
+  ]);
+  return rows.filter(({ waiting }) => waiting > 0);
+}
+
 /**
  * Emits an event with a payload (JSON text). Must run in a transaction: whether this emission was the first is read from its
  * mark on the row.

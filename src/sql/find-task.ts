@@ -1,4 +1,6 @@
+import type { QueueReader } from './each-queue.js';
 import { runs, tasks } from './identifiers.js';
+import type { TaskState } from './list-tasks.js';
 import type { Queryable } from './queryable.js';
 
 /** Where an id was found, and as what. */
@@ -8,57 +10,88 @@ export interface FoundTask {
   /** The run that the id names, or null when it names a task. */
   run_id: string | null;
   task_name: string;
-  state: string;
+  state: TaskState;
   attempts: number;
   max_attempts: number | null;
+}
+
+/** The ids that begin in one way, the first and the last of them; a whole id is both. */
+export interface IdRange {
+  first: string;
+  last: string;
 }
 
 /** Queues asked in one statement: enough for almost everyone in one round trip, few enough to be planned quickly. */
 const queuesAtOnce = 40;
 
+/** Matches of a prefix that are read of each queue, of tasks and of runs: enough to see that it is ambiguous, and to list some. */
+const matchesRead = 11;
+
 /**
- * Finds the task of an id, which may be that of a task or of one of its runs, in the given queues. Ids are unique, so more
- * than one row means that rows were copied between queues. Planning a look into many tables is what it costs: so tasks are
- * looked for first and runs only where there is none, and only the key is read until the queue is known.
+ * Finds the tasks that an id, or the beginning of one, names: as a task's, or as that of one of its runs. A whole id is unique, so
+ * more than one row then means that rows were copied between queues. Planning a look into many tables is what it costs: so tasks
+ * are looked for first and runs only where there is none, and only the key is read until the queue is known. For a prefix both
+ * are read, by a range of the primary keys.
  */
-export async function findTask(db: Queryable, id: string, queues: readonly string[]): Promise<FoundTask[]> {
-  const holders =
-    queues.length === 1
-      ? queues
-      : ((await holding(db, id, queues, tasks, 'task_id')) ?? (await holding(db, id, queues, runs, 'run_id')) ?? []);
-  if (holders.length === 0) return [];
-  const { rows } = await db.query<FoundTask>(holders.map(findIn).join('\n union all\n'), [id, holders]);
+export async function findTask(reader: QueueReader, id: IdRange, queues: readonly string[]): Promise<FoundTask[]> {
+  const whole = id.first === id.last;
+  const ofTasks = await holding(reader, id, queues, 'task');
+  const ofRuns = whole && ofTasks.length > 0 ? [] : await holding(reader, id, queues, 'run');
+  const found: FoundTask[] = [];
+  for (const queue of new Set([...ofTasks, ...ofRuns].map((match) => match.queue_name))) {
+    const taskIds = ofTasks.filter((match) => match.queue_name === queue).map((match) => match.task_id);
+    const runsOf = ofRuns.filter((match) => match.queue_name === queue && !taskIds.includes(match.task_id));
+    const rows = await describe(reader.db, queue, [...new Set([...taskIds, ...runsOf.map((match) => match.task_id)])]);
+    for (const row of rows) {
+      const named = runsOf.filter((match) => match.task_id === row.task_id).map((match) => match.id);
+      // Several runs of one task: the beginning names the task, not one of them.
+      found.push({ ...row, run_id: named.length === 1 ? (named[0] ?? null) : null });
+    }
+  }
+  return found;
+}
+
+interface Match {
+  queue_name: string;
+  /** The id that matched. */
+  id: string;
+  task_id: string;
+}
+
+/** The rows whose key is in the range. */
+async function holding(
+  reader: QueueReader,
+  { first, last }: IdRange,
+  queues: readonly string[],
+  kind: 'task' | 'run',
+): Promise<Match[]> {
+  const part = (queue: string, index: number): string =>
+    `(select ($3::text[])[${index + 1}] as queue_name, k.${kind}_id as id, k.task_id
+        from ${kind === 'task' ? tasks(queue) : runs(queue)} k
+       where ${first === last ? `k.${kind}_id = $1::uuid and $2::uuid is not null` : `k.${kind}_id between $1::uuid and $2::uuid`}
+       order by k.${kind}_id
+       limit ${matchesRead})`;
+  const found: Match[] = [];
+  for (let from = 0; from < queues.length; from += queuesAtOnce) {
+    const answers = await reader.some(queues.slice(from, from + queuesAtOnce), async (some) => {
+      const { rows } = await reader.db.query<Match>(some.map(part).join(' union all '), [first, last, some]);
+      return rows;
+    });
+    found.push(...answers.flat());
+  }
+  return found;
+}
+
+async function describe(db: Queryable, queue: string, taskIds: readonly string[]): Promise<FoundTask[]> {
+  const { rows } = await db.query<FoundTask>(
+    `select $2::text as queue_name, t.task_id, null::uuid as run_id, t.task_name, t.state, t.attempts, t.max_attempts
+       from ${tasks(queue)} t
+      where t.task_id = any ($1::uuid[])
+      order by t.task_id`,
+    [taskIds, queue],
+  );
   return rows;
 }
-
-/** The queues whose table has the id as its key; undefined when none has. */
-async function holding(
-  db: Queryable,
-  id: string,
-  queues: readonly string[],
-  table: (queue: string) => string,
-  key: string,
-): Promise<string[] | undefined> {
-  const found: string[] = [];
-  for (let first = 0; first < queues.length; first += queuesAtOnce) {
-    const some = queues.slice(first, first + queuesAtOnce);
-    const { rows } = await db.query<{ at: number }>(
-      some.map((queue, at) => `select ${at} as at from ${table(queue)} where ${key} = $1::uuid`).join(' union all '),
-      [id],
-    );
-    found.push(...rows.flatMap(({ at }) => some[at] ?? []));
-  }
-  return found.length > 0 ? found : undefined;
-}
-
-const findIn = (queue: string, index: number): string => `
-  select ($2::text[])[${index + 1}] as queue_name, t.task_id, i.run_id, t.task_name, t.state, t.attempts, t.max_attempts
-    from (
-      select $1::uuid as task_id, null::uuid as run_id
-      union all
-      select r.task_id, r.run_id from ${runs(queue)} r where r.run_id = $1::uuid
-    ) i
-    join ${tasks(queue)} t on t.task_id = i.task_id`;
 
 /**
  * The queues whose tables are there, in name order: a registry row without tables must not break a look through all

@@ -39,6 +39,32 @@ export async function getProgress(db: Queryable, queueName: string, taskId: stri
   return rows[0];
 }
 
+/** An attempt that failed. */
+export interface FailedAttempt {
+  attempt: number;
+  failure_reason: RawJson | null;
+  failed_at: Timestamp;
+}
+
+/** The attempts after that one that failed, in their order, at most `limit`. */
+export async function listFailuresAfter(
+  db: Queryable,
+  queueName: string,
+  taskId: string,
+  attempt: number,
+  limit: number,
+): Promise<FailedAttempt[]> {
+  const { rows } = await db.query<FailedAttempt>(
+    `select r.attempt, r.failure_reason, r.failed_at
+       from ${runs(queueName)} r
+      where r.task_id = $1 and r.state = 'failed' and r.attempt > $2 and r.failed_at is not null
+      order by r.attempt
+      limit $3`,
+    [taskId, attempt, limit],
+  );
+  return rows;
+}
+
 /** A step that is done. */
 export interface FinishedStep {
   checkpoint_name: string;

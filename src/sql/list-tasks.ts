@@ -1,4 +1,6 @@
 import { runs, tasks } from './identifiers.js';
+import { errorMatches, tasksOfKey, type ErrorFilter } from './bulk.js';
+import type { QueueReader } from './each-queue.js';
 import type { Queryable } from './queryable.js';
 import type { Timestamp } from './values.js';
 
@@ -33,6 +35,12 @@ export interface TaskFilter {
   taskName?: string;
   since?: Moment;
   until?: Moment;
+  /** Of the last failed attempt. */
+  error?: ErrorFilter;
+  /** The worker of the latest attempt. */
+  worker?: string;
+  /** The idempotency key. */
+  key?: string;
   limit: number;
 }
 
@@ -66,18 +74,17 @@ interface Found extends TaskRow {
  * `limit`, not the queue: a claim and a wake-up set `available_at`, so up to the present that index is in order of activity.
  * Runs whose time is still to come are few as a rule; they are read too and placed by their last claim.
  */
-export async function listTasks(db: Queryable, queues: readonly string[], filter: TaskFilter): Promise<TaskList> {
+export async function listTasks(reader: QueueReader, queues: readonly string[], filter: TaskFilter): Promise<TaskList> {
+  if (filter.key !== undefined) return listByKey(reader, queues, filter, filter.key);
   const list: TaskList = { rows: [], more: false, stopped: false };
-  const left = queues.length < manyQueues ? queues.map(always) : await latestActivity(db, queues, filter);
+  const left = queues.length < manyQueues ? queues.map(always) : await latestOf(reader, queues, filter);
   for (let step = 0; left.length > 0; step++) {
     const some = left.splice(0, queuesAtOnce[Math.min(step, queuesAtOnce.length - 1)]);
-    const read = await listSome(
-      db,
-      some.map(({ queue_name }) => queue_name),
-      filter,
-    );
-    list.rows = [...list.rows, ...read.rows].sort(latestFirst).slice(0, filter.limit + 1);
-    list.stopped ||= read.stopped;
+    const names = some.map(({ queue_name }) => queue_name);
+    for (const read of await reader.some(names, (queues) => listSome(reader.db, queues, filter))) {
+      list.rows = [...list.rows, ...read.rows].sort(latestFirst).slice(0, filter.limit + 1);
+      list.stopped ||= read.stopped;
+    }
     // One task more than is shown says that there are more; no queue whose latest is older can change the rest.
     const bottom = list.rows[filter.limit]?.activity_at;
     const next = left[0]?.at;
@@ -88,10 +95,31 @@ export async function listTasks(db: Queryable, queues: readonly string[], filter
   return list;
 }
 
+/** The task of an idempotency key in each queue, if the other filters take it, too. */
+async function listByKey(
+  reader: QueueReader,
+  queues: readonly string[],
+  filter: TaskFilter,
+  key: string,
+): Promise<TaskList> {
+  const found = await reader.each(queues, async (queue) => {
+    const ids = await tasksOfKey(reader.db, queue, key);
+    return ids.length === 0 ? [] : readQueue(reader.db, queue, filter, ids);
+  });
+  const rows = found.flat().sort(latestFirst);
+  return { rows: rows.slice(0, filter.limit), more: rows.length > filter.limit, stopped: false };
+}
+
 interface Latest {
   queue_name: string;
   /** No task of the queue has been active after this; null where that cannot be told. */
   at: Timestamp | null;
+}
+
+/** As `latestActivity`, without the queues that cannot be read. */
+async function latestOf(reader: QueueReader, queues: readonly string[], filter: TaskFilter): Promise<Latest[]> {
+  const found = await reader.some(queues, (some) => latestActivity(reader.db, some, filter));
+  return found.flat().sort((a, b) => (a.at === null ? -1 : b.at === null ? 1 : compare(b.at, a.at)));
 }
 
 const always = (queue_name: string): Latest => ({ queue_name, at: null });
@@ -162,23 +190,75 @@ async function readQueues(
   filter: TaskFilter,
   scan: number,
 ): Promise<Map<string, Found[]>> {
-  const moment = (one: Moment | undefined): [string | null, number | null] =>
-    one === undefined ? [null, null] : 'at' in one ? [one.at, null] : [null, one.secondsAgo];
   const states = filter.states.length === 0 ? taskStates : filter.states;
-  const { rows } = await db.query<Found>(queues.map(selectTasks).join('\nunion all\n'), [
+  const select = (queue: string, index: number): string => selectTasks(queue, index, filter);
+  const { rows } = await db.query<Found>(queues.map(select).join('\nunion all\n'), [
     queues,
     runStates(states),
     states,
     filter.taskName ?? null,
-    ...moment(filter.since),
-    ...moment(filter.until),
+    ...times(filter),
     filter.limit + 1,
     scan,
     aheadLimit,
+    filter.worker ?? null,
+    filter.error?.text ?? null,
   ]);
   const byQueue = new Map<string, Found[]>(queues.map((queue) => [queue, []]));
   for (const row of rows) byQueue.get(row.queue_name)?.push(row);
   return byQueue;
+}
+
+/** `since` and `until`, each as a point in time or seconds before now. */
+function times({ since, until }: TaskFilter): (string | number | null)[] {
+  const moment = (one: Moment | undefined): (string | number | null)[] =>
+    one === undefined ? [null, null] : 'at' in one ? [one.at, null] : [null, one.secondsAgo];
+  return [...moment(since), ...moment(until)];
+}
+
+/** Whether the last failed attempt of task `t` failed in the way that was asked for. */
+const failedSo = (queue: string, { error }: TaskFilter, value: string): string =>
+  error === undefined
+    ? `${value}::text is null`
+    : `coalesce((select ${errorMatches(error, 'f.failure_reason', `${value}::text`)}
+                   from (select * from ${runs(queue)} o where o.task_id = t.task_id offset 0) f
+                  where f.state = 'failed'
+                  order by f.attempt desc
+                  limit 1), false)`;
+
+/** Tasks by their ids: no index of runs has to be walked for them. */
+async function readQueue(db: Queryable, queue: string, filter: TaskFilter, taskIds: string[]): Promise<TaskRow[]> {
+  const { rows } = await db.query<TaskRow>(
+    `select l.*
+       from (
+         select t.task_id, $1::text as queue_name, t.task_name, t.state, t.attempts, t.max_attempts,
+                case when r.state in ('failed', 'cancelled') or r.available_at > k.now
+                     then coalesce(r.started_at, r.created_at) else r.available_at end as activity_at,
+                r.run_id, t.enqueue_at, r.available_at, r.wake_event, r.claimed_by,
+                case when t.state = 'running' then r.claim_expires_at end as claim_expires_at
+           from (select absurd.current_time() as now) k
+          cross join ${tasks(queue)} t
+           join ${runs(queue)} r on r.run_id = t.last_attempt_run
+          where t.task_id = any ($2::uuid[])
+            and t.state = any ($3::text[])
+            and ($4::text is null or t.task_name = $4)
+            and ($9::text is null or r.claimed_by = $9)
+            and ${failedSo(queue, filter, '$10')}
+       ) l
+      cross join (select absurd.current_time() as now) c
+      where l.activity_at >= coalesce($5::timestamptz, c.now - make_interval(secs => $6::float8), '-infinity')
+        and l.activity_at <= coalesce($7::timestamptz, c.now - make_interval(secs => $8::float8), 'infinity')`,
+    [
+      queue,
+      taskIds,
+      filter.states.length === 0 ? taskStates : filter.states,
+      filter.taskName ?? null,
+      ...times(filter),
+      filter.worker ?? null,
+      filter.error?.text ?? null,
+    ],
+  );
+  return rows;
 }
 
 /**
@@ -187,7 +267,7 @@ async function readQueues(
  * happened, so its activity is its last claim, which is never later. Lateral subqueries with `offset 0` keep the planner
  * from reading a whole table for a few rows.
  */
-const selectTasks = (queue: string, index: number): string => `(
+const selectTasks = (queue: string, index: number, filter: TaskFilter): string => `(
 with clock as materialized (
   select c.at as now,
          coalesce($5::timestamptz, c.at - make_interval(secs => $6::double precision), '-infinity') as since,
@@ -258,6 +338,8 @@ listed as (
    where t.last_attempt_run = p.run_id
      and t.state = any ($3::text[])
      and ($4::text is null or t.task_name = $4)
+     and ($12::text is null or p.claimed_by = $12)
+     and ${failedSo(queue, filter, '$13')}
    order by p.activity_at desc, p.run_id desc
    limit $9
 ),
@@ -266,7 +348,8 @@ unread as (
     from (select min(r.available_at) as oldest from ready r group by r.state having count(*) >= $10) f
 )
 select l.task_id, ($1::text[])[${index + 1}] as queue_name, l.task_name, l.state, l.attempts, l.max_attempts,
-       l.activity_at, l.run_id, l.enqueue_at, l.available_at, l.wake_event, l.claimed_by, l.claim_expires_at,
+       l.activity_at, l.run_id, l.enqueue_at, l.available_at, l.wake_event, l.claimed_by,
+       case when l.state = 'running' then l.claim_expires_at end as claim_expires_at,
        l.task_id is not null as found, u.before as unread_before, c.cut as ahead_cut
   from unread u
  cross join ahead_cut c

@@ -2,6 +2,8 @@
  * The lists of an investigation. Each reads one queue through an index, so many rows at most: what it costs follows the limit,
  * not the queue. Only tables of the contract are read.
  */
+import { errorMatches, tasksOfKey, type ErrorFilter } from './bulk.js';
+import type { Moment } from './list-tasks.js';
 import { events, runs, tasks, waits } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 import type { RawJson, Timestamp } from './values.js';
@@ -22,34 +24,86 @@ export interface RunRow {
   claimed_by: string | null;
   /** When it was claimed last, or can be claimed. */
   available_at: Timestamp;
+  /** Of a run that a worker holds: an ended one keeps in its row what it had. */
   claim_expires_at: Timestamp | null;
+  wake_event: string | null;
   /** Of one larger than 10,000 bytes only the name, and the message's beginning. */
   failure_reason: RawJson | null;
 }
 
-/** The latest runs of these states, by `available_at`, read backwards from `r_<queue>_sai` one state at a time. */
+/** Runs of a state that are looked at for those that a filter takes. */
+const runsScanned = 200_000;
+
+export interface RunFilter {
+  states: readonly string[];
+  taskName?: string;
+  since?: Moment;
+  until?: Moment;
+  error?: ErrorFilter;
+  worker?: string;
+  /** The idempotency key of its task. */
+  key?: string;
+}
+
+/**
+ * The latest runs of these states, by `available_at`, read backwards from `r_<queue>_sai` one state at a time; of each at most
+ * 200,000 are looked at. With a key the runs of its task alone.
+ */
 export async function listRunsOf(
   db: Queryable,
   queueName: string,
-  states: readonly string[],
+  filter: RunFilter,
   limit: number,
 ): Promise<RunRow[]> {
+  const ids = filter.key === undefined ? null : await tasksOfKey(db, queueName, filter.key);
+  if (ids?.length === 0) return [];
+  const moment = (one: Moment | undefined): (string | number | null)[] =>
+    one === undefined ? [null, null] : 'at' in one ? [one.at, null] : [null, one.secondsAgo];
+  const { error } = filter;
   const { rows } = await db.query<RunRow>(
     `select r.run_id, $1::text as queue_name, r.task_id, t.task_name, r.attempt, r.state, r.claimed_by, r.available_at,
-            r.claim_expires_at,
+            r.wake_event,
+            case when r.state = 'running' then r.claim_expires_at end as claim_expires_at,
             case when octet_length(r.failure_reason::text) <= ${wideBytes} then r.failure_reason
                  when r.failure_reason is not null
                  then jsonb_build_object('name', left(r.failure_reason ->> 'name', 200),
                                          'message', left(r.failure_reason ->> 'message', 2000), 'cut', true)
             end as failure_reason
-       from unnest($2::text[]) wanted (state)
+       from (select absurd.current_time() as now) c
+      cross join unnest($2::text[]) wanted (state)
       cross join lateral (
-        select * from ${runs(queueName)} one where one.state = wanted.state order by one.available_at desc limit $3
+        select one.*
+          from (
+            select * from ${runs(queueName)} k
+             where k.state = wanted.state ${ids === null ? '' : 'and k.task_id = any ($11::uuid[])'}
+               and k.available_at >= coalesce($5::timestamptz, c.now - make_interval(secs => $6::float8), '-infinity')
+               and case when k.available_at > c.now then coalesce(k.started_at, k.created_at) else k.available_at end
+                   between coalesce($5::timestamptz, c.now - make_interval(secs => $6::float8), '-infinity')
+                       and coalesce($7::timestamptz, c.now - make_interval(secs => $8::float8), 'infinity')
+             order by k.available_at desc
+             limit ${runsScanned}
+          ) one
+         where ($9::text is null or one.claimed_by = $9)
+           and ${error === undefined ? '$10::text is null' : errorMatches(error, 'one.failure_reason', '$10::text')}
+           and ($4::text is null
+                or (select k.task_name = $4 from ${tasks(queueName)} k where k.task_id = one.task_id))
+         order by one.available_at desc
+         limit $3
       ) r
        left join ${tasks(queueName)} t on t.task_id = r.task_id
       order by r.available_at desc, r.run_id
       limit $3`,
-    [queueName, states, limit],
+    [
+      queueName,
+      filter.states,
+      limit,
+      filter.taskName ?? null,
+      ...moment(filter.since),
+      ...moment(filter.until),
+      filter.worker ?? null,
+      error?.text ?? null,
+      ...(ids === null ? [] : [ids]),
+    ],
   );
   return rows;
 }

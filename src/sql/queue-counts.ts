@@ -15,6 +15,8 @@ export interface QueueOverview extends QueueName, StateCounts {
   at_least: TaskState[];
   /** The states whose count is the planner's estimate. */
   estimated: TaskState[];
+  /** Why nothing could be counted; null when it was. */
+  error: string | null;
 }
 
 /** Counts go no further than this. */
@@ -136,6 +138,9 @@ export async function countTasks(db: Queryable, queues: readonly RegisteredQueue
   return queues.map((queue) => overview(queue, byName.get(queue.queue_name), guesses?.get(queue.queue_name)));
 }
 
+/** A queue whose tables could not be read. */
+export const uncounted = (queue: RegisteredQueue, error: string): QueueOverview => ({ ...overview(queue), error });
+
 function overview(
   { queue_name, storage_mode }: RegisteredQueue,
   row?: CountRow,
@@ -159,5 +164,6 @@ function overview(
     oldest_waiting_at: row?.oldest_waiting_at ?? null,
     at_least: guesses ? unfinishedStates.filter((state) => (row?.[state] ?? 0) > countLimit) : [],
     estimated: guesses ? [...finishedStates] : [],
+    error: null,
   };
 }

@@ -132,3 +132,31 @@ test('a connection that is lost ends the waiting, and says how to go on', () => 
   expect(error).toMatchObject({ exitCode: 5, code: 'unreachable' });
   expect(adviceText(error.hint ?? '')).toBe('absurdctl await-task a b goes on waiting');
 });
+
+test('what happened is told in its order: a failure before the step that came after it', async ({ db }) => {
+  const queue = await db.queue();
+  await db.freeze('2026-03-04T12:00:00Z');
+  const task = await db.spawn(queue, 'job');
+  const [first] = await db.claim(queue);
+  await db.query(`select absurd.fail_run('q', $1, '{"message": "no"}')`, [first?.run_id]);
+  await db.advance('1 second');
+  await finish(db, queue, 1);
+  const { stderr } = await run(['await-task', task.task_id], db);
+  expect(stderr).toBe('attempt 1 failed: no\nstep fetch done: {"rows": 12345678901234567890}\ncompleted\n');
+});
+
+test('a step that sleeps is not done when its sleep begins', async ({ db }) => {
+  const queue = await db.queue();
+  await db.freeze('2026-03-04T12:00:00Z');
+  const task = await db.spawn(queue, 'job');
+  const [claimed] = await db.claim(queue);
+  const save = `select absurd.set_task_checkpoint_state('q', $1, 'cool-down', '"2026-03-04T12:30:00.000Z"', $2)`;
+  await db.query(save, [task.task_id, claimed?.run_id]);
+  await db.query(`select absurd.schedule_run('q', $1, '2026-03-04T12:30:00Z')`, [claimed?.run_id]);
+  const asleep = await run(['await-task', task.task_id, '--timeout', '0'], db);
+  expect(asleep.stderr.split('\n')[0]).toBe('step cool-down sleeps until 2026-03-04T12:30:00.000000Z');
+  await db.advance('1 hour');
+  const [woken] = await db.claim(queue);
+  await db.query(`select absurd.complete_run('q', $1)`, [woken?.run_id]);
+  expect((await run(['await-task', task.task_id], db)).stderr).toContain('step cool-down done');
+});

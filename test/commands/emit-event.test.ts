@@ -1,5 +1,6 @@
 import { describe } from 'vitest';
 import { run } from '../support/command.js';
+import { parse as words } from '../support/words.js';
 import { expect, test } from '../support/database.js';
 
 describe('emit-event', () => {
@@ -26,6 +27,19 @@ describe('emit-event', () => {
     expect((await db.query('select payload from absurd.e_default')).rows).toEqual([
       { payload: { cents: 1999, by: 'card' } },
     ]);
+  });
+
+  test('an event that another queue waits for is said to be waited for there', async ({ db }) => {
+    await db.queue('default');
+    await db.queue('orders');
+    const task = await db.spawn('orders', 'job');
+    const [claimed] = await db.claim('orders');
+    await db.query(`select absurd.await_event('orders', $1, $2, 's', 'paid:1')`, [task.task_id, claimed?.run_id]);
+    const emitted = await run(['emit-event', 'paid:1', '-P', 'cents:=1999'], db);
+    expect(emitted.stderr).toContain('0 runs were waiting for it\n1 run waits for it in queue "orders": absurdctl');
+    const typed = /"orders": absurdctl (emit-event .*)/.exec(emitted.stderr)?.[1] ?? '';
+    expect((await run(words(typed), db)).stderr).toContain('1 run was waiting for it');
+    expect(await db.claim('orders')).toMatchObject([{ event_payload: { cents: 1999 } }]);
   });
 
   test('of two at once the second is told to be late', async ({ db }) => {

@@ -36,7 +36,7 @@ test('list-runs: the latest first, by state, in one queue or all', async ({ db }
   expect(await names('-q', 'a', '-s', 'failed')).toEqual(['broken']);
   const piped = await run(['list-runs', '-q', 'a', '-s', 'failed'], db);
   expect(piped.stdout.split('\t').slice(0, 5)).toEqual([ids['broken'], 'a', 'broken', '1', 'failed']);
-  expect(piped.stdout).toContain('{"message": "no"}\n');
+  expect(piped.stdout).toContain('{"message": "no"}\t\n');
   const cut = await run(['list-runs', '-l', '1'], db);
   expect(cut.stderr).toContain('--limit 2 shows more');
   const screen = await run(['list-runs'], { ...db, width: 100, now });

@@ -175,14 +175,38 @@ describe('list-tasks', () => {
 
     const piped = await run(['list-tasks'], db);
     expect(piped.stdout.split('\n').map((line) => line.split('\t'))).toEqual([
-      [old.task_id, 'a', 'old', 'running', '1', '', '2026-03-04T12:02:00.000000Z', 'w9', '', old.run_id],
-      [fresh.task_id, 'b', 'fresh', 'pending', '1', '3', '2026-03-04T12:01:00.000000Z', '', '', fresh.run_id],
+      [
+        old.task_id,
+        'a',
+        'old',
+        'running',
+        '1',
+        '',
+        '2026-03-04T12:02:00.000000Z',
+        'w9',
+        '',
+        old.run_id,
+        '2026-03-04T12:02:00.000000Z',
+      ],
+      [
+        fresh.task_id,
+        'b',
+        'fresh',
+        'pending',
+        '1',
+        '3',
+        '2026-03-04T12:01:00.000000Z',
+        '',
+        '',
+        fresh.run_id,
+        '2026-03-04T12:01:00.000000Z',
+      ],
       [''],
     ]);
     const screen = await run(['list-tasks'], { ...db, width: 120, now: new Date('2026-03-04T12:05:00Z') });
     expect(screen.stdout).toBe(
       [
-        'TASK ID                               QUEUE  NAME   STATE    ATTEMPTS  OF  ACTIVE  WORKER  EVENT',
+        'TASK ID                               QUEUE  NAME   STATE    ATTEMPTS  OF  ACTIVE  WORKER  WAKES',
         `${old.task_id}  a      old    running         1   -  3m ago  w9      -`,
         `${fresh.task_id}  b      fresh  pending         1   3  4m ago  -       -`,
         '',
@@ -292,6 +316,14 @@ Parameters
   "big": 12345678901234567890
 }
 
+Attempt 2
+Run ID: ${second?.run_id}
+State: sleeping
+Available at: 2026-03-04T12:01:01.000000Z  (in 50s)
+Waits for: paid:7 in step paid?, since 2026-03-04T12:00:01.000000Z  (10s ago), until 2026-03-04T12:01:01.000000Z  (in 50s)
+Created: 2026-03-04T12:00:00.000000Z  (11s ago)
+Last started: 2026-03-04T12:00:01.000000Z  (10s ago)
+
 Attempt 1
 Run ID: ${first?.run_id}
 State: failed
@@ -307,14 +339,6 @@ Failure
 Checkpoints of attempt 1
 STEP   RESULT       DONE     STATUS
 fetch  {"rows": 3}  11s ago  committed
-
-Attempt 2
-Run ID: ${second?.run_id}
-State: sleeping
-Available at: 2026-03-04T12:01:01.000000Z  (in 50s)
-Waits for: paid:7 in step paid?, since 2026-03-04T12:00:01.000000Z  (10s ago), until 2026-03-04T12:01:01.000000Z  (in 50s)
-Created: 2026-03-04T12:00:00.000000Z  (11s ago)
-Last started: 2026-03-04T12:00:01.000000Z  (10s ago)
 `);
   });
 

@@ -1,12 +1,14 @@
 /** From a choice to the tasks that it takes, in the order in which they will be done. */
 import { text } from 'node:stream/consumers';
+import { QueueReader, type SkippedQueue } from '../../sql/each-queue.js';
 import { chooseTasks, findTasks, readMoment, type ChoiceFilter, type ChosenTask } from '../../sql/bulk.js';
 import type { Moment } from '../../sql/list-tasks.js';
 import type { Queryable } from '../../sql/queryable.js';
 import type { Timestamp } from '../../sql/values.js';
 import { usageError } from '../cli/errors.js';
 import type { Io } from '../cli/io.js';
-import { queuesToLookIn, requireId } from '../task/find-task.js';
+import { findTask } from '../../sql/find-task.js';
+import { ambiguous, isWholeId, queuesToLookIn, rangeOf, requireId } from '../task/find-task.js';
 import type { Choice } from './flags.js';
 
 const idsAtOnce = 1000;
@@ -19,15 +21,21 @@ export interface Chosen {
   choice: Choice;
   /** When all were chosen, by the server's clock. */
   at: Timestamp;
+  /** Queues that could not be read. */
+  skipped: SkippedQueue[];
 }
 
 /** Runs inside a read-only transaction. Every id is looked up once, however often it was given. */
 export async function choose(db: Queryable, choice: Choice): Promise<Chosen> {
   const queues = await queuesToLookIn(db, choice.queue);
-  if ('ids' in choice) return { ...(await byIds(db, queues, choice.ids)), choice, at: await readMoment(db) };
-  const settled = { ...choice, filter: await settle(db, choice.filter) };
-  const tasks = await byFilter(db, queues, settled);
-  return { tasks, unknown: [], choice: settled, at: await readMoment(db) };
+  const reader = new QueueReader(db);
+  const settled = 'ids' in choice ? choice : { ...choice, filter: await settle(db, choice.filter) };
+  const found =
+    'ids' in settled
+      ? await byIds(reader, queues, settled.ids)
+      : { tasks: await byFilter(reader, queues, settled), unknown: [] };
+  reader.finish(queues);
+  return { ...found, choice: settled, at: await readMoment(db), skipped: reader.skipped };
 }
 
 async function settle(db: Queryable, filter: ChoiceFilter): Promise<ChoiceFilter> {
@@ -37,30 +45,35 @@ async function settle(db: Queryable, filter: ChoiceFilter): Promise<ChoiceFilter
 }
 
 async function byFilter(
-  db: Queryable,
+  reader: QueueReader,
   queues: readonly string[],
   { filter, limit = Number.MAX_SAFE_INTEGER }: Extract<Choice, { filter: unknown }>,
 ): Promise<ChosenTask[]> {
   const tasks: ChosenTask[] = [];
-  for (const queue of queues) {
-    for (const task of await chooseTasks(db, queue, filter, limit - tasks.length)) tasks.push(task);
-    if (tasks.length >= limit) break;
-  }
+  await reader.each(queues, async (queue) => {
+    if (tasks.length >= limit) return;
+    for (const task of await chooseTasks(reader.db, queue, filter, limit - tasks.length)) tasks.push(task);
+  });
   return tasks;
 }
 
 async function byIds(
-  db: Queryable,
+  reader: QueueReader,
   queues: readonly string[],
   ids: readonly string[],
 ): Promise<Pick<Chosen, 'tasks' | 'unknown'>> {
   const found = new Map<string, ChosenTask>();
-  for (const queue of queues) {
-    const left = ids.filter((id) => !found.has(id));
+  await reader.each(queues, async (queue) => {
+    const left = ids.filter((id) => isWholeId(id) && !found.has(id));
     for (let first = 0; first < left.length; first += idsAtOnce) {
-      const rows = await findTasks(db, queue, left.slice(first, first + idsAtOnce));
+      const rows = await findTasks(reader.db, queue, left.slice(first, first + idsAtOnce));
       for (const { id, ...task } of rows) found.set(id, task);
     }
+  });
+  for (const id of ids.filter((one) => !isWholeId(one))) {
+    const tasks = await findTask(reader, rangeOf(id), queues);
+    if (tasks.length > 1) throw ambiguous(id, tasks);
+    if (tasks[0]) found.set(id, tasks[0]);
   }
   const tasks = new Map<string, ChosenTask>();
   for (const id of ids) {

@@ -48,7 +48,8 @@ const singleLockTimeoutMs = 10_000;
 export abstract class BulkCommand<Single extends object> extends BaseCommand<Single | BulkResult> {
   protected async many(plan: BulkPlan): Promise<BulkResult> {
     const chosen = await this.chosen(plan);
-    const { tasks, unknown } = chosen;
+    const { tasks, unknown, skipped } = chosen;
+    this.skip(skipped);
     if (tasks.length === 0 && 'filter' in plan.choice) await this.noteMeant(plan.choice);
     const fit = tasks.filter((task) => plan.states.includes(task.state));
     const result: BulkResult = {
@@ -64,7 +65,15 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
         result.tasks.push(task);
       }
     };
-    take(unknown.map((id) => account({ task_id: id }, 'failed', 'no queue has this id')));
+    take(
+      unknown.map((id) =>
+        account(
+          { task_id: id },
+          'failed',
+          skipped.length === 0 ? 'no queue has this id' : 'no queue that could be read has this id',
+        ),
+      ),
+    );
     take(
       tasks
         .filter((task) => !plan.states.includes(task.state))

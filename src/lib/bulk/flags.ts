@@ -1,6 +1,6 @@
 /** The flags of commands that touch many tasks, and what they come to. */
 import * as Flags from '@oclif/core/flags';
-import type { ChoiceFilter } from '../../sql/bulk.js';
+import type { ChoiceFilter, ErrorFilter } from '../../sql/bulk.js';
 import type { TaskState } from '../../sql/list-tasks.js';
 import { usageError } from '../cli/errors.js';
 import { parseMoment } from '../cli/time.js';
@@ -100,7 +100,7 @@ export function readChoice(id: string, ids: readonly string[], flags: Given, sta
   };
 }
 
-function readError(typed: string): ChoiceFilter['error'] {
+export function readError(typed: string): ErrorFilter {
   if (typed === '') throw usageError('--error is empty', 'give a part of the message, or /an expression/');
   const expression = /^\/(.+)\/(i?)$/s.exec(typed);
   if (expression === null) return { text: typed, how: 'contains' };

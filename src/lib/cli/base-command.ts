@@ -13,6 +13,7 @@ import { Command } from '@oclif/core/command';
 import type { Config } from '@oclif/core/config';
 import * as Flags from '@oclif/core/flags';
 import type { Input, ParserOutput } from '@oclif/core/interfaces';
+import { QueueReader, type SkippedQueue } from '../../sql/each-queue.js';
 import type { Queryable } from '../../sql/queryable.js';
 import type { Database } from '../connection/database.js';
 import type { ConnectionFlags, Settings } from '../connection/settings.js';
@@ -23,6 +24,7 @@ import { explainError, parseError } from './explain.js';
 import { harmless } from './format/text.js';
 import { adviceText, type Advice, type Place } from './hint.js';
 import type { Io } from './io.js';
+import { queuesToLookIn } from '../task/find-task.js';
 import { modes, show, type Mode, type RenderContext, type Rendering } from './output.js';
 import { reportError } from './report.js';
 
@@ -58,6 +60,10 @@ const outputFlags = {
     description: 'how to print the answer',
   }),
   json: Flags.boolean({ helpGroup: 'OUTPUT', description: 'the same as -o json; errors are JSON too' }),
+  'no-pager': Flags.boolean({
+    helpGroup: 'OUTPUT',
+    description: 'print a long answer at once; otherwise a terminal shows it in $PAGER, or less',
+  }),
 };
 
 /** oclif's Command asks its config only for these; loading a real one would read folders on every start. */
@@ -87,6 +93,7 @@ function unshield<T>(value: T): T {
 interface ParsedFlags extends ConnectionFlags {
   output?: Mode;
   json?: boolean;
+  'no-pager'?: boolean;
   queue?: string;
 }
 
@@ -103,6 +110,9 @@ export abstract class BaseCommand<T> extends Command {
   private ownPlace: string | undefined;
   private database: Promise<Database> | undefined;
   private resolved: Promise<Settings> | undefined;
+  /** Queues that the latest look could not read. */
+  private skipped: SkippedQueue[] = [];
+  private skippedSaid: SkippedQueue[] | undefined;
 
   constructor(
     argv: string[],
@@ -121,8 +131,9 @@ export abstract class BaseCommand<T> extends Command {
   override async run(): Promise<number> {
     try {
       const result = await this.execute();
-      await this.show(result);
-      return this.exitCode(result);
+      await this.show(result, this.pagingIo());
+      const code = this.exitCode(result);
+      return code === exit.done && this.skipped.length > 0 ? exit.failed : code;
     } catch (error) {
       const explained = await this.explain(error);
       reportError(this.io, explained, this.wantsJson(), this.place());
@@ -172,13 +183,71 @@ export abstract class BaseCommand<T> extends Command {
     return (await this.db()).readRanges(work, timeoutMs);
   }
 
+  /**
+   * As `readRanges`, over the queue that was named or all of them. A queue that another session has locked, or that this role
+   * may not read, is skipped: the answer says so, and the exit code is 1. Where none can be read, that is the error.
+   */
+  protected async readQueues<R>(
+    queue: string | undefined,
+    work: (reader: QueueReader, queues: string[]) => Promise<R>,
+    timeoutMs?: number,
+  ): Promise<R> {
+    return this.readRanges(async (db) => {
+      const reader = new QueueReader(db);
+      this.skipped = reader.skipped;
+      const queues = await queuesToLookIn(db, queue);
+      const answer = await work(reader, queues);
+      reader.finish(queues);
+      return answer;
+    }, timeoutMs);
+  }
+
+  /** Forgets those of the look before. */
+  protected skipNone(): void {
+    this.skipped = [];
+  }
+
+  /** Adds to the queues that could not be read or worked on. */
+  protected skip(skipped: readonly SkippedQueue[]): void {
+    this.skipped = [...this.skipped, ...skipped];
+  }
+
   /** Draws a result now. The base does it with what `execute` returns; a command that watches calls it for each look. */
-  protected async show(result: T): Promise<void> {
-    const { outTty: tty, width } = this.io;
+  protected async show(result: T, io = this.io): Promise<void> {
+    const { outTty: tty, width } = io;
     const place = this.place();
     const next = (advice: Advice): string => adviceText(advice, place);
-    const rendering = this.render(result, { tty, width, now: this.io.now(), next });
-    await show(this.io, this.mode(), rendering, result, next);
+    const drawn = this.render(result, { tty, width, now: this.io.now(), next });
+    const rendering = { ...drawn, warning: [...(drawn.warning ?? []), ...(await this.skippedNotes())] };
+    await show(io, this.mode(), rendering, result, next);
+  }
+
+  /** Shows what `look` finds, again and again until Ctrl-C. On a terminal each look replaces the one before, fitted to the window. */
+  protected async watch(look: () => Promise<T>): Promise<never> {
+    const { catching, fitted, watchPauseMs } = await import('./watch.js');
+    for (;;) {
+      const result = await look();
+      const { io, look: seen } = catching(this.io);
+      this.skippedSaid = undefined;
+      await this.show(result, this.io.outTty ? io : this.io);
+      if (this.io.outTty)
+        this.io.out(fitted(seen, { now: this.io.now(), width: this.io.width, height: this.io.height }));
+      await this.pause(watchPauseMs);
+    }
+  }
+
+  /** The terminal, with answers that are longer than its window shown in a pager. */
+  private pagingIo(): Io {
+    const { io } = this;
+    const { height } = io;
+    if (!io.outTty || !io.inTty || io.page === undefined || height === undefined || this.parsedFlags['no-pager'])
+      return io;
+    const page = async (text: string): Promise<boolean> => {
+      // A connection must not stay open for as long as somebody reads.
+      await this.closeDatabase();
+      return (await io.page?.(text)) ?? false;
+    };
+    return Object.create(io, { pageOver: { value: height }, page: { value: page } }) as Io;
   }
 
   /** What the answer is printed as. */
@@ -256,6 +325,13 @@ export abstract class BaseCommand<T> extends Command {
 
   private about(): CommandAbout {
     return this.ctor as unknown as CommandAbout;
+  }
+
+  private async skippedNotes(): Promise<Advice[]> {
+    if (this.skipped.length === 0 || this.skippedSaid === this.skipped) return [];
+    this.skippedSaid = this.skipped;
+    const { skippedNotes } = await import('./skipped.js');
+    return skippedNotes(this.skipped, await this.db(), needOf(this.about(), this.argv));
   }
 
   /** Flags that could not be parsed still say in which form the error is wanted. */

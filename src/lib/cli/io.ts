@@ -16,6 +16,12 @@ export interface Io {
   inTty: boolean;
   /** Columns of the terminal. */
   width: number;
+  /** Its rows; absent where nothing is known of a window. */
+  height?: number;
+  /** Shows a long text in the user's pager, and returns when they have read it; false where no pager can be started. */
+  page?(text: string): Promise<boolean>;
+  /** Answers of so many lines go to the pager. */
+  pageOver?: number;
   /** Whether standard output takes colours: a terminal, and NO_COLOR is not set. */
   colour: boolean;
   now(): Date;
@@ -54,6 +60,10 @@ export function processIo(): Io {
     get width() {
       return stdout.columns || Number(env.COLUMNS) || 80;
     },
+    get height() {
+      return stdout.rows || undefined;
+    },
+    page: async (text) => (await import('./pager.js')).page(text, env),
     colour: takesColour(stdout.isTTY === true, env),
     now: () => new Date(),
     onInterrupt(stop) {

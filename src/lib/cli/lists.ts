@@ -1,14 +1,44 @@
 /** What the lists of an investigation share: through which queues they look, and how much they show. */
 import * as Flags from '@oclif/core/flags';
 import { wideBytes } from '../../sql/lists.js';
-import type { Queryable } from '../../sql/queryable.js';
+import type { QueueReader } from '../../sql/each-queue.js';
+import { ago } from './format/time.js';
 import { command, hint, joined, type Advice } from './hint.js';
-import { queuesToLookIn } from '../task/find-task.js';
+import type { Column } from './output.js';
 
 export const listFlags = {
   queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to look in; all when absent' }),
   limit: Flags.integer({ char: 'l', min: 1, max: 10_000, default: 50, helpValue: 'N', description: 'rows at most' }),
 };
+
+/** What narrows a list of tasks or of runs. */
+export const filterFlags = {
+  'task-name': Flags.string({ char: 'n', helpValue: 'NAME', description: 'only tasks of this name' }),
+  since: Flags.string({ helpValue: 'TIME', description: 'active at or after: 2h, 2026-01-02, RFC 3339' }),
+  until: Flags.string({ helpValue: 'TIME', description: 'active at or before' }),
+  error: Flags.string({
+    helpValue: 'TEXT|/REGEX/',
+    description: 'only those whose last error contains the text, or matches the expression (/…/i: any case)',
+  }),
+  worker: Flags.string({ helpValue: 'ID', description: 'only those that this worker claimed last' }),
+  key: Flags.string({ helpValue: 'KEY', description: 'only the task with this idempotency key' }),
+};
+
+/** When a task or a run can be claimed next, and what for: `in 5m`, `paid:42`, `paid:42, in 5m`. */
+export function drawWake(now: Date): Column['draw'] {
+  return (_cell, row) => {
+    const { state, available_at: at, wake_event: event } = row as Waking;
+    if (state !== 'sleeping') return '-';
+    if (at === 'infinity') return event ?? 'never';
+    return event === null ? ago(at, now) : `${event}, ${ago(at, now)}`;
+  };
+}
+
+interface Waking {
+  state: string;
+  available_at: string;
+  wake_event: string | null;
+}
 
 /** The rows to show, in their order, and whether there are more. */
 export interface Listed<Row> {
@@ -19,16 +49,18 @@ export interface Listed<Row> {
 
 /** Reads every queue in turn and keeps the first `limit` of all by `compare`. */
 export async function acrossQueues<Row>(
-  db: Queryable,
-  { queue, limit }: { queue: string | undefined; limit: number },
+  reader: QueueReader,
+  queues: readonly string[],
+  limit: number,
   read: (queueName: string, limit: number) => Promise<Row[]>,
   compare: (a: Row, b: Row) => number,
 ): Promise<Listed<Row>> {
   let rows: Row[] = [];
-  for (const name of await queuesToLookIn(db, queue)) {
+  await reader.each(queues, async (name) => {
+    const found = await read(name, limit + 1);
     // Sorting is stable: of equals, the queue that comes first by name stays first.
-    rows = [...rows, ...(await read(name, limit + 1))].sort(compare).slice(0, limit + 1);
-  }
+    rows = [...rows, ...found].sort(compare).slice(0, limit + 1);
+  });
   return { rows: rows.slice(0, limit), more: rows.length > limit, limit };
 }
 

@@ -63,6 +63,8 @@ export interface Section {
 export interface Rendering extends Section {
   /** Said on standard error, one line each, not with JSON modes. */
   note?: Advice | Advice[];
+  /** Said on standard error in every mode, JSON too: what is missing from the answer, and why. */
+  warning?: Advice[];
   /** Further parts, after the first; one empty line between two. */
   sections?: Section[];
   /** What `-o name` prints for a record; default: its first value. */
@@ -86,6 +88,14 @@ export function cellText(cell: unknown): string {
   if (cell instanceof RawJson) return cell.text;
   return typeof cell === 'object' ? toJson(cell) : String(cell);
 }
+
+/** How a cell begins, as much as a screen may show of it: what is drawn must not cost with what is stored. */
+export const beginning = (cell: unknown): string => {
+  const text = cellText(cell);
+  return text.length > drawnLength ? `${text.slice(0, drawnLength)}…` : text;
+};
+
+const drawnLength = 1000;
 
 export const cellOf = (row: object, key: string): unknown => (row as Record<string, unknown>)[key];
 
@@ -143,6 +153,14 @@ function notes(rendering: Rendering): Advice[] {
   return said;
 }
 
+/** Draws the answer on a terminal, or in the pager where it is long. Returns the headings of columns that had no room. */
+async function draw(io: Io, rendering: Rendering): Promise<string[]> {
+  const { text, leftOut } = (await import('./format/terminal.js')).drawParts(parts(rendering), io);
+  const long = io.pageOver !== undefined && text.split('\n').length > io.pageOver;
+  if (!long || !(await io.page?.(text))) io.out(text);
+  return leftOut;
+}
+
 /** Writes the answer. `result` is what JSON modes print where the rendering has no table; notes are said as `say` has them. */
 export async function show(
   io: Io,
@@ -153,6 +171,7 @@ export async function show(
 ): Promise<void> {
   const data =
     rendering.jsonResult !== undefined ? rendering.jsonResult : rendering.table ? rendering.table.rows : result;
+  let leftOut: string[] = [];
   const lines = (list: string[]): void => io.out(list.map((line) => `${line}\n`).join(''));
   const safe = (list: string[], how: (line: string) => string): void => lines(io.outTty ? list.map(how) : list);
   if (mode === 'json') safe([toJson(data, 2)], harmlessJson);
@@ -163,8 +182,10 @@ export async function show(
     );
   else if (mode === 'csv') safe(csvLines(rendering, data), (line) => harmless(line));
   else if (mode === 'name') lines(nameLines(rendering).map(io.outTty ? (name) => harmless(name) : copyEscape));
-  else if (io.outTty) io.out((await import('./format/terminal.js')).drawParts(parts(rendering), io));
+  else if (io.outTty) leftOut = await draw(io, rendering);
   else io.out(parts(rendering).map(pipeText).join('\n'));
-  const silent = mode === 'json' || mode === 'ndjson' ? notes({ ...rendering, note: undefined }) : notes(rendering);
-  for (const note of silent) io.err(`${harmless(say(note))}\n`);
+  const said = mode === 'json' || mode === 'ndjson' ? notes({ ...rendering, note: undefined }) : notes(rendering);
+  if (leftOut.length > 0)
+    said.push(`Left out for want of width: ${leftOut.join(', ')}; a wider window, a pipe or --json has them`);
+  for (const note of [...said, ...(rendering.warning ?? [])]) io.err(`${harmless(say(note))}\n`);
 }

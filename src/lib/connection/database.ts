@@ -10,6 +10,14 @@ import type { Host, Settings } from './settings.js';
 /** How long a statement that only reads may take. */
 const readTimeoutMs = 30_000;
 
+/** How long it may wait for a table that another session has locked. */
+const readLockTimeoutMs = 5000;
+
+const readLimits = (statementTimeoutMs: number): TransactionLimits => ({
+  statementTimeoutMs,
+  lockTimeoutMs: readLockTimeoutMs,
+});
+
 export interface TransactionLimits {
   /** Milliseconds; 0 or absent: the server's own setting. */
   statementTimeoutMs?: number;
@@ -48,14 +56,14 @@ export class Database implements Queryable {
     }
   }
 
-  /** Runs `work` in a read-only transaction with a statement timeout (30 s unless given). Do not nest. */
+  /** Runs `work` in a read-only transaction with a statement timeout (30 s unless given) and a lock timeout. Do not nest. */
   async read<T>(work: (db: Queryable) => Promise<T>, timeoutMs = readTimeoutMs): Promise<T> {
-    return this.inTransaction('begin read only', { statementTimeoutMs: timeoutMs }, work);
+    return this.inTransaction('begin read only', readLimits(timeoutMs), work);
   }
 
   /** As `read`, with a planner that walks ranges of indexes and does not read whole tables, whatever it expects there. */
   async readRanges<T>(work: (db: Queryable) => Promise<T>, timeoutMs = readTimeoutMs): Promise<T> {
-    return this.inTransaction(`begin read only; ${rangesOnly}`, { statementTimeoutMs: timeoutMs }, work);
+    return this.inTransaction(`begin read only; ${rangesOnly}`, readLimits(timeoutMs), work);
   }
 
   /** Runs `work` in a transaction: committed when it returns, rolled back when it throws. Do not nest. */

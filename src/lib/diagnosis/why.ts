@@ -1,6 +1,5 @@
 import { readBounded, type BoundedReader, type Unread } from '../../sql/bounded.js';
 import {
-  locate,
   readCheckpoints,
   readEvent,
   readNameActivity,
@@ -13,6 +12,7 @@ import {
   readWaits,
   type NameSample,
 } from '../../sql/diagnosis.js';
+import { locate, locateStart, type Located } from '../../sql/diagnosis-locate.js';
 import { readRowLockHolders, readTableLockHolders, type LockHolder } from '../../sql/diagnosis-locks.js';
 import {
   isWhole,
@@ -27,6 +27,7 @@ import { readStandingIn } from '../../sql/grants.js';
 import { CliError, exit, notFound, notPermitted } from '../cli/errors.js';
 import { unknownQueue } from '../cli/explain.js';
 import { grantCommand } from '../grants/hint.js';
+import { ambiguous, isWholeId, rangeOf } from '../task/find-task.js';
 import { nearest } from '../cli/nearest.js';
 import { diagnose, type Diagnosis, type Gap, type TaskSubject } from './cause.js';
 import { taskCauses } from './index.js';
@@ -73,7 +74,10 @@ export function whyId(db: Queryable, id: string, queue: string | undefined, opti
   return ask(db, options, async (reader) => {
     const list = await queuesOf(reader, queue);
     const names = list.queues.map((known) => known.queue_name);
-    const found = (await locate(reader, names, id)) ?? (await locateOneByOne(reader, names, id));
+    const find = isWholeId(id)
+      ? (some: string[]) => locate(reader, some, id)
+      : (some: string[]) => locateByStart(reader, some, id);
+    const found = (await find(names)) ?? (await oneByOne(reader, names, find));
     if (!found) {
       const locked = await lockedOut(reader, names);
       if (locked) return { ...locked, queue: queue ?? null, task_id: null, run_id: null, task_name: null };
@@ -81,18 +85,30 @@ export function whyId(db: Queryable, id: string, queue: string | undefined, opti
       const where = queue === undefined ? `any of ${plural(names.length, 'queue')}` : `queue ${quoted(queue)}`;
       throw notFound(`No task or run ${id} in ${where}`, command('list-tasks'));
     }
-    return whyFound(reader, list, found.queue, found.task_id, found.kind === 'run' ? id : null, options);
+    return whyFound(reader, list, found.queue, found.task_id, found.run_id, options);
   });
 }
 
-/** Where one question about all queues was refused for want of a right to some, the others may still know the id. */
-async function locateOneByOne(reader: BoundedReader, names: string[], id: string): ReturnType<typeof locate> {
-  if (!refusedFor(reader)) return null;
+/** Where one question about all queues got no answer, because of a lock or a right to some, the others may still know the id. */
+async function oneByOne(
+  reader: BoundedReader,
+  names: string[],
+  find: (some: string[]) => Promise<Located | null>,
+): Promise<Located | null> {
+  if (reader.unread.length === 0 || names.length < 2) return null;
   for (const name of names) {
-    const found = await locate(reader, [name], id);
+    const found = await find([name]);
     if (found) return found;
   }
   return null;
+}
+
+/** Raises a usage error where the beginning of an id names several tasks. */
+async function locateByStart(reader: BoundedReader, names: string[], id: string): Promise<Located | null> {
+  const found = (await locateStart(reader, names, rangeOf(id))) ?? [];
+  if (found.length > 1) throw ambiguous(id, found);
+  const [task] = found;
+  return task === undefined ? null : { queue: task.queue_name, task_id: task.task_id, run_id: task.run_id };
 }
 
 /** Why does nothing move in this queue? */

@@ -1,8 +1,11 @@
 /** Deletes what ended, batch by batch, each a transaction of its own, so that it may be interrupted and gone on with. */
 import { cleanupEvents, cleanupTasks } from '../../sql/cleanup.js';
-import type { Queryable } from '../../sql/queryable.js';
+import type { Database } from '../connection/database.js';
 import { CliError, exit } from '../cli/errors.js';
 import { counted } from '../cli/format/text.js';
+
+/** A batch passes over locked rows; a locked table is not waited for longer than this. */
+const lockTimeoutMs = 5000;
 
 /** What of one queue goes. */
 export interface Scope {
@@ -23,17 +26,17 @@ export interface Deleted {
 
 /**
  * Goes on until nothing is left that it may take: a batch passes over what somebody has locked, so only an empty one is the
- * last. `tell` hears of every batch. Raises CliError with exit code 130 and an account of what went when it is interrupted.
+ * last. `deleted` counts along, and `tell` is called with it after every batch. Raises CliError with exit code 130 and an account of what went when it is interrupted.
  */
 export async function drainQueue(
-  db: Queryable,
+  db: Database,
   { queue_name, ttl_seconds, limit, tasks, events }: Scope,
+  deleted: Deleted,
   tell: (deleted: Deleted) => void,
 ): Promise<Deleted> {
-  const deleted: Deleted = { queue_name, tasks: 0, events: 0 };
   const drain = async (kind: 'tasks' | 'events', batch: typeof cleanupTasks): Promise<void> => {
     for (let taken = limit; taken > 0;) {
-      taken = await batch(db, queue_name, ttl_seconds, limit);
+      taken = await db.transaction((one) => batch(one, queue_name, ttl_seconds, limit), { lockTimeoutMs });
       deleted[kind] += taken;
       tell(deleted);
     }

@@ -30,22 +30,26 @@ const lockTimeoutMs = 10_000;
 
 /**
  * One queue's trouble keeps no other from its chores: it is told in its row. What ends everything (a lost connection, Ctrl-C,
- * a missing right or schema at the first queue) is raised.
+ * a missing schema) is raised; a missing right too, where no chore could be done for want of it.
  */
 export async function maintain(db: Database, queues: readonly string[]): Promise<Chore[]> {
   const chores: Chore[] = [];
+  const refusals: unknown[] = [];
+  /** A row for each chore; none where `work` finds that there is nothing to do. */
   const attempt = async (
     chore: Chore['chore'],
     queue: string,
-    work: () => Promise<Partial<Chore>>,
+    work: () => Promise<Partial<Chore> | null>,
     partition: string | null = null,
   ): Promise<void> => {
     const blank = { partitions_created: null, tasks_deleted: null, events_deleted: null, partition, error: null };
     try {
-      chores.push({ chore, queue_name: queue, ...blank, ...(await work()) });
+      const done = await work();
+      if (done !== null) chores.push({ chore, queue_name: queue, ...blank, ...done });
     } catch (error) {
       const plain = toCliError(error);
       if (endsAll(plain)) throw error;
+      if (plain.code === 'not_permitted') refusals.push(error);
       chores.push({ chore, queue_name: queue, ...blank, error: plain.message });
     }
   };
@@ -61,16 +65,22 @@ export async function maintain(db: Database, queues: readonly string[]): Promise
       return { partitions_created: (await db.read((read) => countPartitions(read, queue))) - before };
     });
     await attempt('cleanup', queue, async () => {
-      const [batch] = await cleanupByPolicy(db, queue);
+      const [batch] = await db.transaction((transaction) => cleanupByPolicy(transaction, queue), { lockTimeoutMs });
       return { tasks_deleted: batch?.tasks_deleted ?? 0, events_deleted: batch?.events_deleted ?? 0 };
     });
     // A table that somebody is taking a partition from is left to them.
     const busy = halves.flatMap(({ parent, pid }) => (pid === null ? [] : [parent]));
-    for (const candidate of oldestOfEach(await db.read((read) => listDetachCandidates(read, queue)))) {
+    let candidates: DetachCandidate[] = [];
+    await attempt('detach', queue, async () => {
+      candidates = oldestOfEach(await db.read((read) => listDetachCandidates(read, queue)));
+      return null;
+    });
+    for (const candidate of candidates) {
       if (busy.includes(candidate.parent)) continue;
       await attempt('detach', queue, () => without(detach(db, candidate, true)), candidate.partition);
     }
   }
+  if (refusals.length > 0 && refusals.length === chores.length) throw refusals[0];
   return chores;
 }
 
@@ -85,6 +95,4 @@ function oldestOfEach(candidates: readonly DetachCandidate[]): DetachCandidate[]
 }
 
 const endsAll = ({ exitCode, code }: CliError): boolean =>
-  exitCode === exit.interrupted ||
-  exitCode === exit.unreachable ||
-  ['not_permitted', 'read_only', 'sqlstate_42883'].includes(code);
+  exitCode === exit.interrupted || exitCode === exit.unreachable || ['read_only', 'sqlstate_42883'].includes(code);

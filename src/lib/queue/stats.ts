@@ -4,6 +4,7 @@ import type { Queryable } from '../../sql/queryable.js';
 import { readQueueFlow, type QueueFlow } from '../../sql/queue-stats.js';
 import { countTasks, type QueueOverview } from '../../sql/queue-counts.js';
 import { listRegisteredQueues } from '../../sql/queues.js';
+import { QueueReader, type SkippedQueue } from '../../sql/each-queue.js';
 
 interface Rate {
   /** Of the runs that ended since then; null when none did. */
@@ -29,20 +30,47 @@ export async function readStats(
   read: Read,
   queues: readonly string[],
   { by, sinceMs, taskName }: { by: 'queue' | 'task-name'; sinceMs: number; taskName: string | null },
-): Promise<Stats[]> {
+): Promise<{ stats: Stats[]; skipped: SkippedQueue[] }> {
   const stats: Stats[] = [];
+  const skipped: Refused[] = [];
   if (by === 'task-name') {
     for (const queue of queues) {
-      const rows = await read((db) => readNameStats(db, queue, sinceMs, taskName));
+      const rows = (await one(read, queue, skipped, (db) => readNameStats(db, queue, sinceMs, taskName))) ?? [];
       stats.push(...rows.map((row) => ({ ...row, ...rate(row) })));
     }
-    return stats;
+    return answered(stats, skipped, queues);
   }
   const registered = (await read(listRegisteredQueues)).filter((queue) => queues.includes(queue.queue_name));
   for (const queue of registered) {
-    const [overview] = await read((db) => countTasks(db, [queue]));
-    const flow = await read((db) => readQueueFlow(db, queue.queue_name, sinceMs));
-    if (overview !== undefined && flow !== undefined) stats.push({ ...overview, ...flow, ...rate(flow) });
+    const name = queue.queue_name;
+    const [overview] = (await one(read, name, skipped, (db) => countTasks(db, [queue]))) ?? [];
+    if (overview === undefined) continue;
+    const flow = await one(read, name, skipped, (db) => readQueueFlow(db, name, sinceMs));
+    if (flow !== undefined) stats.push({ ...overview, ...flow, ...rate(flow) });
   }
-  return stats;
+  return answered(stats, skipped, queues);
+}
+
+type Refused = SkippedQueue & { error: unknown };
+
+/** Where no queue could be read, that is the error. */
+function answered(stats: Stats[], skipped: Refused[], queues: readonly string[]) {
+  const [first] = skipped;
+  if (first !== undefined && skipped.length === queues.length) throw first.error;
+  return { stats, skipped };
+}
+
+/** One queue's answer; undefined where it cannot be read, which `skipped` then says. */
+async function one<T>(
+  read: Read,
+  queue: string,
+  skipped: Refused[],
+  work: (db: Queryable) => Promise<T>,
+): Promise<T | undefined> {
+  return read(async (db) => {
+    const reader = new QueueReader(db);
+    const [answer] = await reader.each([queue], () => work(db));
+    skipped.push(...reader.skipped.map((refused) => ({ ...refused, error: reader.firstError })));
+    return answer;
+  });
 }

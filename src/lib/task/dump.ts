@@ -2,57 +2,114 @@
 import { listCheckpoints, type CheckpointDetail } from '../../sql/checkpoints.js';
 import type { FoundTask } from '../../sql/find-task.js';
 import type { Queryable } from '../../sql/queryable.js';
-import { listRuns, listWaits, type RunDetail, type WaitDetail } from '../../sql/runs.js';
+import {
+  getAttempt,
+  listRuns,
+  listRunSpans,
+  listWaits,
+  type RunDetail,
+  type RunSpan,
+  type WaitDetail,
+} from '../../sql/runs.js';
 import { getTask, type TaskDetail } from '../../sql/tasks.js';
 import type { RawJson, Timestamp } from '../../sql/values.js';
 import { notFound } from '../cli/errors.js';
+import { byteSize } from '../cli/format/size.js';
 import { ago } from '../cli/format/time.js';
-import type { RenderContext, Rendering, Section } from '../cli/output.js';
+import { command, hint, type Advice } from '../cli/hint.js';
+import { type RenderContext, type Rendering, type Section } from '../cli/output.js';
+import { withoutOwnFrames } from './frames.js';
 
 /** More than this is cut, which the dump then says. */
 const limits = { runs: 200, checkpoints: 1000 };
 const noLimits = { runs: 2 ** 31, checkpoints: 2 ** 31 };
+/** Spans of attempts that are laid out. */
+const spansShown = 50;
+
+/** A checkpoint; `left_out` is the stored size of a state that a screen does not get. */
+export type DumpedCheckpoint = CheckpointDetail & { left_out?: number };
 
 export interface TaskDump extends TaskDetail {
   queue_name: string;
   runs: RunDetail[];
   waits: WaitDetail[];
-  checkpoints: CheckpointDetail[];
+  checkpoints: DumpedCheckpoint[];
   /** Which of the lists were cut: only the latest runs, only the first checkpoints. */
   cut: ('runs' | 'checkpoints')[];
 }
 
-/** Reads a task that was found, `whole` or cut where it is long. Raises exit 3 when it has gone meanwhile. */
-export async function readTask(db: Queryable, found: FoundTask, whole = false): Promise<TaskDump> {
+export interface DumpScope {
+  /** Every run and checkpoint, however many. */
+  whole?: boolean;
+  /** States of checkpoints of any size; otherwise of up to 10,000 bytes. */
+  wide?: boolean;
+  /** This attempt alone. */
+  attempt?: number;
+}
+
+/** Reads a task that was found. Raises exit 3 when it no longer exists, or has no such attempt. */
+export async function readTask(
+  db: Queryable,
+  found: FoundTask,
+  { whole = false, wide = true, attempt }: DumpScope = {},
+): Promise<TaskDump> {
   const { queue_name: queue, task_id: taskId } = found;
   const task = await getTask(db, queue, taskId);
   if (!task) throw notFound(`Task ${taskId} is gone from queue "${queue}"`, 'it was cleaned up a moment ago');
   const { runs: runLimit, checkpoints: checkpointLimit } = whole ? noLimits : limits;
+  const all = await listCheckpoints(db, queue, taskId, checkpointLimit + 1, { wide });
+  const checkpoints = all.map(({ left_out: bytes, ...row }) => (bytes === null ? row : { ...row, left_out: bytes }));
+  const cut: TaskDump['cut'] = all.length > checkpointLimit ? ['checkpoints'] : [];
+  const waits = await listWaits(db, queue, taskId);
+  const shown = { queue_name: queue, ...task };
+  const steps = checkpoints.slice(0, checkpointLimit);
+  if (attempt !== undefined) {
+    const run = await getAttempt(db, queue, taskId, attempt);
+    if (!run) {
+      throw notFound(
+        `Task ${taskId} has no attempt ${attempt}`,
+        task.attempts === 1 ? 'it has one attempt' : `its attempts are 1 to ${task.attempts}`,
+        'attempt_not_found',
+      );
+    }
+    const own = (row: { run_id?: string; owner_run_id?: string | null }): boolean =>
+      (row.run_id ?? row.owner_run_id) === run.run_id;
+    return { ...shown, runs: [run], waits: waits.filter(own), checkpoints: steps.filter(own), cut };
+  }
   const runs = await listRuns(db, queue, taskId, { limit: runLimit + 1, wanted: found.run_id });
-  const checkpoints = await listCheckpoints(db, queue, taskId, checkpointLimit + 1);
-  const cut: TaskDump['cut'] = [];
-  if (runs.length > runLimit + 1 || (runs.length > runLimit && (runs[0]?.attempt ?? 1) > 1)) cut.push('runs');
-  if (checkpoints.length > checkpointLimit) cut.push('checkpoints');
-  return {
-    queue_name: queue,
-    ...task,
-    runs,
-    waits: await listWaits(db, queue, taskId),
-    checkpoints: checkpoints.slice(0, checkpointLimit),
-    cut,
-  };
+  if (runs.length > runLimit + 1 || (runs.length > runLimit && (runs[0]?.attempt ?? 1) > 1)) cut.unshift('runs');
+  return { ...shown, runs, waits, checkpoints: steps, cut };
 }
+
+/** A task with its attempts folded, for `renderTask`. */
+export interface FoldedTask {
+  dump: TaskDump;
+  spans: RunSpan[];
+}
+
+/** As `readTask`, and which attempts in a row ended alike. */
+export async function readFolded(db: Queryable, found: FoundTask, scope: DumpScope = {}): Promise<FoldedTask> {
+  const dump = await readTask(db, found, scope);
+  const alone = dump.runs.find((run) => run.attempt === scope.attempt);
+  if (alone !== undefined) return { dump, spans: [spanOf(alone)] };
+  return { dump, spans: await listRunSpans(db, dump.queue_name, dump.task_id, spansShown + 1) };
+}
+
+const spanOf = ({ attempt, run_id, state }: RunDetail): RunSpan => ({
+  ...{ first_attempt: attempt, last_attempt: attempt, run_id, state, identical: true },
+});
 
 /** A moment, on a terminal with how long ago that was. */
 function when(time: Timestamp | null, { tty, now }: RenderContext): string | undefined {
   if (time === null) return undefined;
-  return tty && time !== 'infinity' ? `${time}  (${ago(time, now)})` : time;
+  if (!tty) return time;
+  return time === 'infinity' ? 'never' : `${time}  (${ago(time, now)})`;
 }
 
 /** A failure as a part of an answer: set in, so that no line of an error's text can pass for a line of ours. */
-export const failureSection = (reason: RawJson): Section => ({
+export const failureSection = (reason: RawJson, { allFrames = true } = {}): Section => ({
   title: 'Failure',
-  text: failureText(reason).replace(/^/gm, '  '),
+  text: (allFrames ? failureText(reason) : withoutOwnFrames(failureText(reason))).replace(/^/gm, '  '),
 });
 
 /** Takes an error as the SDKs write it apart; anything else is shown as the JSON it is. */
@@ -93,12 +150,15 @@ function waitingFor(wait: WaitDetail, context: RenderContext): string {
   return `${wait.event_name} in step ${wait.step_name}, since ${when(wait.created_at, context)}, ${until}`;
 }
 
-function runSections(dump: TaskDump, run: RunDetail, context: RenderContext): Section[] {
+/** The part of one attempt, or of several that ended alike: then that of the last of them. */
+function runSections({ dump, runs, span, run, verbose }: SpanView, context: RenderContext): Section[] {
   const waits = dump.waits.filter((wait) => wait.run_id === run.run_id);
-  const steps = dump.checkpoints.filter((checkpoint) => checkpoint.owner_run_id === run.run_id);
+  const ids = new Set(runs.map(({ run_id: id }) => id));
+  const steps = dump.checkpoints.filter((checkpoint) => ids.has(checkpoint.owner_run_id ?? ''));
+  const name = spanName(span);
   const sections: Section[] = [
     {
-      title: `Attempt ${run.attempt}`,
+      title: `${name.charAt(0).toUpperCase()}${name.slice(1)}${likeness(span)}`,
       record: {
         'Run ID': run.run_id,
         State: run.state,
@@ -114,12 +174,24 @@ function runSections(dump: TaskDump, run: RunDetail, context: RenderContext): Se
       },
     },
   ];
-  if (run.failure_reason !== null) sections.push(failureSection(run.failure_reason));
-  if (steps.length > 0) sections.push(checkpointTable(`Checkpoints of attempt ${run.attempt}`, steps));
+  if (run.failure_reason !== null) sections.push(failureSection(run.failure_reason, { allFrames: verbose }));
+  if (steps.length > 0) sections.push(checkpointTable(`Checkpoints of ${name}`, steps));
   return sections;
 }
 
-const checkpointTable = (title: string, rows: CheckpointDetail[]): Section => ({
+const grouped = (count: number): string => count.toLocaleString('en-US');
+
+const spanName = ({ first_attempt: first, last_attempt: last }: RunSpan): string =>
+  first === last
+    ? `attempt ${grouped(first)}`
+    : `attempts ${grouped(first)} ${last === first + 1 ? 'and' : 'to'} ${grouped(last)}`;
+
+function likeness({ first_attempt: first, last_attempt: last, identical }: RunSpan): string {
+  if (first === last) return '';
+  return identical ? ': the same; the last of them' : ': alike but for numbers and ids; the last of them';
+}
+
+const checkpointTable = (title: string, rows: DumpedCheckpoint[]): Section => ({
   title,
   table: {
     columns: [
@@ -128,22 +200,64 @@ const checkpointTable = (title: string, rows: CheckpointDetail[]): Section => ({
       { key: 'updated_at', label: 'DONE', type: 'time' },
       { key: 'status', drop: 1 },
     ],
-    rows,
+    rows: rows.map(({ left_out: bytes, ...row }) =>
+      bytes === undefined ? row : { ...row, state: `${byteSize(bytes)} stored, not shown` },
+    ),
   },
 });
 
-/** The task's own part first, then its attempts in order, each with its failure and the steps that it finished. */
-export function renderTask(dump: TaskDump, context: RenderContext): Rendering {
+interface SpanView {
+  dump: TaskDump;
+  span: RunSpan;
+  /** The last run of the span. */
+  run: RunDetail;
+  /** Those of its runs that were read. */
+  runs: RunDetail[];
+  verbose: boolean;
+}
+
+/**
+ * The task's own part first, then its attempts, the latest first, each with its failure and the steps that it finished. Attempts
+ * in a row that failed alike are one part. Frames of this package's own code are left out of stacks unless `verbose`.
+ */
+export function renderTask({ dump, spans }: FoldedTask, context: RenderContext, verbose = false): Rendering {
   const owners = new Set(dump.runs.map((run) => run.run_id));
   const others = dump.checkpoints.filter((checkpoint) => !owners.has(checkpoint.owner_run_id ?? ''));
+  const views = spans.slice(0, spansShown).flatMap((span): SpanView[] => {
+    const run = dump.runs.find((one) => one.run_id === span.run_id);
+    const runs = dump.runs.filter(({ attempt }) => attempt >= span.first_attempt && attempt <= span.last_attempt);
+    return run === undefined ? [] : [{ dump, span, run, runs, verbose }];
+  });
   const sections: Section[] = [
     { title: 'Parameters', json: dump.params },
     ...(dump.state === 'completed' ? [{ title: 'Result', json: dump.completed_payload }] : []),
-    ...dump.runs.flatMap((run) => runSections(dump, run, context)),
-    ...(others.length > 0 ? [checkpointTable('Checkpoints of no run that is shown', others)] : []),
+    ...views.flatMap((view) => runSections(view, context)),
+    ...(others.length > 0 ? [checkpointTable('Checkpoints of no attempt that is shown', others)] : []),
   ];
-  const note = dump.cut.map(
-    (what) => `Only ${what === 'runs' ? 'the latest runs' : 'the first checkpoints'} are shown`,
-  );
-  return { record: identity(dump, context), sections, name: dump.task_id, note, jsonResult: dump };
+  return {
+    record: identity(dump, context),
+    sections,
+    name: dump.task_id,
+    note: notes(dump, spans, views),
+    jsonResult: dump,
+  };
+}
+
+function notes(dump: TaskDump, spans: RunSpan[], views: SpanView[]): Advice[] {
+  const said: Advice[] = [];
+  const [oldest] = views.slice(-1);
+  if (spans.length > views.length && oldest !== undefined) {
+    const one = command('dump-task', dump.task_id, { attempt: oldest.span.first_attempt - 1 });
+    said.push(hint`Attempts before ${grouped(oldest.span.first_attempt)} are not shown; ${one} shows one`);
+  }
+  if (dump.cut.includes('checkpoints')) said.push('Only the first checkpoints are shown');
+  const large = dump.checkpoints.filter(({ left_out: bytes }) => bytes !== undefined);
+  const [first] = large;
+  if (first !== undefined) {
+    const are = large.length === 1 ? 'A large result is' : `${large.length} large results are`;
+    said.push(
+      hint`${are} not shown; ${command('show-checkpoint', dump.task_id, first.checkpoint_name)} prints one whole`,
+    );
+  }
+  return said;
 }

@@ -18,7 +18,7 @@ export interface TaskExport {
 
 /** Reads a task whole, however many runs and checkpoints it has. */
 export async function exportTask(db: Queryable, found: FoundTask, now: Date): Promise<TaskExport> {
-  const { cut: _cut, ...task } = await readTask(db, found, true);
+  const { cut: _cut, ...task } = await readTask(db, found, { whole: true });
   return { format, format_version: formatVersion, exported_at: now.toISOString(), task };
 }
 

@@ -1,5 +1,12 @@
 /** Follows tasks to their ends: says what happens on the way, and comes back with how they ended. */
-import { getProgress, listStepsSince, type TaskProgress } from '../../sql/follow.js';
+import {
+  getProgress,
+  listFailuresAfter,
+  listStepsSince,
+  type FailedAttempt,
+  type FinishedStep,
+  type TaskProgress,
+} from '../../sql/follow.js';
 import type { Queryable } from '../../sql/queryable.js';
 import type { RawJson } from '../../sql/values.js';
 import { CliError, exit, notFound, toCliError } from '../cli/errors.js';
@@ -51,15 +58,36 @@ const outcome = (task: Followed, progress: TaskProgress, timedOut: boolean): Fol
   timed_out: timedOut,
 });
 
-/** What a person is told of a state, once each time it changes. */
-function describe(progress: TaskProgress): string {
+/** When a step that saved this would wake, in milliseconds; null where it is not what a sleep saves. */
+function wakeTime({ state }: FinishedStep): number | null {
+  const text = state !== null && state.text.length < 50 ? state.parse() : null;
+  if (typeof text !== 'string' || !/^\d{4}-\d\d-\d\dT/.test(text)) return null;
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? null : at;
+}
+
+/** Saved times and the server's differ by rounding at most. */
+const sameMomentMs = 1000;
+
+/** What a person is told of a state, once each time it changes; `step` is the one that sleeps. */
+function describe(progress: TaskProgress, step: string | undefined): string {
   const { state, run_state: run, wake_event: event, available_at: at, claimed_by: worker } = progress;
   if (state === 'sleeping' && event !== null) {
     return `waits for event "${event}"${at === null || at === 'infinity' ? '' : `, until ${at}`}`;
   }
-  if (state === 'sleeping' && at !== null) return `sleeps until ${at}`;
+  if (state === 'sleeping' && at !== null) {
+    const until = at === 'infinity' ? 'without an end' : `until ${at}`;
+    return step === undefined ? `sleeps ${until}` : `step ${step} sleeps ${until}`;
+  }
   if (state === 'running' && run === 'running') return `running${worker === null ? '' : ` on ${worker}`}`;
   return state === 'pending' ? 'waits for a worker' : state;
+}
+
+/** Steps and failures as they happened. */
+function inOrder(steps: FinishedStep[], failures: FailedAttempt[]): (FinishedStep | FailedAttempt)[] {
+  const at = (event: FinishedStep | FailedAttempt): string => ('attempt' in event ? event.failed_at : event.updated_at);
+  // Sorting is stable: what a failed attempt saved in the same moment came before its failure.
+  return [...steps, ...failures].sort((a, b) => (at(a) < at(b) ? -1 : at(a) > at(b) ? 1 : 0));
 }
 
 export interface Followed {
@@ -72,6 +100,8 @@ class Follower {
   private readonly seen = new Set<string>();
   private said = '';
   private failedAttempt = 0;
+  /** The step that sleeps now: its checkpoint is saved when the sleep begins. */
+  private asleepIn: string | undefined;
   progress: TaskProgress | undefined;
 
   constructor(
@@ -87,9 +117,11 @@ class Follower {
   /** Looks once; true when something was new. */
   async look(): Promise<boolean> {
     const { queue_name: queue, task_id: id } = this.task;
-    const { progress, steps } = await this.options.read(async (db) => ({
-      progress: await getProgress(db, queue, id),
+    // What has happened first, and the state last: then nothing is said of a state before what led to it.
+    const { progress, steps, failures } = await this.options.read(async (db) => ({
       steps: await listStepsSince(db, queue, id, this.since, stepsAtOnce),
+      failures: await listFailuresAfter(db, queue, id, this.failedAttempt, stepsAtOnce),
+      progress: await getProgress(db, queue, id),
     }));
     if (progress === undefined) {
       throw notFound(`Task ${id} is gone from queue "${queue}"`, 'it was cleaned up while it was waited for');
@@ -97,23 +129,47 @@ class Follower {
     this.progress = progress;
     // Steps that share the last moment come again: only their names tell what is new.
     const fresh = steps.filter((step) => !this.seen.has(step.checkpoint_name));
-    for (const step of fresh) {
-      this.seen.add(step.checkpoint_name);
-      this.since = step.updated_at;
-      this.say(`step ${step.checkpoint_name} done${step.state === null ? '' : `: ${cut(step.state.text, 100)}`}`);
+    if (this.asleepIn !== undefined && progress.state !== 'sleeping') {
+      this.say(`step ${this.asleepIn} done`);
+      this.asleepIn = undefined;
     }
-    const failed = progress.failed_attempt ?? 0;
-    const failure = failed > this.failedAttempt && progress.failure_reason !== null;
-    if (failure && progress.failure_reason !== null) {
-      this.say(`attempt ${failed} failed: ${failureText(progress.failure_reason).split('\n')[0] ?? ''}`);
-      this.failedAttempt = failed;
+    for (const event of inOrder(fresh, failures)) {
+      if ('attempt' in event) this.sayFailure(event);
+      else this.sayStep(event, progress);
     }
-    const state = describe(progress);
+    const state = describe(progress, this.asleepIn);
     const key = [progress.state, progress.wake_event, progress.run_id, progress.available_at].join(' ');
     const changed = key !== this.said;
     if (changed) this.say(state);
     this.said = key;
-    return changed || failure || fresh.length > 0;
+    return changed || failures.length > 0 || fresh.length > 0;
+  }
+
+  private sayStep(step: FinishedStep, { state, wake_event: event, available_at: at }: TaskProgress): void {
+    const { checkpoint_name: name, updated_at: savedAt } = step;
+    this.seen.add(name);
+    this.since = savedAt;
+    const wake = wakeTime(step);
+    const sleeps = wake !== null && wake > Date.parse(savedAt) && at !== null;
+    if (sleeps && state === 'sleeping' && event === null && Math.abs(Date.parse(at) - wake) < sameMomentMs) {
+      this.asleepIn = name;
+      return;
+    }
+    // A running run whose step has just saved a time to come is about to sleep: the next look will see it, or not.
+    if (sleeps && state === 'running' && !this.deferred.has(name)) {
+      this.deferred.add(name);
+      this.seen.delete(name);
+      return;
+    }
+    this.say(`step ${name} done${step.state === null ? '' : `: ${cut(step.state.text, 100)}`}`);
+  }
+
+  private readonly deferred = new Set<string>();
+
+  private sayFailure({ attempt, failure_reason: reason }: FailedAttempt): void {
+    this.failedAttempt = attempt;
+    const first = reason === null ? 'no reason given' : (failureText(reason).split('\n')[0] ?? '');
+    this.say(`attempt ${attempt} failed: ${first}`);
   }
 
   private say(line: string): void {

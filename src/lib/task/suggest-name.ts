@@ -1,5 +1,7 @@
 /** What was probably meant by a name that a filter found nothing for: a note, or undefined where the name is known or nothing is near. */
+import { QueueReader } from '../../sql/each-queue.js';
 import { suggestEvents, suggestTaskNames } from '../../sql/completion.js';
+import { waitingElsewhere } from '../../sql/events.js';
 import { eventNames } from '../../sql/lists.js';
 import type { Queryable } from '../../sql/queryable.js';
 import { nearest, nearestPattern } from '../cli/nearest.js';
@@ -14,7 +16,9 @@ function note(kind: string, name: string, known: readonly string[], near = neare
 
 /** Compares with the names of the latest tasks. Runs inside a read-only transaction. */
 export async function taskMeant(db: Queryable, queue: string | undefined, name: string): Promise<string | undefined> {
-  const names = await suggestTaskNames(db, await queuesToLookIn(db, queue), '', namesRead);
+  const reader = new QueueReader(db);
+  const read = (some: string[]) => suggestTaskNames(db, some, '', namesRead);
+  const names = (await reader.some(await queuesToLookIn(db, queue), read)).flat();
   return note(
     'task',
     name,
@@ -25,9 +29,21 @@ export async function taskMeant(db: Queryable, queue: string | undefined, name: 
 /** Compares with the events that are awaited or were emitted. Runs inside a read-only transaction. */
 export async function eventMeant(db: Queryable, queue: string | undefined, name: string): Promise<string | undefined> {
   const queues = await queuesToLookIn(db, queue);
-  const known = (await suggestEvents(db, queues, '', namesRead)).map(({ value }) => value);
-  for (const one of queues) known.push(...(await eventNames(db, one, name)));
+  const reader = new QueueReader(db);
+  const waited = (await reader.some(queues, (some) => suggestEvents(db, some, '', namesRead))).flat();
+  const known = waited.map(({ value }) => value);
+  known.push(...(await reader.each(queues, (one) => eventNames(db, one, name))).flat());
   return note('event', name, known, nearestPattern);
+}
+
+/** After an emission that woke nobody: other queues where runs wait for that very name. */
+export async function waitedElsewhere(
+  db: Queryable,
+  queue: string,
+  name: string,
+): Promise<{ queue_name: string; waiting: number }[]> {
+  const others = (await queuesToLookIn(db, undefined)).filter((other) => other !== queue);
+  return (await new QueueReader(db).some(others, (some) => waitingElsewhere(db, some, name))).flat();
 }
 
 /** After an emission that woke nobody: a name near it that somebody waits for. */

@@ -97,6 +97,7 @@ export function runHooks(report: Report, now: () => Date): AbsurdHooks {
       const title = `${name} ${ctx.taskID}`;
       const attempt = ctx.attempt > 1 ? ` attempt ${ctx.attempt}` : '';
       report('run_started', title + attempt, about);
+      const waits = openWaits(ctx);
       try {
         const result = await execute();
         const ms = now().getTime() - since;
@@ -105,16 +106,56 @@ export function runHooks(report: Report, now: () => Date): AbsurdHooks {
       } catch (error) {
         const ms = now().getTime() - since;
         remember(error);
-        reportEnd(report, error, title + attempt, { ...about, duration_ms: ms });
+        reportEnd(report, error, title + attempt, { ...about, duration_ms: ms }, waits());
         throw error;
       }
     },
   };
 }
 
-function reportEnd(report: Report, error: unknown, title: string, about: EventFields): void {
-  if (error instanceof SuspendTask) report('run_suspended', `${title} waits without a worker`, about);
-  else if (error instanceof CancelledTask) report('run_cancelled', `${title} was cancelled`, about);
+/**
+ * Keeps an account of the sleeps and waits that a handler opens: the SDK ends a run that waits by an error that does not say what
+ * for. Returns what tells those that are open.
+ */
+function openWaits(ctx: TaskContext): () => string[] {
+  const open = new Map<object, string>();
+  let inside = false;
+  const noted = <Args extends unknown[], R extends Promise<unknown>>(
+    call: (...args: Args) => R,
+    words: (...args: Args) => string,
+  ) => {
+    return (...args: Args): R => {
+      // One of them may call another: the outer one is what the handler asked for.
+      if (inside) return call.apply(ctx, args);
+      inside = true;
+      try {
+        const promise = call.apply(ctx, args);
+        open.set(promise, words(...args));
+        const ended = (error?: unknown): void => {
+          if (!(error instanceof SuspendTask)) open.delete(promise);
+        };
+        // The promise's own `then` may count as an answer to it.
+        void Promise.prototype.then.call(promise, () => ended(), ended);
+        return promise;
+      } finally {
+        inside = false;
+      }
+    };
+  };
+  ctx.sleepFor = noted(ctx.sleepFor, (step, seconds) => `step "${step}" sleeps for ${seconds} s`);
+  ctx.sleepUntil = noted(ctx.sleepUntil, (step, at) => `step "${step}" sleeps until ${at.toISOString()}`);
+  ctx.awaitEvent = noted(ctx.awaitEvent, (event, options) => {
+    const limit = options?.timeout === undefined ? '' : ` for at most ${options.timeout} s`;
+    return `waits for event "${event}"${limit}`;
+  }) as typeof ctx.awaitEvent;
+  return () => [...open.values()];
+}
+
+function reportEnd(report: Report, error: unknown, title: string, about: EventFields, waits: string[]): void {
+  if (error instanceof SuspendTask) {
+    const why = waits.length === 0 ? 'waits without a worker' : waits.join('; ');
+    report('run_suspended', `${title} ${why}`, { ...about, waits_for: waits.join('; ') || undefined });
+  } else if (error instanceof CancelledTask) report('run_cancelled', `${title} was cancelled`, about);
   else if (error instanceof FailedTask) report('run_lost', `${title} lost its lease; another run goes on`, about);
   else {
     const message = error instanceof Error ? `${error.name}: ${error.message}` : format(error);

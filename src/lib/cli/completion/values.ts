@@ -8,6 +8,8 @@ import {
   type Suggestion,
 } from '../../../sql/completion.js';
 import { findTask, readableQueues } from '../../../sql/find-task.js';
+import { QueueReader } from '../../../sql/each-queue.js';
+import { rangeOf, requireId } from '../../task/find-task.js';
 import { listDetachCandidates } from '../../../sql/partitions.js';
 import { unfinishedStates } from '../../../sql/queues.js';
 import type { Queryable } from '../../../sql/queryable.js';
@@ -57,7 +59,7 @@ async function ask(db: Queryable, { what, prefix, queue, args }: Wanted): Promis
 }
 
 async function steps(db: Queryable, id: string | undefined, queues: readonly string[]): Promise<Suggestion[]> {
-  const [found] = id === undefined ? [] : await findTask(db, id, queues);
+  const [found] = id === undefined ? [] : await findTask(new QueueReader(db), rangeOf(requireId(id)), queues);
   if (!found) return [];
   const names = await checkpointNames(db, found.queue_name, found.task_id);
   return names.map((value) => ({ value, about: `step of ${found.task_name}` }));

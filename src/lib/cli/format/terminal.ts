@@ -1,9 +1,11 @@
 /** Draws for a person at a terminal. Loaded only there: colours and tables cost time to load. */
 import { Chalk, type ChalkInstance } from 'chalk';
 import Table3 from 'cli-table3';
-import { cellOf, cellText, type Column, type Section, type Table } from '../output.js';
+import { beginning, cellOf, cellText, type Column, type Section, type Table } from '../output.js';
 import type { Io } from '../io.js';
+import type { RawJson } from '../../../sql/values.js';
 import { prettyJson } from './json.js';
+import { byteSize } from './size.js';
 import { cut, displayWidth, harmless, harmlessJson } from './text.js';
 import { ago, duration } from './time.js';
 
@@ -25,7 +27,8 @@ function plainCell(column: Column, row: object, now: Date): string {
   const cell = cellOf(row, column.key);
   if (cell === null || cell === undefined) return '-';
   if (column.draw) return harmless(column.draw(cell, row));
-  const text = cellText(cell);
+  // An id is drawn whole, however long it is; nothing else is wider than a screen.
+  const text = column.type === 'id' ? cellText(cell) : beginning(cell);
   if (column.type === 'time') return ago(text, now);
   if (column.type === 'duration') return Number.isNaN(Number(text)) ? harmless(text) : duration(Number(text));
   // A name that is blank, or begins or ends so, can only be seen in quotes.
@@ -70,11 +73,12 @@ const borders = Object.fromEntries(
     .map((part) => [part, '']),
 );
 
-function drawTable(table: Table, io: Io, chalk: ChalkInstance): string {
+function drawTable(table: Table, io: Io, chalk: ChalkInstance, leftOut: Set<string>): string {
   if (table.rows.length === 0) return '';
   const now = io.now();
   const cells = table.rows.map((row) => table.columns.map((column) => plainCell(column, row, now)));
   const { shown, widths } = fit(table.columns, cells, io.width);
+  for (const [i, column] of table.columns.entries()) if (!shown.includes(i)) leftOut.add(heading(column));
   const drawn = new Table3({
     chars: { ...borders, middle: ' '.repeat(gap) },
     style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
@@ -102,19 +106,30 @@ function drawRecord(record: NonNullable<Section['record']>, chalk: ChalkInstance
     .join('');
 }
 
-/** The parts of an answer, one empty line between two. */
-export function drawParts(parts: Section[], io: Io): string {
+/** JSON for a person is laid out up to so many characters: a screen shows no more of it, and a pipe has it whole. */
+const jsonLength = 1_000_000;
+
+function drawJson({ text }: RawJson): string {
+  if (text.length <= jsonLength) return `${harmlessJson(prettyJson(text))}\n`;
+  const rest = byteSize(text.length - jsonLength);
+  return `${harmlessJson(text.slice(0, jsonLength))}…\n(${rest} more: a pipe or --json has all of it)\n`;
+}
+
+/** The parts of an answer, one empty line between two; and the headings of columns that had no room. */
+export function drawParts(parts: Section[], io: Io): { text: string; leftOut: string[] } {
+  const leftOut = new Set<string>();
   const chalk = new Chalk({ level: io.colour ? 1 : 0 });
-  return parts
+  const text = parts
     .map((part) => {
       let text = part.title === undefined ? '' : `${chalk.bold.underline(harmless(part.title))}\n`;
       if (part.record) text += drawRecord(part.record, chalk);
-      if (part.table) text += drawTable(part.table, io, chalk);
-      if (part.json) text += `${harmlessJson(prettyJson(part.json.text))}\n`;
+      if (part.table) text += drawTable(part.table, io, chalk, leftOut);
+      if (part.json) text += drawJson(part.json);
       if (part.json === null) text += 'null\n';
       if (part.text !== undefined) text += `${harmless(part.text.replace(/\n$/, ''), { lines: true })}\n`;
       return text;
     })
-    .filter((text) => text !== '')
+    .filter((part) => part !== '')
     .join('\n');
+  return { text, leftOut: [...leftOut] };
 }

@@ -70,3 +70,21 @@ export function cut(text: string, columns: number): string {
   }
   return `${result}…`;
 }
+
+/** A line behind a first word or mark, broken at blanks to fit the width; what goes on is set in under its beginning. */
+export function hanging(mark: string, text: string, width: number): string[] {
+  const room = width - displayWidth(mark);
+  // In a very narrow window a terminal breaks the lines itself.
+  if (room < 20) return [mark + text];
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && displayWidth(line) + 1 + displayWidth(word) > room) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  lines.push(line);
+  const indent = ' '.repeat(displayWidth(mark));
+  return lines.map((part, i) => (i === 0 ? mark : indent) + part);
+}

@@ -24,8 +24,11 @@ export function duration(seconds: number): string {
   return parts.join(' ') || '0s';
 }
 
-/** `2h ago`, `in 5m`, `now`; one unit. Times that are no dates (`infinity`) come back as they are. */
+/** `2h ago`, `in 5m`, `now`; one unit. `infinity` never comes; what is no time comes back as it is. */
 export function ago(time: Timestamp, now: Date): string {
+  if (time === 'infinity') return 'never';
+  const far = /^(\d{5,6})-\d\d-\d\d /.exec(time);
+  if (far) return `in ${Number(far[1]) - now.getUTCFullYear()}y`;
   const at = Date.parse(time);
   if (Number.isNaN(at)) return time;
   const seconds = (now.getTime() - at) / 1000;

@@ -1,0 +1,58 @@
+/** Looks again and again: what `--watch` of a command does. */
+import * as Flags from '@oclif/core/flags';
+import { displayWidth } from './format/text.js';
+import type { Io } from './io.js';
+
+export const watchFlag = Flags.boolean({ description: 'look again every two seconds until Ctrl-C' });
+
+export const watchPauseMs = 2000;
+
+/** Colours take no place. */
+
+const colours = /\u001b\[[0-9;]*m/g;
+
+/** Rows of the window that a line takes. */
+const rowsOf = (line: string, width: number): number =>
+  Math.max(1, Math.ceil(displayWidth(line.replace(colours, '')) / width));
+
+/** One look, as what it would have written. */
+export interface Look {
+  out: string;
+  err: string;
+}
+
+/** Catches what is written to a terminal, so that it can be fitted first. */
+export function catching(io: Io): { io: Io; look: Look } {
+  const look: Look = { out: '', err: '' };
+  const caught = Object.create(io, {
+    out: { value: (text: string) => void (look.out += text) },
+    err: { value: (text: string) => void (look.err += text) },
+  }) as Io;
+  return { io: caught, look };
+}
+
+/**
+ * The window with one look in it: the time first, then as much of the answer as there is room for, from its beginning, then the
+ * notes. The screen is cleared beforehand, and never scrolls.
+ */
+export function fitted(
+  { out, err }: Look,
+  { now, width, height = 24 }: { now: Date; width: number; height?: number },
+): string {
+  const lines = (text: string): string[] => (text === '' ? [] : text.replace(/\n$/, '').split('\n'));
+  const notes = lines(err).slice(0, Math.max(1, Math.floor(height / 3)));
+  let room = height - 2 - notes.reduce((sum, line) => sum + rowsOf(line, width), 0);
+  const body = lines(out);
+  const shown: string[] = [];
+  for (const [i, line] of body.entries()) {
+    const needed = rowsOf(line, width);
+    const more = i < body.length - 1 ? 1 : 0;
+    if (needed + more > room) break;
+    room -= needed;
+    shown.push(line);
+  }
+  const hidden = body.length - shown.length;
+  const rest = hidden === 0 ? [] : [`… ${hidden} more ${hidden === 1 ? 'line' : 'lines'}; a taller window shows more`];
+  const time = `${now.toISOString().replace(/\.\d+Z$/, 'Z')}  every ${watchPauseMs / 1000} s, until Ctrl-C`;
+  return `\u001b[H\u001b[2J${[time, ...shown, ...rest, ...notes].join('\n')}\n`;
+}

@@ -1,0 +1,82 @@
+/** From an id to the queue that knows it, for questions that must be answered while tables are locked. */
+import type { BoundedReader } from './bounded.js';
+import type { FoundTask, IdRange } from './find-task.js';
+import { runs, tasks } from './identifiers.js';
+
+export interface Located {
+  queue: string;
+  task_id: string;
+  /** The run that the id names; null where it names a task. */
+  run_id: string | null;
+}
+
+const CHUNK = 50;
+
+export function chunks<T>(list: T[]): T[][] {
+  const result: T[][] = [];
+  for (let at = 0; at < list.length; at += CHUNK) result.push(list.slice(at, at + CHUNK));
+  return result;
+}
+
+/**
+ * Which queue knows this id: as a task's first, as a run's where none does. A look-up is cheap and its planning is not, so one
+ * key of each queue is asked for at a time.
+ */
+export async function locate(reader: BoundedReader, queues: string[], id: string): Promise<Located | null> {
+  const kinds = [
+    { kind: 'task', table: tasks, key: 'task_id' },
+    { kind: 'run', table: runs, key: 'run_id' },
+  ] as const;
+  for (const { kind, table, key } of kinds) {
+    for (const part of chunks(queues)) {
+      const found = await reader.row<{ at: number; task_id: string }>(
+        `the id in ${part.length} queues`,
+        part
+          .map((queue, at) => `select ${at} as at, k.task_id from ${table(queue)} k where k.${key} = $1`)
+          .join(' union all '),
+        [id],
+      );
+      const queue = found && part[found.at];
+      if (found && queue !== undefined && queue !== null)
+        return { queue, task_id: found.task_id, run_id: kind === 'run' ? id : null };
+    }
+  }
+  return null;
+}
+
+/** Matches of the beginning of an id that are read of each table. */
+const matchesRead = 11;
+
+/** The tasks that the beginning of an id names, as their own or as that of one of their runs; null where it could not be read. */
+export async function locateStart(
+  reader: BoundedReader,
+  queues: string[],
+  { first, last }: IdRange,
+): Promise<FoundTask[] | null> {
+  const part = (queue: string, at: number): string => `
+    select i.own, ($3::text[])[${at + 1}] as queue_name, t.task_id, i.run_id, t.task_name, t.state, t.attempts, t.max_attempts
+      from (
+        (select true as own, k.task_id, null::uuid as run_id from ${tasks(queue)} k
+          where k.task_id between $1::uuid and $2::uuid order by k.task_id limit ${matchesRead})
+        union all
+        (select false, r.task_id, r.run_id from ${runs(queue)} r
+          where r.run_id between $1::uuid and $2::uuid order by r.run_id limit ${matchesRead})
+      ) i
+     cross join lateral (select * from ${tasks(queue)} k where k.task_id = i.task_id offset 0) t`;
+  const found = new Map<string, FoundTask & { own: boolean }>();
+  for (const some of chunks(queues)) {
+    const rows = await reader.rows<FoundTask & { own: boolean }>(
+      `the id in ${some.length} queues`,
+      some.map(part).join(' union all '),
+      [first, last, some],
+    );
+    if (rows === null) return null;
+    for (const row of rows) {
+      const known = found.get(row.task_id);
+      // Several runs of one task, or a run and its task: the beginning names the task.
+      if (known === undefined) found.set(row.task_id, row);
+      else known.run_id = null;
+    }
+  }
+  return [...found.values()].map(({ own: _own, ...task }) => task);
+}
