@@ -1,4 +1,4 @@
-import { isConnectionLoss } from './errors.js';
+import { isCheckoutTimeout, isConflict, isServerAway } from './errors.js';
 import { pause } from './timing.js';
 
 interface Waiting<Item, Result> {
@@ -62,7 +62,7 @@ export class Batcher<Item, Result> {
       outcomes = await this.calls.many(batch.map((entry) => entry.item));
     } catch (error) {
       // One unfit item fails the whole statement; singly, only its own caller hears of it.
-      if (!isConnectionLoss(error)) return this.flushSingly(batch);
+      if (!isServerAway(error) && !isCheckoutTimeout(error)) return this.flushSingly(batch);
       for (const entry of batch) entry.reject(error);
       return;
     }
@@ -70,8 +70,9 @@ export class Batcher<Item, Result> {
       const outcome = outcomes[index] ?? {
         error: new Error('The server returned no verdict on a call within a batch'),
       };
-      if ('error' in outcome) entry.reject(outcome.error);
-      else entry.resolve(outcome.result);
+      if (!('error' in outcome)) entry.resolve(outcome.result);
+      else if (isConflict(outcome.error)) void this.flushSingly([entry]);
+      else entry.reject(outcome.error);
     });
   }
 

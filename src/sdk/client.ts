@@ -1,9 +1,11 @@
 import * as batch from '../sql/sdk-batch.js';
 import * as sql from '../sql/sdk.js';
 import { brand } from './brand.js';
-import { databaseUrl, openPool } from './database.js';
+import { databaseUrl, openPool, type OwnPool } from './database.js';
 import { executeRun } from './executor.js';
 import { RunGuard } from './guard.js';
+import { guardedHooks } from './hooks.js';
+import { applicationName, processIdentity } from './identity.js';
 import { checkStorageMode, policyJson, toPolicy } from './policy.js';
 import {
   checkQueueName,
@@ -13,11 +15,14 @@ import {
   withDefaults,
   type Registry,
 } from './registry.js';
+import { guardedLog } from './reports.js';
 import { fetchTaskResult, pollTaskResult } from './results.js';
 import { spawnInBatches, type PreparedSpawn } from './spawn-many.js';
+import { Statements } from './statements.js';
 import { PlainStore } from './store.js';
 import * as types from './types.js';
-import { assignmentOf, QueueWorker } from './worker.js';
+import { checkClaimTimeout, checkWorkerOptions } from './worker-options.js';
+import { QueueWorker } from './worker.js';
 
 interface Closable {
   end?: () => Promise<unknown>;
@@ -29,8 +34,16 @@ function isQueryable(value: object): value is types.Queryable {
 }
 
 function toOptions(given: types.AbsurdOptions | string | types.Queryable): types.AbsurdOptions {
-  return typeof given === 'string' || isQueryable(given) ? { db: given } : given;
+  const options = typeof given === 'string' || isQueryable(given) ? { db: given } : given;
+  const { db } = options;
+  // As options, a driver's function would lead to the database of the environment.
+  if (typeof given === 'function' && !db) throw notQueryable(given);
+  if (db && typeof db !== 'string' && !isQueryable(db)) throw notQueryable(db);
+  return options;
 }
+
+const notQueryable = (given: unknown): Error =>
+  new Error(`db must be a connection string or an object with query(text, values), not a ${typeof given} without it`);
 
 /** A client of one queue (others by name): spawns tasks, emits events, registers handlers and runs workers. */
 export class Absurd {
@@ -38,20 +51,24 @@ export class Absurd {
   readonly con: types.Queryable;
   readonly queueName: string;
   readonly defaultMaxAttempts: number;
+  readonly defaultRetryStrategy: types.RetryStrategy | undefined;
   readonly log: types.Log;
   readonly hooks: types.AbsurdHooks;
   /** Where workers listen for announcements of new work; none: they poll only. */
   readonly listenUrl: string | undefined;
 
+  /** @internal What the client's own statements go through. */ readonly db: Statements;
+  /** @internal */ readonly ownPool: OwnPool | undefined;
   /** @internal */ registry: Registry = new Map();
   /** @internal */ owned: boolean;
   /** @internal */ readonly workers = new Set<QueueWorker>();
   /** @internal */ probe: Promise<batch.Capabilities> | undefined;
 
   constructor(options: types.AbsurdOptions | string | types.Queryable = {}) {
-    const { db, queueName, defaultMaxAttempts, log, hooks, listenUrl } = toOptions(options);
+    const { db, queueName, defaultMaxAttempts, defaultRetryStrategy, log, hooks, listenUrl } = toOptions(options);
     this.queueName = checkQueueName(queueName ?? 'default');
     this.defaultMaxAttempts = defaultMaxAttempts ?? 5;
+    this.defaultRetryStrategy = defaultRetryStrategy;
     this.log = log ?? console;
     this.hooks = hooks ?? {};
     if (db && typeof db !== 'string') {
@@ -60,10 +77,12 @@ export class Absurd {
       this.listenUrl = listenUrl;
     } else {
       const url = databaseUrl(db || undefined);
-      this.con = openPool(url, this.log);
+      this.ownPool = openPool(url, guardedLog(this.log), applicationName('absurd-sdk', processIdentity()));
+      this.con = this.ownPool;
       this.owned = true;
       this.listenUrl = listenUrl ?? url;
     }
+    this.db = Statements.over(this.con);
   }
 
   /**
@@ -76,6 +95,7 @@ export class Absurd {
       db: con,
       queueName: this.queueName,
       defaultMaxAttempts: this.defaultMaxAttempts,
+      ...(this.defaultRetryStrategy && { defaultRetryStrategy: this.defaultRetryStrategy }),
       log: this.log,
       hooks: this.hooks,
       listenUrl: this.listenUrl,
@@ -98,18 +118,18 @@ export class Absurd {
   /** Creates a queue, if it is not there yet, and sets its policy, if one is given. */
   async createQueue(queueName?: string, options: types.CreateQueueOptions = {}): Promise<void> {
     const queue = checkQueueName(queueName ?? this.queueName);
-    await sql.createQueue(this.con, queue, checkStorageMode(options.storageMode));
+    await sql.createQueue(this.db, queue, checkStorageMode(options.storageMode));
     await this.setQueuePolicy(queue, options);
   }
 
   async setQueuePolicy(queueName?: string, options: types.QueuePolicyOptions = {}): Promise<void> {
     const queue = checkQueueName(queueName ?? this.queueName);
     const policy = policyJson(options);
-    if (policy !== undefined) await sql.setQueuePolicy(this.con, queue, policy);
+    if (policy !== undefined) await sql.setQueuePolicy(this.db, queue, policy);
   }
 
   async getQueuePolicy(queueName?: string): Promise<types.QueuePolicy | null> {
-    const row = await sql.getQueuePolicy(this.con, checkQueueName(queueName ?? this.queueName));
+    const row = await sql.getQueuePolicy(this.db, checkQueueName(queueName ?? this.queueName));
     return row === undefined ? null : toPolicy(row);
   }
 
@@ -119,21 +139,21 @@ export class Absurd {
     if (!(await this.capabilities()).wakeup) {
       throw new Error('This database has no absurd.set_queue_wakeup: apply the schema of absurdctl (absurdctl init).');
     }
-    await batch.setQueueWakeup(this.con, queue, enabled);
+    await batch.setQueueWakeup(this.db, queue, enabled);
   }
 
   /** False also where the schema knows no announcements. */
   async getQueueWakeup(queueName = this.queueName): Promise<boolean> {
     const queue = checkQueueName(queueName);
-    return (await this.capabilities()).wakeup && batch.getQueueWakeup(this.con, queue);
+    return (await this.capabilities()).wakeup && batch.getQueueWakeup(this.db, queue);
   }
 
   async dropQueue(queueName?: string): Promise<void> {
-    await sql.dropQueue(this.con, checkQueueName(queueName ?? this.queueName));
+    await sql.dropQueue(this.db, checkQueueName(queueName ?? this.queueName));
   }
 
   async listQueues(): Promise<string[]> {
-    return (await sql.listQueues(this.con)).map((row) => row.queue_name);
+    return (await sql.listQueues(this.db)).map((row) => row.queue_name);
   }
 
   // --- tasks ---
@@ -146,7 +166,7 @@ export class Absurd {
   ): Promise<types.SpawnResult> {
     const task = await this.prepareSpawn(taskName, params, options);
     return toSpawnResult(
-      await sql.spawnTask(this.con, task.queue, task.name, task.paramsJson, task.optionsJson),
+      await sql.spawnTask(this.db, task.queue, task.name, task.paramsJson, task.optionsJson),
       'spawn',
     );
   }
@@ -157,10 +177,13 @@ export class Absurd {
    */
   async spawnMany(requests: readonly types.SpawnRequest[]): Promise<types.SpawnResult[]> {
     const tasks: PreparedSpawn[] = [];
-    for (const { name, params, options } of requests) tasks.push(await this.prepareSpawn(name, params, options ?? {}));
+    for (const [index, { name, params, options }] of requests.entries()) {
+      if (!name) throw new Error(`spawnMany: element ${index + 1} has no task name`);
+      tasks.push(await this.prepareSpawn(name, params, options ?? {}));
+    }
     if (tasks.length === 0) return [];
     const manyAtOnce = tasks.length > 1 && (await this.capabilities()).spawnTasks;
-    const rows = await spawnInBatches(this.con, tasks, manyAtOnce);
+    const rows = await spawnInBatches(this.db, tasks, manyAtOnce);
     return rows.map((row) => toSpawnResult(row, 'spawn'));
   }
 
@@ -168,7 +191,7 @@ export class Absurd {
   async emitEvent(eventName: string, payload?: types.JsonValue, queueName?: string): Promise<void> {
     if (!eventName) throw new Error('eventName must be a non-empty string');
     await sql.emitEvent(
-      this.con,
+      this.db,
       checkQueueName(queueName ?? this.queueName),
       eventName,
       JSON.stringify(payload ?? null),
@@ -177,7 +200,7 @@ export class Absurd {
 
   /** A task's state, with its result or its last failure; null when the queue has no such task. */
   async fetchTaskResult(taskID: string, options: { queue?: string } = {}): Promise<types.TaskResultSnapshot | null> {
-    return fetchTaskResult(this.con, checkQueueName(options.queue ?? this.queueName), taskID);
+    return fetchTaskResult(this.db, checkQueueName(options.queue ?? this.queueName), taskID);
   }
 
   /**
@@ -190,19 +213,19 @@ export class Absurd {
     options: { queue?: string; timeout?: number } = {},
   ): Promise<types.TaskResultSnapshot> {
     const queue = checkQueueName(options.queue ?? this.queueName);
-    return pollTaskResult(() => fetchTaskResult(this.con, queue, taskID), taskID, { timeout: options.timeout });
+    return pollTaskResult(() => fetchTaskResult(this.db, queue, taskID), taskID, { timeout: options.timeout });
   }
 
   /** Gives a failed task another attempt, or starts a new task from the same inputs. */
   async retryTask(taskID: string, options: types.RetryTaskOptions = {}): Promise<types.SpawnResult> {
     const queue = checkQueueName(options.queue ?? this.queueName);
     const json = JSON.stringify({ max_attempts: options.maxAttempts, spawn_new: options.spawnNewTask || undefined });
-    return toSpawnResult(await sql.retryTask(this.con, queue, taskID, json), 'retry');
+    return toSpawnResult(await sql.retryTask(this.db, queue, taskID, json), 'retry');
   }
 
   /** Cancels a task that has not ended yet. What runs hears of it at its next step, and through its context's signal. */
   async cancelTask(taskID: string, queueName?: string): Promise<void> {
-    await sql.cancelTask(this.con, checkQueueName(queueName ?? this.queueName), taskID);
+    await sql.cancelTask(this.db, checkQueueName(queueName ?? this.queueName), taskID);
   }
 
   // --- work ---
@@ -213,20 +236,29 @@ export class Absurd {
     workerId?: string;
   }): Promise<types.ClaimedTask[]> {
     const { batchSize = 1, claimTimeout = 120, workerId = 'worker' } = options ?? {};
-    return sql.claimTasks(this.con, this.queueName, workerId, claimTimeout, batchSize);
+    checkClaimTimeout(claimTimeout);
+    return sql.claimTasks(this.db, this.queueName, workerId, claimTimeout, batchSize);
   }
 
-  /** Claims once and runs what it got, one after another. Rejects with the first trouble, when all had their turn. */
-  async workBatch(workerId = 'worker', claimTimeout = 120, batchSize = 1): Promise<void> {
+  /**
+   * Claims once and runs what it got, one after another; returns how many that were. Rejects with the first error, once all had
+   * their turn.
+   */
+  async workBatch(workerId = 'worker', claimTimeout = 120, batchSize = 1): Promise<number> {
     const errors: unknown[] = [];
-    for (const task of await this.claimTasks({ batchSize, claimTimeout, workerId })) {
+    const claimed = await this.claimTasks({ batchSize, claimTimeout, workerId });
+    for (const task of claimed) {
       await this.executeTask(task, claimTimeout).catch((error: unknown) => errors.push(error));
     }
     if (errors.length > 0) throw errors[0];
+    return claimed.length;
   }
 
   /** Starts to claim and run tasks of this client's queue until the worker or the client is closed. */
   async startWorker(options: types.WorkerOptions = {}): Promise<types.Worker> {
+    checkWorkerOptions(options);
+    const name = options.workerId;
+    if (name && this.ownPool) this.ownPool.options.fallback_application_name = applicationName('absurd-sdk', name);
     const worker = new QueueWorker(this, options, () => this.workers.delete(worker));
     this.workers.add(worker);
     return worker;
@@ -243,12 +275,8 @@ export class Absurd {
   }
 
   /** Runs one claimed task to its end, its suspension, or its failure. */
-  async executeTask(
-    task: types.ClaimedTask,
-    claimTimeout: number,
-    options: { fatalOnLeaseTimeout?: boolean } = {},
-  ): Promise<void> {
-    const assignment = assignmentOf(task);
+  async executeTask(task: types.ClaimedTask, claimTimeout: number, options: types.ExecuteOptions = {}): Promise<void> {
+    const { assignment } = options;
     await executeRun({
       task,
       queueName: this.queueName,
@@ -256,17 +284,17 @@ export class Absurd {
       claimTimeoutSeconds: claimTimeout,
       fatalOnLeaseTimeout: options.fatalOnLeaseTimeout ?? false,
       registration: this.registry.get(task.task_name),
-      store: assignment?.store ?? new PlainStore(this.con, this.queueName),
+      store: assignment?.store ?? new PlainStore(this.db, this.queueName),
       guard: assignment?.guard ?? new RunGuard(),
-      log: this.log,
-      hooks: this.hooks,
+      log: guardedLog(this.log),
+      hooks: guardedHooks(this.hooks),
       ...(assignment && { onHandled: assignment.onHandled }),
     });
   }
 
   /** @internal What the database offers beyond the contract; looked up once, when first needed. */
   capabilities(): Promise<batch.Capabilities> {
-    this.probe ??= batch.probeCapabilities(this.con).catch((error: unknown) => {
+    this.probe ??= batch.probeCapabilities(this.db).catch((error: unknown) => {
       this.probe = undefined;
       throw error;
     });
@@ -275,9 +303,10 @@ export class Absurd {
 
   /** @internal */
   async prepareSpawn(name: string, params: unknown, options: types.SpawnOptions): Promise<PreparedSpawn> {
+    if (!name) throw new Error('A spawn requires a task name');
     const registration = this.registry.get(name);
     const queue = queueForSpawn(name, options.queue, registration);
-    let effective = withDefaults(options, registration, this.defaultMaxAttempts);
+    let effective = withDefaults(options, registration, this);
     if (this.hooks.beforeSpawn !== undefined) {
       effective = await this.hooks.beforeSpawn(name, params as types.JsonValue, effective);
     }

@@ -18,11 +18,16 @@ export function connectionConfig(url: string): { connectionString: string } | { 
 
 export interface OwnPool extends Queryable {
   end(): Promise<void>;
+  /** What connections made from now on are called. */
+  options: { fallback_application_name?: string };
 }
 
-/** A pool that survives the loss of idle connections: the next query makes a new one. */
-export function openPool(url: string, log: Log): OwnPool {
-  const pool = new pg.Pool({ ...connectionConfig(url), keepAlive: true });
+/**
+ * A pool that survives the loss of idle connections: the next query makes a new one.
+ * @param name what its sessions are called, unless the address or PGAPPNAME says otherwise
+ */
+export function openPool(url: string, log: Log, name: string): OwnPool {
+  const pool = new pg.Pool({ ...connectionConfig(url), keepAlive: true, fallback_application_name: name });
   pool.on('error', (error) => log.warn(`lost an idle database connection: ${toError(error).message}`));
   return pool;
 }

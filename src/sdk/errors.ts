@@ -89,7 +89,7 @@ const lostCodes = new Set([
 
 /** The driver's own words for a connection that broke or never came; they carry no code. */
 const lostWords =
-  /connection terminated|connection ended|client has encountered a connection error|connection timeout|timeout exceeded when trying to connect|server closed the connection|server_login_retry|server conn crashed/i;
+  /connection terminated|connection ended|client has encountered a connection error|connection timeout|server closed the connection|server_login_retry|server conn crashed/i;
 
 /** Whether the server could not be reached or went away: worth another try once it is back. */
 export function isConnectionLoss(error: unknown): boolean {
@@ -97,6 +97,36 @@ export function isConnectionLoss(error: unknown): boolean {
   const code = codeOf(error);
   if (code !== undefined && (lostCodes.has(code) || code.startsWith('08'))) return true;
   return error instanceof Error && lostWords.test(error.message);
+}
+
+/** Whether the connection leads to a server that takes no writes now: a standby, or a primary before its promotion. */
+export const isReadOnly = (error: unknown): boolean => codeOf(error) === '25006';
+
+/** Whether calls wait for the server: it is away, or takes no writes. */
+export const isServerAway = (error: unknown): boolean => isConnectionLoss(error) || isReadOnly(error);
+
+/** Whether the server undid the statement for the sake of another transaction: the same statement may succeed at once. */
+export function isConflict(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === '40001' || code === '40P01';
+}
+
+/** Whether the caller's transaction failed before: the server refuses every statement until its end. */
+export const isAbortedTransaction = (error: unknown): boolean => codeOf(error) === '25P02';
+
+/** Whether all connections of the pool were in use for as long as it waits. The server may be fine, and was sent nothing. */
+export function isCheckoutTimeout(error: unknown): boolean {
+  return error instanceof Error && /timeout exceeded when trying to connect|timeout acquiring/i.test(error.message);
+}
+
+const neverConnectedCodes = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', '57P03', '53300', '08001', '08004']);
+
+/** Whether a call with this loss may have reached the server. It did not where no connection came about. */
+export function mayHaveArrived(loss: unknown): boolean {
+  if (loss instanceof AggregateError) return loss.errors.some(mayHaveArrived);
+  const { syscall } = loss as { syscall?: unknown };
+  if (syscall === 'connect' || syscall === 'getaddrinfo') return false;
+  return !neverConnectedCodes.has(codeOf(loss) ?? '') && !/connection timeout/i.test(messageOf(loss));
 }
 
 /** An error as the server sends it, made from the verdict of a batch call. */

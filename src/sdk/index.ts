@@ -8,6 +8,7 @@ export type {
   CancellationPolicy,
   ClaimedTask,
   CreateQueueOptions,
+  ExecuteOptions,
   JsonObject,
   JsonValue,
   Log,

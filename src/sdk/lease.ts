@@ -15,6 +15,38 @@ export interface LeaseWatch {
   serverAway: () => boolean;
 }
 
+/** When a lease ends unless it is extended, by `Date.now()`; `Infinity` for one without an end. */
+export interface LeaseEnd {
+  endsAtMs: number;
+}
+
+/** How long a call may take that begins after the lease ended: it may still extend it. */
+const overdueCallMs = 5000;
+
+/**
+ * Waits for a call of a handler, but not beyond its lease: the call may wait for a connection of a pool that handlers hold, this
+ * one's too, and would never return. While the server is away the call is waited for.
+ */
+export function untilOver<Result>(lease: LeaseEnd, call: Promise<Result>, serverAway: () => boolean): Promise<Result> {
+  if (lease.endsAtMs === Infinity) return call;
+  const startedAtMs = Date.now();
+  const firstEndMs = lease.endsAtMs > startedAtMs ? 0 : startedAtMs + overdueCallMs;
+  return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined;
+    const look = (): void => {
+      const leftMs = Math.max(lease.endsAtMs, firstEndMs) - Date.now();
+      if (leftMs > 0 || serverAway()) timer = quietTimer(look, leftMs > 0 ? leftMs : lookAgainMs);
+      else reject(new Error(leaseIsOver(Math.round((Date.now() - startedAtMs) / 1000))));
+    };
+    look();
+    call.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+const leaseIsOver = (seconds: number): string =>
+  `The lease of the run is over, and the database has not answered a call for ${seconds} s: ` +
+  'handlers may hold all connections of the pool while they wait for one more';
+
 /**
  * The lease of one run as this process knows it: when it ends, and what to do when it was overrun. A lease of 0 seconds or
  * less has no end.

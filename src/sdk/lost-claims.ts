@@ -1,26 +1,45 @@
 import { findRecentClaims } from '../sql/sdk-batch.js';
-import { isConnectionLoss } from './errors.js';
-import type { ClaimedTask, Queryable } from './types.js';
+import type { SdkDatabase } from '../sql/sdk.js';
+import { isServerAway } from './errors.js';
+import type { ClaimedTask } from './types.js';
 
-/** How many executions of a run workers of this process have in hand: two where one that sleeps has not ended yet, and woke. */
-const inHand = new Map<string, number>();
-/** For each question under way what was let go since it was asked: the answer may still show that as running. */
-const questions = new Set<Set<string>>();
+/** Which runs the workers of this process hold. A run in the ledger is no lost claim. */
+class ClaimLedger {
+  /** Executions by run: two where one that sleeps has not ended yet, and the run woke. */
+  private readonly executions = new Map<string, number>();
+  /** For each search under way, the runs released since it began: its answer may still show them as running. */
+  private readonly searches = new Set<Set<string>>();
 
-export function timesInHand(runId: string): number {
-  return inHand.get(runId) ?? 0;
+  hold(runId: string): void {
+    this.executions.set(runId, this.count(runId) + 1);
+  }
+
+  release(runId: string): void {
+    for (const released of this.searches) released.add(runId);
+    const left = this.count(runId) - 1;
+    if (left > 0) this.executions.set(runId, left);
+    else this.executions.delete(runId);
+  }
+
+  count(runId: string): number {
+    return this.executions.get(runId) ?? 0;
+  }
+
+  /** The runs of a search that no worker of this process held at any time since it began. */
+  async unknown(search: () => Promise<ClaimedTask[]>): Promise<ClaimedTask[]> {
+    const released = new Set<string>();
+    this.searches.add(released);
+    try {
+      const found = await search();
+      return found.filter(({ run_id: id }) => this.count(id) === 0 && !released.has(id));
+    } finally {
+      this.searches.delete(released);
+    }
+  }
 }
 
-export function takeInHand(runId: string): void {
-  inHand.set(runId, timesInHand(runId) + 1);
-}
-
-export function letGo(runId: string): void {
-  for (const letGoSince of questions) letGoSince.add(runId);
-  const left = timesInHand(runId) - 1;
-  if (left > 0) inHand.set(runId, left);
-  else inHand.delete(runId);
-}
+/** One for all workers of the process: they share its name. */
+export const ledger = new ClaimLedger();
 
 /** A server that lost the connection may finish a claim a little later: so long is it looked for. */
 const lookForMs = 2000;
@@ -28,16 +47,17 @@ const lookForMs = 2000;
 const slackMs = 100;
 
 /**
- * Claims whose answer was lost: the server may have made them, and nobody would run them until their lease ends. Looked for by
- * what tells them from all others: our worker's name (one that only this process has), claimed since we asked, a lease as it was
- * when claimed, and no worker of this process that has them.
+ * Claims whose answer was lost: the server may have made them, and no worker would run them until their lease ends. They are
+ * found by what tells them from all others: the name of this process, which no other has; claimed since we asked; a lease as it was
+ * when claimed; and not in the ledger. A worker whose name the program chose does not search: another process may have that
+ * name, and nothing in the row tells its runs from ours.
  */
 export class LostClaims {
   private sinceMs: number | undefined;
   private lookUntilMs = Infinity;
 
   constructor(
-    private readonly con: Queryable,
+    private readonly db: SdkDatabase,
     private readonly queueName: string,
     private readonly workerId: string,
     private readonly claimTimeoutSeconds: number,
@@ -56,27 +76,22 @@ export class LostClaims {
 
   /** Returns what a lost claim had claimed; rejects while the server is away. Asks nothing unless a claim was lost. */
   async find(): Promise<ClaimedTask[]> {
-    if (this.sinceMs === undefined) return [];
-    const letGoSince = new Set<string>();
-    questions.add(letGoSince);
-    try {
-      const found = await this.recentSince(this.sinceMs);
-      this.lookUntilMs = Math.min(this.lookUntilMs, Date.now() + lookForMs);
-      if (Date.now() >= this.lookUntilMs) this.sinceMs = undefined;
-      return found.filter(({ run_id: id }) => timesInHand(id) === 0 && !letGoSince.has(id));
-    } finally {
-      questions.delete(letGoSince);
-    }
+    const { sinceMs } = this;
+    if (sinceMs === undefined) return [];
+    const found = await ledger.unknown(() => this.recentSince(sinceMs));
+    this.lookUntilMs = Math.min(this.lookUntilMs, Date.now() + lookForMs);
+    if (Date.now() >= this.lookUntilMs) this.sinceMs = undefined;
+    return found;
   }
 
   private async recentSince(sinceMs: number): Promise<ClaimedTask[]> {
-    const { con, queueName, workerId, claimTimeoutSeconds } = this;
+    const { db, queueName, workerId, claimTimeoutSeconds } = this;
     const withinSeconds = (Date.now() - sinceMs + slackMs) / 1000;
     try {
-      return await findRecentClaims<ClaimedTask>(con, queueName, workerId, claimTimeoutSeconds, withinSeconds);
+      return await findRecentClaims<ClaimedTask>(db, queueName, workerId, claimTimeoutSeconds, withinSeconds);
     } catch (error) {
       // Where the tables may not be read, the end of the lease has to do; claiming must go on.
-      if (!isConnectionLoss(error)) this.sinceMs = undefined;
+      if (!isServerAway(error)) this.sinceMs = undefined;
       throw error;
     }
   }

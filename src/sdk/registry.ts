@@ -1,4 +1,4 @@
-import type { CancellationPolicy, SpawnOptions, TaskHandler, TaskRegistrationOptions } from './types.js';
+import type { CancellationPolicy, RetryStrategy, SpawnOptions, TaskHandler, TaskRegistrationOptions } from './types.js';
 
 const maxQueueNameBytes = 57;
 
@@ -16,6 +16,7 @@ export interface Registration {
   queue: string;
   defaultMaxAttempts?: number;
   defaultCancellation?: CancellationPolicy;
+  defaultRetryStrategy?: RetryStrategy;
   handler: TaskHandler;
 }
 
@@ -27,6 +28,7 @@ export function toRegistration(
   clientQueue: string,
 ): Registration {
   if (!options?.name) throw new Error('Task registration requires a name');
+  if (typeof handler !== 'function') throw new Error(`Task "${options.name}" requires a handler function`);
   if (options.defaultMaxAttempts !== undefined && options.defaultMaxAttempts < 1) {
     throw new Error('defaultMaxAttempts must be at least 1');
   }
@@ -53,11 +55,15 @@ export function queueForSpawn(name: string, requested: string | undefined, regis
 export function withDefaults(
   options: SpawnOptions,
   registration: Registration | undefined,
-  clientMaxAttempts: number,
+  client: { defaultMaxAttempts: number; defaultRetryStrategy?: RetryStrategy | undefined },
 ): SpawnOptions {
   const effective: SpawnOptions = { ...options };
   if (options.maxAttempts === undefined) {
-    effective.maxAttempts = registration?.defaultMaxAttempts ?? clientMaxAttempts;
+    effective.maxAttempts = registration?.defaultMaxAttempts ?? client.defaultMaxAttempts;
+  }
+  if (options.retryStrategy === undefined) {
+    const strategy = registration?.defaultRetryStrategy ?? client.defaultRetryStrategy;
+    if (strategy !== undefined) effective.retryStrategy = strategy;
   }
   const cancellation = options.cancellation === undefined ? registration?.defaultCancellation : options.cancellation;
   if (cancellation !== undefined) effective.cancellation = cancellation;

@@ -1,7 +1,8 @@
 import { saveWhileAsleep } from '../sql/sdk-batch.js';
 import * as sql from '../sql/sdk.js';
 import { fetchTaskResult } from './results.js';
-import type { ClaimedTask, Queryable, TaskResultSnapshot } from './types.js';
+import { Statements } from './statements.js';
+import type { ClaimedTask, TaskResultSnapshot } from './types.js';
 
 export interface EventWait {
   taskId: string;
@@ -37,7 +38,7 @@ export interface RunStore {
 }
 
 /** Connections whose schema has `await_events`. Where it is missing, it may come while we run. */
-const withAwaitEvents = new WeakSet<Queryable>();
+const withAwaitEvents = new WeakSet<sql.SdkDatabase>();
 
 /** One statement a call, and every error goes to the caller: what `executeTask` uses when the program calls it itself. */
 export class PlainStore implements RunStore {
@@ -47,47 +48,51 @@ export class PlainStore implements RunStore {
     return false;
   }
 
+  protected readonly db: sql.SdkDatabase;
+
   constructor(
-    protected readonly con: Queryable,
+    con: sql.SdkDatabase,
     protected readonly queueName: string,
-  ) {}
+  ) {
+    this.db = Statements.over(con);
+  }
 
   load(task: ClaimedTask): Promise<sql.CheckpointRow[]> {
-    return sql.getTaskCheckpointStates(this.con, this.queueName, task.task_id, task.run_id);
+    return sql.getTaskCheckpointStates(this.db, this.queueName, task.task_id, task.run_id);
   }
 
   save(write: sql.CheckpointWrite): Promise<void> {
-    return sql.setTaskCheckpointState(this.con, this.queueName, write);
+    return sql.setTaskCheckpointState(this.db, this.queueName, write);
   }
 
   saveAsleep(write: sql.CheckpointWrite): Promise<void> {
-    return saveWhileAsleep(this.con, this.queueName, write);
+    return saveWhileAsleep(this.db, this.queueName, write);
   }
 
   complete(runId: string, stateJson: string | undefined): Promise<void> {
-    return sql.completeRun(this.con, this.queueName, runId, stateJson);
+    return sql.completeRun(this.db, this.queueName, runId, stateJson);
   }
 
   fail(runId: string, reasonJson: string): Promise<void> {
-    return sql.failRun(this.con, this.queueName, runId, reasonJson);
+    return sql.failRun(this.db, this.queueName, runId, reasonJson);
   }
 
   scheduleAfter(runId: string, delaySeconds: number): Promise<void> {
-    return sql.scheduleRunAfter(this.con, this.queueName, runId, delaySeconds);
+    return sql.scheduleRunAfter(this.db, this.queueName, runId, delaySeconds);
   }
 
   extend(runId: string, seconds: number): Promise<void> {
-    return sql.extendClaim(this.con, this.queueName, runId, seconds);
+    return sql.extendClaim(this.db, this.queueName, runId, seconds);
   }
 
   awaitEvent(wait: EventWait): Promise<sql.AwaitEventRow | undefined> {
-    return sql.awaitEvent(this.con, this.queueName, wait);
+    return sql.awaitEvent(this.db, this.queueName, wait);
   }
 
   async canAwaitEvents(): Promise<boolean> {
-    if (withAwaitEvents.has(this.con)) return true;
-    const found = await sql.hasAwaitEvents(this.con);
-    if (found) withAwaitEvents.add(this.con);
+    if (withAwaitEvents.has(this.db)) return true;
+    const found = await sql.hasAwaitEvents(this.db);
+    if (found) withAwaitEvents.add(this.db);
     return found;
   }
 
@@ -95,14 +100,14 @@ export class PlainStore implements RunStore {
     run: { taskId: string; runId: string },
     waits: readonly sql.WaitEntry[],
   ): Promise<sql.AwaitEventsRow | undefined> {
-    return sql.awaitEvents(this.con, this.queueName, run, waits);
+    return sql.awaitEvents(this.db, this.queueName, run, waits);
   }
 
   emitEvent(eventName: string, payloadJson: string | undefined): Promise<void> {
-    return sql.emitEvent(this.con, this.queueName, eventName, payloadJson);
+    return sql.emitEvent(this.db, this.queueName, eventName, payloadJson);
   }
 
   fetchResult(queue: string, taskId: string): Promise<TaskResultSnapshot | null> {
-    return fetchTaskResult(this.con, queue, taskId);
+    return fetchTaskResult(this.db, queue, taskId);
   }
 }

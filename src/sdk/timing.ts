@@ -34,7 +34,7 @@ export class Bell {
   }
 
   /** Forgets a ring that nobody waited for. */
-  hush(): void {
+  clear(): void {
     this.rung = false;
   }
 

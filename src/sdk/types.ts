@@ -1,5 +1,6 @@
 /** The shapes that programs see. Durations are in seconds unless a name says otherwise. */
 import type { TaskContext } from './context.js';
+import type { Assignment } from './worker.js';
 
 /**
  * What the driver hands over for a JSON column: the type of `JSON.parse`. Handlers declare what they expect of it, as in
@@ -102,9 +103,9 @@ export interface ClaimedTask {
 }
 
 export interface WorkerOptions {
-  /** Who holds the lease, as operators see it; default `hostname:pid`. */
+  /** Who holds the lease, as operators see it; default `hostname:pid:random`, which only this process has. */
   workerId?: string;
-  /** Length of a lease in seconds; default 120. */
+  /** Length of a lease in whole seconds; default 120. */
   claimTimeout?: number;
   /** Most runs a claim; default: the concurrency. */
   batchSize?: number;
@@ -112,18 +113,27 @@ export interface WorkerOptions {
   concurrency?: number;
   /** Seconds between two looks at an empty queue; default 0.25. */
   pollInterval?: number;
-  /** Hears what a claim or a run rejects with; default: the client's log. */
+  /** Is called with what a claim or a run rejects with; default: the client's log. */
   onError?: (error: Error) => void;
   /** End the process when a run takes twice its lease without a sign of life; default true. */
   fatalOnLeaseTimeout?: boolean;
 }
 
+export interface ExecuteOptions {
+  /** End the process when the run takes twice its lease without a sign of life; default false. */
+  fatalOnLeaseTimeout?: boolean;
+  /** @internal What the worker that claimed the run has prepared for it. */
+  assignment?: Assignment;
+}
+
 export interface WorkerCloseOptions {
-  /** Seconds to wait for what runs; past them it is handed back for others to claim at once. Default: no limit. */
+  /** Seconds to wait for runs; then they are released, and others may claim them at once. Default: no limit. */
   timeout?: number;
 }
 
 export interface Worker {
+  /** Under which name this worker claims. */
+  readonly workerId: string;
   /** Stops claiming, waits for what runs (up to the timeout), and resolves when nothing of this worker runs any more. */
   close(options?: WorkerCloseOptions): Promise<void>;
 }
@@ -150,6 +160,8 @@ export interface TaskRegistrationOptions {
   queue?: string;
   defaultMaxAttempts?: number;
   defaultCancellation?: CancellationPolicy;
+  /** For spawns without a `retryStrategy`; default: the client's. */
+  defaultRetryStrategy?: RetryStrategy;
 }
 
 /** A task as a module for `absurdctl work` may export it, in an array: what `registerTask` takes, in one object. */
@@ -178,6 +190,8 @@ export interface AbsurdOptions {
   queueName?: string;
   /** Default 5. */
   defaultMaxAttempts?: number;
+  /** For spawns without a `retryStrategy`, unless their task has one; default: retry at once. */
+  defaultRetryStrategy?: RetryStrategy;
   log?: Log;
   hooks?: AbsurdHooks;
   /**

@@ -8,7 +8,7 @@ import pg from 'pg';
 import { listenForWakeups, sendWakeupCheck, wakeupChannel, wakeupCheckChannel } from '../sql/sdk-batch.js';
 import { connectionConfig } from './database.js';
 import { pause } from './timing.js';
-import type { Queryable } from './types.js';
+import type { SdkDatabase } from '../sql/sdk.js';
 
 const checkTimeoutMs = 3000;
 const connectionTimeoutMillis = 5000;
@@ -47,7 +47,7 @@ export class WakeupListener {
   }
 
   /** Sends a notification through the worker's own connection and tells whether it arrives here. */
-  async check(sender: Queryable, givingUp: AbortSignal): Promise<boolean> {
+  async check(sender: SdkDatabase, givingUp: AbortSignal): Promise<boolean> {
     const token = randomUUID();
     const arrived = new AbortController();
     this.checks.set(token, () => arrived.abort());
@@ -113,7 +113,7 @@ export async function subscribeToWakeups(
   url: string,
   queueName: string,
   ring: () => void,
-  sender: Queryable,
+  sender: SdkDatabase,
   givingUp: AbortSignal,
 ): Promise<() => Promise<void>> {
   const listener = listeners.get(url) ?? new WakeupListener(url);

@@ -1,27 +1,38 @@
+import assert from 'node:assert/strict';
 import { setMaxListeners } from 'node:events';
-import { hostname } from 'node:os';
-import { getQueueWakeup, getRunStates, type Capabilities } from '../sql/sdk-batch.js';
-import { CancelledTask, FailedTask, SuspendTask, isConnectionLoss, isNotRunning, toError } from './errors.js';
+import { getRunStates, type Capabilities } from '../sql/sdk-batch.js';
+import type { SdkDatabase } from '../sql/sdk.js';
+import {
+  CancelledTask,
+  FailedTask,
+  isConnectionLoss,
+  isNotRunning,
+  isServerAway,
+  mayHaveArrived,
+  SuspendTask,
+} from './errors.js';
 import { RunGuard } from './guard.js';
-import { letGo, LostClaims, takeInHand } from './lost-claims.js';
+import { processIdentity } from './identity.js';
+import { ledger, LostClaims } from './lost-claims.js';
+import { listenWhileWanted } from './pickup.js';
+import { ErrorReports, guardedLog } from './reports.js';
 import type { RunStore } from './store.js';
-import { Bell, pause } from './timing.js';
-import type { ClaimedTask, Log, Queryable, Worker, WorkerCloseOptions, WorkerOptions } from './types.js';
-import { subscribeToWakeups } from './wakeup.js';
-import { WorkerStore } from './worker-store.js';
+import { Bell, pause, quietTimer } from './timing.js';
+import type { ClaimedTask, ExecuteOptions, Log, Worker, WorkerCloseOptions, WorkerOptions } from './types.js';
+import { SharedCalls, WorkerStore, type HeldRun } from './worker-store.js';
 
 /** What a worker needs of its client; the two calls are looked up each time, so that a program may replace them. */
 export interface WorkerHost {
-  readonly con: Queryable;
+  readonly db: SdkDatabase;
   readonly queueName: string;
   readonly log: Log;
   readonly listenUrl: string | undefined;
   capabilities(): Promise<Capabilities>;
   claimTasks(options: { batchSize: number; claimTimeout: number; workerId: string }): Promise<ClaimedTask[]>;
-  executeTask(task: ClaimedTask, claimTimeout: number, options: { fatalOnLeaseTimeout?: boolean }): Promise<void>;
+  executeTask(task: ClaimedTask, claimTimeout: number, options: ExecuteOptions): Promise<void>;
 }
 
-/** What a worker has prepared for a run that it claimed. */
+/** What a worker has prepared for a run that it claimed; `executeTask` gets it with its options. */
 export interface Assignment {
   workerID: string;
   store: RunStore;
@@ -30,35 +41,45 @@ export interface Assignment {
   onHandled: () => void;
 }
 
-/** By the claimed row, so that `executeTask` keeps its public form. */
-const assignments = new WeakMap<ClaimedTask, Assignment>();
-
-export function assignmentOf(task: ClaimedTask): Assignment | undefined {
-  return assignments.get(task);
-}
-
-interface Running {
+interface Running extends HeldRun {
   task: ClaimedTask;
   guard: RunGuard;
-  sinceMs: number;
   done: Promise<void>;
 }
 
+/**
+ * The states of a worker, and where each may lead.
+ * - running: claims and runs;
+ * - draining: `close` was called; claims nothing more, and waits for its runs;
+ * - releasing: gives back what it still holds: runs past the timeout of `close`, claims whose answer came late or was lost;
+ * - closed: nothing of it runs any more.
+ */
+const nextStates = {
+  running: ['draining'],
+  draining: ['releasing'],
+  releasing: ['closed'],
+  closed: [],
+} as const satisfies Record<string, readonly string[]>;
+
+type WorkerState = keyof typeof nextStates;
+
 /** How often a worker looks whether what it runs was cancelled or lost, for runs that are older than this. */
 const watchMs = 500;
-/** How often a worker looks whether its queue's policy announces new work. */
-const policyMs = 15_000;
-/** How long a worker that could not listen waits before it tries again. */
-const relistenMs = 60_000;
-const longestErrorPauseMs = 1000;
-/** How long a closing worker goes on waiting for a server that is away. */
+/** The longest pause after a claim that failed: a server that is away comes back any moment; the rest takes a person. */
+const longestAwayPauseMs = 1000;
+const longestErrorPauseMs = 5000;
+/** How long a closing worker keeps waiting for a server that is away. */
 const closingPatienceMs = 15_000;
+/** Past the timeout of `close`: how long releases may take where the server is away, and where it answers. */
+const releaseAwayMs = 500;
+const releaseMs = 5000;
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Poll, claim, run, shut down. */
 export class QueueWorker implements Worker {
-  private readonly workerId: string;
+  readonly workerId: string;
+  private state: WorkerState = 'running';
   private readonly claimTimeout: number;
   private readonly concurrency: number;
   private readonly batchSize: number;
@@ -67,19 +88,23 @@ export class QueueWorker implements Worker {
   private readonly running = new Set<Running>();
   /** How many of them only have their end to be stored. */
   private ending = 0;
-  /** Settles when what the last claim brought is in hand. */
+  /** Settles when what the last claim brought is held. */
   private claiming: Promise<unknown> = Promise.resolve();
   private readonly bell = new Bell();
+  private readonly errors: ErrorReports;
+  /** Whether the last claim was answered. */
+  private answered = false;
+  /** Fires with draining, once lost connections are no longer waited out, and with closed. */
   private readonly closing = new AbortController();
   private readonly givingUp = new AbortController();
   private readonly ended = new AbortController();
-  private readonly store: RunStore;
+  /** Fires when a close with a timeout has to end, whatever has no answer yet. */
+  private readonly outOfTime = new AbortController();
+  private readonly calls: SharedCalls;
   private readonly lostClaims: LostClaims;
   private readonly polling: Promise<void>;
   private readonly background: Promise<void>[];
-  private readonly handingBack: Promise<void>[] = [];
-  /** Set when the time is up that a closing worker gives to what runs. */
-  private timeIsUp = false;
+  private readonly releases: Promise<void>[] = [];
   private closed: Promise<void> | undefined;
 
   constructor(
@@ -87,37 +112,44 @@ export class QueueWorker implements Worker {
     private readonly options: WorkerOptions,
     private readonly onClosed: (worker: QueueWorker) => void,
   ) {
-    this.workerId = options.workerId ?? `${hostname()}:${process.pid}`;
+    this.workerId = options.workerId ?? processIdentity();
     this.claimTimeout = options.claimTimeout ?? 120;
     this.concurrency = options.concurrency ?? 1;
     this.batchSize = options.batchSize ?? this.concurrency;
     this.pollMs = (options.pollInterval ?? 0.25) * 1000;
     this.fatalOnLeaseTimeout = options.fatalOnLeaseTimeout ?? true;
+    const log = guardedLog(host.log);
+    this.errors = new ErrorReports(log, options.onError);
     // As many wait for these two as there are runs.
     setMaxListeners(0, this.closing.signal, this.givingUp.signal);
-    this.store = new WorkerStore(host.con, host.queueName, () => host.capabilities(), {
+    this.calls = new SharedCalls(host.db, host.queueName, () => host.capabilities(), {
       workerId: this.workerId,
       claiming: () => this.claiming,
-      inHandSinceMs: (runId) => [...this.running].find(({ task }) => task.run_id === runId)?.sinceMs,
       givingUp: this.givingUp.signal,
     });
-    this.lostClaims = new LostClaims(host.con, host.queueName, this.workerId, this.claimTimeout);
+    this.lostClaims = new LostClaims(host.db, host.queueName, this.workerId, this.claimTimeout);
     this.polling = this.poll();
-    this.background = [this.watchRuns(), this.listenWhileWanted()];
+    this.background = [this.watchRuns(), listenWhileWanted(host, log, () => this.bell.ring(), this.closing.signal)];
   }
 
   close(options: WorkerCloseOptions = {}): Promise<void> {
     this.closed ??= this.shutDown();
     const { timeout } = options;
-    if (timeout !== undefined && Number.isFinite(timeout)) void this.handBackAfter(timeout * 1000);
+    if (timeout !== undefined && Number.isFinite(timeout)) void this.releaseAfter(timeout * 1000);
     return this.closed;
+  }
+
+  private enter(state: WorkerState): void {
+    const allowed: readonly string[] = nextStates[this.state];
+    assert(allowed.includes(state), `A worker that is ${this.state} cannot be ${state}`);
+    this.state = state;
   }
 
   // --- poll and claim ---
 
   private async poll(): Promise<void> {
     let errorPauseMs = this.pollMs;
-    while (!this.closing.signal.aborted) {
+    while (this.state === 'running') {
       const free = this.freeSlots();
       if (free <= 0) {
         await this.bell.wait(Infinity);
@@ -125,21 +157,24 @@ export class QueueWorker implements Worker {
         await nextTurn();
         continue;
       }
-      // What rang so far, this claim answers.
-      this.bell.hush();
+      // This claim answers all rings until now.
+      this.bell.clear();
       try {
         const taking = this.take(Math.min(this.batchSize, free));
         this.claiming = taking.catch(() => undefined);
         const taken = await taking;
+        this.answered = true;
+        this.errors.clear();
         errorPauseMs = this.pollMs;
         if (taken === 0) await this.bell.wait(this.pollMs);
         await nextTurn();
       } catch (error) {
-        this.report(error);
+        const away = isServerAway(error);
+        if (away) this.answered = false;
+        this.errors.reportPoll(error);
         await pause(errorPauseMs, this.closing.signal);
-        // A server that is away is asked less and less often; anything else gets the usual rhythm.
-        if (isConnectionLoss(error))
-          errorPauseMs = Math.max(this.pollMs, Math.min(errorPauseMs * 2, longestErrorPauseMs));
+        const longestMs = away ? longestAwayPauseMs : longestErrorPauseMs;
+        errorPauseMs = Math.max(this.pollMs, Math.min(errorPauseMs * 2, longestMs));
       }
     }
   }
@@ -157,8 +192,8 @@ export class QueueWorker implements Worker {
   private async take(batchSize: number): Promise<number> {
     const claimed = await this.claim(batchSize);
     for (const task of claimed) {
-      // A claim may return after its worker's time was up.
-      if (this.timeIsUp) this.handingBack.push(this.handBack(task));
+      // A claim may return after the time of a closing worker was up.
+      if (this.state === 'releasing' || this.state === 'closed') this.releases.push(this.release(task));
       else this.run(task);
     }
     return claimed.length;
@@ -172,15 +207,10 @@ export class QueueWorker implements Worker {
       return await this.host.claimTasks({ batchSize, claimTimeout: this.claimTimeout, workerId: this.workerId });
     } catch (error) {
       // A name that the program chose may be that of its other processes too, and their runs are theirs.
-      if (isConnectionLoss(error) && this.options.workerId === undefined) this.lostClaims.note(sentAtMs);
+      const findable = this.options.workerId === undefined;
+      if (findable && isConnectionLoss(error) && mayHaveArrived(error)) this.lostClaims.note(sentAtMs);
       throw error;
     }
-  }
-
-  private report(reason: unknown): void {
-    const error = toError(reason);
-    if (this.options.onError !== undefined) this.options.onError(error);
-    else this.host.log.error('Worker error:', error);
   }
 
   // --- run ---
@@ -196,28 +226,31 @@ export class QueueWorker implements Worker {
       this.ending++;
       if (waitsForSlot) this.bell.ring();
     };
-    assignments.set(task, { workerID: this.workerId, store: this.store, guard, onHandled });
-    const running: Running = { task, guard, sinceMs: Date.now(), done: Promise.resolve() };
+    const sinceMs = Date.now();
+    const endsAtMs = this.claimTimeout > 0 ? sinceMs + this.claimTimeout * 1000 : Infinity;
+    const running: Running = { task, guard, sinceMs, endsAtMs, done: Promise.resolve() };
+    const store = new WorkerStore(this.calls, running);
     this.running.add(running);
-    takeInHand(task.run_id);
-    running.done = this.execute(task).finally(() => {
+    ledger.hold(task.run_id);
+    running.done = this.execute(task, { workerID: this.workerId, store, guard, onHandled }).finally(() => {
       this.running.delete(running);
       if (ending) this.ending--;
       this.bell.ring();
     });
   }
 
-  private async execute(task: ClaimedTask): Promise<void> {
+  private async execute(task: ClaimedTask, assignment: Assignment): Promise<void> {
+    const { claimTimeout, fatalOnLeaseTimeout } = this;
     try {
-      await this.host.executeTask(task, this.claimTimeout, { fatalOnLeaseTimeout: this.fatalOnLeaseTimeout });
-      // A run whose end could not be stored stays in hand: it is its lease's to end, and no lost claim.
-      letGo(task.run_id);
+      await this.host.executeTask(task, claimTimeout, { fatalOnLeaseTimeout, assignment });
+      // A run whose end could not be stored stays in the ledger: its lease ends it, and it is no lost claim.
+      ledger.release(task.run_id);
     } catch (error) {
-      this.report(error);
+      this.errors.report(error);
     }
   }
 
-  /** Tells handlers whose task was cancelled or whose lease was lost while they were busy with something else. */
+  /** Stops handlers whose task was cancelled or whose lease was lost while they did something else. */
   private async watchRuns(): Promise<void> {
     while (!this.ended.signal.aborted) {
       await pause(watchMs, this.ended.signal);
@@ -228,113 +261,92 @@ export class QueueWorker implements Worker {
       }
       if (watched.size === 0) continue;
       try {
-        for (const row of await getRunStates(this.host.con, this.host.queueName, [...watched.keys()])) {
+        for (const row of await getRunStates(this.host.db, this.host.queueName, [...watched.keys()])) {
           if (row.state === 'cancelled') watched.get(row.run_id)?.stop(new CancelledTask());
           else if (row.state === 'failed') watched.get(row.run_id)?.stop(new FailedTask());
         }
       } catch {
-        // A handler hears of it at its next step all the same; what is wrong with the database, the poll reports.
+        // A handler learns of it at its next step all the same; the poll reports what is wrong with the database.
       }
-    }
-  }
-
-  // --- pickup by notification ---
-
-  /** Listens for the queue's announcements as long as its policy makes them and there is a connection to listen on. */
-  private async listenWhileWanted(): Promise<void> {
-    const { closing } = this;
-    let leave: (() => Promise<void>) | undefined;
-    let quietUntilMs = 0;
-    while (this.host.listenUrl !== undefined && !closing.signal.aborted) {
-      const wanted = await this.policyWantsWakeup();
-      if (wanted && leave === undefined && Date.now() >= quietUntilMs) {
-        leave = await this.listen(this.host.listenUrl, quietUntilMs === 0);
-        quietUntilMs = Date.now() + relistenMs;
-      } else if (wanted === false && leave !== undefined) {
-        await leave();
-        leave = undefined;
-      }
-      await pause(policyMs, closing.signal);
-    }
-    await leave?.();
-  }
-
-  /** Warns, the first time, where announcements do not come through. */
-  private async listen(url: string, first: boolean): Promise<(() => Promise<void>) | undefined> {
-    const { con, queueName, log } = this.host;
-    try {
-      return await subscribeToWakeups(url, queueName, () => this.bell.ring(), con, this.closing.signal);
-    } catch (error) {
-      if (first && !this.closing.signal.aborted) {
-        log.warn(
-          `queue "${queueName}" announces new work, but listening for it does not work: ${toError(error).message}. ` +
-            'Polling instead; set listenUrl to a direct connection for pickup in milliseconds.',
-        );
-      }
-      return undefined;
-    }
-  }
-
-  /** Undefined where the database does not answer now. */
-  private async policyWantsWakeup(): Promise<boolean | undefined> {
-    try {
-      return (await this.host.capabilities()).wakeup && (await getQueueWakeup(this.host.con, this.host.queueName));
-    } catch {
-      return undefined;
     }
   }
 
   // --- shut down ---
 
   private async shutDown(): Promise<void> {
+    this.enter('draining');
     this.closing.abort();
     this.bell.ring();
-    const patience = setTimeout(() => this.givingUp.abort(), closingPatienceMs);
-    patience.unref?.();
-    await this.polling;
-    await this.drained();
-    await this.returnLostClaims();
-    await Promise.all(this.handingBack);
+    const patience = quietTimer(() => this.givingUp.abort(), closingPatienceMs);
+    await this.withinTime(this.drainAndRelease());
     clearTimeout(patience);
+    if (this.state === 'draining') this.enter('releasing');
+    this.enter('closed');
     this.givingUp.abort();
     this.ended.abort();
-    await Promise.all(this.background);
+    // What listens or looks may wait for an answer that does not come.
+    const limit = quietTimer(() => this.outOfTime.abort(), releaseAwayMs);
+    await this.withinTime(Promise.all(this.background));
+    clearTimeout(limit);
     this.onClosed(this);
+  }
+
+  private async drainAndRelease(): Promise<void> {
+    // A claim without an answer is not waited for beyond the patience; if it does arrive, its runs are released.
+    await Promise.race([this.polling, fired(this.givingUp.signal)]);
+    await this.drained();
+    if (this.state === 'draining') this.enter('releasing');
+    await this.releaseLostClaims();
+    await Promise.all(this.releases);
   }
 
   private async drained(): Promise<void> {
     while (this.running.size > 0) await Promise.all([...this.running].map((running) => running.done));
   }
 
-  /** After so many milliseconds, gives back what still runs: anybody may claim it at once. */
-  private async handBackAfter(timeoutMs: number): Promise<void> {
+  private async withinTime(work: Promise<unknown>): Promise<void> {
+    await Promise.race([work, fired(this.outOfTime.signal)]);
+  }
+
+  /** After that many milliseconds, releases what still runs: any worker may claim it at once. */
+  private async releaseAfter(timeoutMs: number): Promise<void> {
     await pause(timeoutMs, this.ended.signal);
-    this.timeIsUp = true;
+    if (this.state === 'closed') return;
+    if (this.state === 'draining') this.enter('releasing');
     for (const { task, guard } of this.running) {
       if (guard.ended) continue;
       guard.stop(new SuspendTask());
-      // A slot is free a moment after its run was taken away; whether the server has heard of it, the end of closing waits for.
-      this.handingBack.push(this.handBack(task));
+      // A slot is free a moment after its run was taken away; the end of closing waits until the server knows of it.
+      this.releases.push(this.release(task));
     }
+    await pause(releaseAwayMs, this.ended.signal);
+    this.givingUp.abort();
+    if (this.answered) await pause(releaseMs - releaseAwayMs, this.ended.signal);
+    this.outOfTime.abort();
   }
 
-  /** Hands back what a claim may have made whose answer was lost while we closed: nobody has it in hand. */
-  private async returnLostClaims(): Promise<void> {
+  /** Releases what a claim may have made whose answer was lost while we closed: no worker holds it. */
+  private async releaseLostClaims(): Promise<void> {
     while (this.lostClaims.pending && !this.givingUp.signal.aborted) {
       try {
-        await Promise.all((await this.lostClaims.find()).map((task) => this.handBack(task)));
+        await Promise.all((await this.lostClaims.find()).map((task) => this.release(task)));
       } catch (error) {
-        if (!isConnectionLoss(error)) return this.report(error);
+        if (!isServerAway(error)) return this.errors.report(error);
       }
       await pause(Math.min(this.pollMs, 100), this.givingUp.signal);
     }
   }
 
-  private async handBack(task: ClaimedTask): Promise<void> {
+  private async release(task: ClaimedTask): Promise<void> {
     try {
-      await this.store.scheduleAfter(task.run_id, 0);
+      await new WorkerStore(this.calls).scheduleAfter(task.run_id, 0);
     } catch (error) {
-      if (!isNotRunning(error)) this.report(error);
+      if (!isNotRunning(error)) this.errors.report(error);
     }
   }
+}
+
+function fired(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

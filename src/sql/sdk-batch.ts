@@ -57,10 +57,10 @@ export async function spawnTasks(
   const elements = tasks.map((task) =>
     jsonObject({ task_name: task.name }, { params: task.paramsJson, options: task.optionsJson }),
   );
-  const { rows } = await db.query('SELECT task_id, run_id, attempt, created FROM absurd.spawn_tasks($1, $2)', [
-    queue,
-    `[${elements.join(',')}]`,
-  ]);
+  const { rows } = await db.query(
+    'SELECT task_id, run_id, attempt, created FROM absurd.spawn_tasks($1, $2::text::jsonb)',
+    [queue, `[${elements.join(',')}]`],
+  );
   return rows as SpawnedRow[];
 }
 
@@ -70,10 +70,10 @@ export async function completeRuns(
   completions: readonly { runId: string; stateJson: string | undefined }[],
 ): Promise<(BatchVerdict & { run_id: string })[]> {
   const elements = completions.map((run) => jsonObject({ run_id: run.runId }, { state: run.stateJson }));
-  const { rows } = await db.query('SELECT run_id, error_code, error_message FROM absurd.complete_runs($1, $2)', [
-    queue,
-    `[${elements.join(',')}]`,
-  ]);
+  const { rows } = await db.query(
+    'SELECT run_id, error_code, error_message FROM absurd.complete_runs($1, $2::text::jsonb)',
+    [queue, `[${elements.join(',')}]`],
+  );
   return rows as (BatchVerdict & { run_id: string })[];
 }
 
@@ -94,7 +94,7 @@ export async function setTaskCheckpointStates(
     ),
   );
   const { rows } = await db.query(
-    'SELECT task_id, step_name, error_code, error_message FROM absurd.set_task_checkpoint_states($1, $2)',
+    'SELECT task_id, step_name, error_code, error_message FROM absurd.set_task_checkpoint_states($1, $2::text::jsonb)',
     [queue, `[${elements.join(',')}]`],
   );
   return rows as (BatchVerdict & { task_id: string; step_name: string })[];
@@ -120,7 +120,7 @@ export async function getRunCheckpoints(
 export async function saveWhileAsleep(db: SdkDatabase, queue: string, write: CheckpointWrite): Promise<void> {
   await db.query(
     `INSERT INTO ${checkpoints(queue)} (task_id, checkpoint_name, state, status, owner_run_id, updated_at)
-     SELECT asleep.task_id, $2, $3, 'committed', asleep.run_id, absurd.current_time()
+     SELECT asleep.task_id, $2, $3::text::jsonb, 'committed', asleep.run_id, absurd.current_time()
        FROM (SELECT r.task_id, r.run_id
                FROM ${runs(queue)} r
               WHERE r.run_id = $1 AND r.state IN ('sleeping', 'pending')

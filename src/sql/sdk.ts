@@ -1,7 +1,8 @@
 /**
  * The statements that the SDK sends, one function a statement of the contract. They run through whatever object with a `query`
  * the program gave (a pool, a client inside a transaction, a fake), so nothing here holds a connection between two queries.
- * Every JSON value arrives as its JSON text: the caller decides how it is written, and the driver never guesses.
+ * Every JSON value arrives as its JSON text, and its parameter is text: a driver that asks the server for the types of parameters
+ * would write the text as a JSON string.
  */
 
 /** Anything that can run one parameterised statement: a pool, a client, a checked-out client. */
@@ -66,7 +67,7 @@ export async function createQueue(db: SdkDatabase, queue: string, storageMode?: 
 }
 
 export async function setQueuePolicy(db: SdkDatabase, queue: string, policyJson: string): Promise<void> {
-  await db.query('SELECT absurd.set_queue_policy($1, $2)', [queue, policyJson]);
+  await db.query('SELECT absurd.set_queue_policy($1, $2::text::jsonb)', [queue, policyJson]);
 }
 
 /** Intervals come as text, so that no driver setting turns them into objects. */
@@ -98,12 +99,11 @@ export function spawnTask(
   paramsJson: string | undefined,
   optionsJson: string,
 ): Promise<SpawnedRow | undefined> {
-  return firstRow(db, 'SELECT task_id, run_id, attempt, created FROM absurd.spawn_task($1, $2, $3, $4)', [
-    queue,
-    name,
-    paramsJson,
-    optionsJson,
-  ]);
+  return firstRow(
+    db,
+    'SELECT task_id, run_id, attempt, created FROM absurd.spawn_task($1, $2, $3::text::jsonb, $4::text::jsonb)',
+    [queue, name, paramsJson, optionsJson],
+  );
 }
 
 export function retryTask(
@@ -112,7 +112,7 @@ export function retryTask(
   taskId: string,
   optionsJson: string,
 ): Promise<SpawnedRow | undefined> {
-  return firstRow(db, 'SELECT task_id, run_id, attempt, created FROM absurd.retry_task($1, $2, $3)', [
+  return firstRow(db, 'SELECT task_id, run_id, attempt, created FROM absurd.retry_task($1, $2, $3::text::jsonb)', [
     queue,
     taskId,
     optionsJson,
@@ -136,7 +136,7 @@ export async function emitEvent(
   eventName: string,
   payloadJson: string | undefined,
 ): Promise<void> {
-  await db.query('SELECT absurd.emit_event($1, $2, $3)', [queue, eventName, payloadJson]);
+  await db.query('SELECT absurd.emit_event($1, $2, $3::text::jsonb)', [queue, eventName, payloadJson]);
 }
 
 // --- runs -------------------------------------------------------------------------------------------------------------
@@ -163,11 +163,11 @@ export async function completeRun(
   runId: string,
   stateJson: string | undefined,
 ): Promise<void> {
-  await db.query('SELECT absurd.complete_run($1, $2, $3)', [queue, runId, stateJson]);
+  await db.query('SELECT absurd.complete_run($1, $2, $3::text::jsonb)', [queue, runId, stateJson]);
 }
 
 export async function failRun(db: SdkDatabase, queue: string, runId: string, reasonJson: string): Promise<void> {
-  await db.query('SELECT absurd.fail_run($1, $2, $3, $4)', [queue, runId, reasonJson, null]);
+  await db.query('SELECT absurd.fail_run($1, $2, $3::text::jsonb, $4)', [queue, runId, reasonJson, null]);
 }
 
 /** Puts a run to sleep for so many seconds of the server's clock; 0 makes it claimable at once. */
@@ -215,7 +215,7 @@ export interface CheckpointWrite {
 }
 
 export async function setTaskCheckpointState(db: SdkDatabase, queue: string, write: CheckpointWrite): Promise<void> {
-  await db.query('SELECT absurd.set_task_checkpoint_state($1, $2, $3, $4, $5, $6)', [
+  await db.query('SELECT absurd.set_task_checkpoint_state($1, $2, $3, $4::text::jsonb, $5, $6)', [
     queue,
     write.taskId,
     write.name,

@@ -1,4 +1,4 @@
-import { WorkerStore } from '../../src/sdk/worker-store.js';
+import { SharedCalls, WorkerStore } from '../../src/sdk/worker-store.js';
 import { probeCapabilities } from '../../src/sql/sdk-batch.js';
 import { expect, test } from './support.js';
 
@@ -14,10 +14,9 @@ test('two attempts at one task that save the same step in one call each hear the
   const worker = {
     workerId: 'w1',
     claiming: () => Promise.resolve(),
-    inHandSinceMs: () => undefined,
     givingUp: new AbortController().signal,
   };
-  const store = new WorkerStore(db.pool, 'default', () => probeCapabilities(db.pool), worker);
+  const store = new WorkerStore(new SharedCalls(db.pool, 'default', () => probeCapabilities(db.pool), worker));
   const save = (runId = ''): Promise<void> =>
     store.save({ taskId, runId, name: 'step', stateJson: '1', extendClaimBy: 60 });
 

@@ -1,4 +1,3 @@
-import { hostname } from 'node:os';
 import { Absurd, TimeoutError, type SpawnOptions } from '../../src/sdk/index.js';
 import { describe, expect, FakeDatabase, finish, runsOf, stateOf, test, until, vi } from './support.js';
 
@@ -74,7 +73,7 @@ describe('construction', () => {
     await worker.close();
     await absurd.close();
     expect([end, connect, on].map((spy) => spy.mock.calls.length)).toEqual([0, 0, 0]);
-    expect([...new Set(given.calls)]).toEqual([`claim_task("default", "${hostname()}:${process.pid}", 120, 1)`]);
+    expect([...new Set(given.calls)]).toEqual([`claim_task("default", "${worker.workerId}", 120, 1)`]);
   });
 });
 

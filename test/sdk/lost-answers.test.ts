@@ -1,11 +1,11 @@
-import { hostname } from 'node:os';
+import { processIdentity } from '../../src/sdk/identity.js';
 import { expect, gate, runsOf, stateOf, test, until, type TestDatabase } from './support.js';
 
 test('a claim whose answer was lost is found again, and nobody else’s run is', async ({ absurd, db }) => {
   const ran: string[] = [];
   absurd.registerTask({ name: 'job' }, async (_, ctx) => ran.push(ctx.taskID));
   const othersOld = await absurd.spawn('job', {});
-  await db.claim('default', { worker: `${hostname()}:${process.pid}`, timeout: 60 });
+  await db.claim('default', { worker: processIdentity(), timeout: 60 });
   await db.query(`update absurd.r_default set started_at = started_at - interval '1 minute',
     claim_expires_at = claim_expires_at - interval '1 minute' + interval '1 hour'`);
   const lost = await absurd.spawn('job', {});

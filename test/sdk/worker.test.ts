@@ -58,9 +58,12 @@ describe('the rhythm', () => {
     expect(claimTasks).toHaveBeenCalledWith({
       batchSize: 1,
       claimTimeout: 120,
-      workerId: `${hostname()}:${process.pid}`,
+      workerId: expect.stringMatching(new RegExp(`^${hostname()}:${process.pid}:[0-9a-f]{8}$`)),
     });
-    expect(executeTask.mock.calls[0]?.slice(1)).toEqual([120, { fatalOnLeaseTimeout: true }]);
+    expect(executeTask.mock.calls[0]?.slice(1)).toEqual([
+      120,
+      { fatalOnLeaseTimeout: true, assignment: expect.objectContaining({ workerID: worker.workerId }) },
+    ]);
   });
 
   test('never claims beyond its free capacity, and claims at once when some frees up', async () => {

@@ -1,5 +1,4 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { hostname } from 'node:os';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { WorkerPlan } from './plan.js';
@@ -22,6 +21,7 @@ export class WorkerProcess {
   private readonly ready: Promise<void>;
   private isReady: () => void = () => undefined;
   private killed = false;
+  private name = '';
 
   constructor(
     readonly id: string,
@@ -53,7 +53,7 @@ export class WorkerProcess {
 
   /** Whose leases its are. The program names it nothing: so it finds claims again whose answer was lost. */
   get workerId(): string {
-    return `${hostname()}:${this.child.pid}`;
+    return this.name;
   }
 
   /** Whether it closed in good order and said so. */
@@ -70,6 +70,7 @@ export class WorkerProcess {
   private heard(line: string): void {
     if (line.startsWith('error ')) this.errors.push(JSON.parse(line.slice(6)) as WorkerError);
     else this.said.add(line);
+    if (line.startsWith('worker ')) this.name = line.slice('worker '.length);
     if (line === 'ready') this.isReady();
   }
 

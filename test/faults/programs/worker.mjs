@@ -90,4 +90,5 @@ process.once('SIGTERM', async () => {
   say('drained');
   process.exit(0);
 });
+say(`worker ${worker.workerId}`);
 say('ready');

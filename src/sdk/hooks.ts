@@ -1,0 +1,26 @@
+import type { TaskContext } from './context.js';
+import type { AbsurdHooks } from './types.js';
+
+/**
+ * The program's hooks, with `wrapTaskExecution` held to its duty: a run is executed once, its end is waited for, and a hook that
+ * returns without executing it fails the run, which nobody else would end before its lease.
+ */
+export function guardedHooks(hooks: AbsurdHooks): AbsurdHooks {
+  const wrap = hooks.wrapTaskExecution;
+  if (wrap === undefined) return hooks;
+  return {
+    ...hooks,
+    async wrapTaskExecution<T>(ctx: TaskContext, execute: () => Promise<T>): Promise<T> {
+      let execution: Promise<T> | undefined;
+      const executeOnce = (): Promise<T> => {
+        execution ??= execute();
+        execution.catch(() => undefined);
+        return execution;
+      };
+      const result = await wrap.call(hooks, ctx, executeOnce as () => Promise<unknown>);
+      if (execution === undefined) throw new Error('hooks.wrapTaskExecution returned without calling execute');
+      await execution;
+      return result as T;
+    },
+  };
+}
