@@ -29,16 +29,16 @@ export async function start(version: string): Promise<void> {
   }
   hidePasswords();
   let interrupted = false;
-  let windsUp = false;
+  let exitsWhenDone = false;
   const interrupt = (signal: 'SIGINT' | 'SIGTERM', code: number): void => {
     // Whoever watches (a statement under way, a prompt, a pause) ends the command in order; the rest ends here.
     if (interrupted || process.listenerCount(signal) === 1) process.exit(code);
     interrupted = true;
-    if (!windsUp) setTimeout(() => process.exit(code), patienceMs).unref();
+    if (!exitsWhenDone) setTimeout(() => process.exit(code), patienceMs).unref();
   };
   process.on('SIGINT', () => interrupt('SIGINT', exit.interrupted));
   process.on('SIGTERM', () => interrupt('SIGTERM', 143));
-  const io = Object.assign(processIo(), { windsUp: () => (windsUp = true) });
+  const io = Object.assign(processIo(), { exitsWhenDone: () => (exitsWhenDone = true) });
   process.exitCode = await main(process.argv.slice(2), io, version);
-  if (windsUp) process.exit();
+  if (exitsWhenDone) process.exit();
 }

@@ -6,9 +6,17 @@ import { toCliError, usageError } from '../lib/cli/errors.js';
 import { unknownQueue } from '../lib/cli/explain.js';
 import { secondsFlag } from '../lib/cli/flags.js';
 import type { Rendering } from '../lib/cli/output.js';
+import type { Settings } from '../lib/connection/settings.js';
 import type { WorkReport } from '../lib/work/run.js';
+import { applicationName, processIdentity } from '../sdk/identity.js';
 import { listQueueNames } from '../sql/queues.js';
 import { command } from '../lib/cli/hint.js';
+
+/** Sessions lead to their worker, unless the user named them. */
+function nameSessions(settings: Settings, workerId: string): Settings {
+  if (settings.applicationName !== 'absurdctl') return settings;
+  return { ...settings, applicationName: applicationName('absurdctl work', workerId) };
+}
 
 export default class Work extends BaseCommand<WorkReport> {
   static override summary = 'Run a worker for the tasks of a module';
@@ -39,9 +47,9 @@ export default class Work extends BaseCommand<WorkReport> {
       default: 0.25,
       description: 'pause between two looks at an empty queue',
     }),
-    'worker-id': Flags.string({ helpValue: 'ID', description: 'who holds the leases; default HOST:PID' }),
+    'worker-id': Flags.string({ helpValue: 'ID', description: 'who holds the leases; default HOST:PID:RANDOM' }),
     'drain-timeout': secondsFlag({
-      description: 'when told to stop: how long to wait before what runs is handed back',
+      description: 'when told to stop: how long to wait before what runs is released',
     }),
     'listen-url': Flags.string({
       helpValue: 'URI',
@@ -64,9 +72,10 @@ export default class Work extends BaseCommand<WorkReport> {
     const { WorkerPool } = await import('../lib/connection/pool.js');
     const known = await this.read(listQueueNames);
     await this.closeDatabase();
-    const pool = await WorkerPool.open(await this.settings(), this.io, Math.min(flags.concurrency + 2, 10));
+    const settings = nameSessions(await this.settings(), flags['worker-id'] ?? processIdentity());
+    const pool = await WorkerPool.open(settings, this.io, Math.min(flags.concurrency + 2, 10));
     // Timers and pools that a module leaves open must not keep a worker that was told to end.
-    this.io.windsUp?.();
+    this.io.exitsWhenDone?.();
     try {
       return await runWork(this.io, pool, {
         files,
@@ -88,7 +97,7 @@ export default class Work extends BaseCommand<WorkReport> {
         },
       });
     } catch (error) {
-      // Who is connected, and to what, is asked once more, to say it.
+      // The role and the server are looked up once more, for the message.
       if (['not_permitted', 'read_only'].includes(toCliError(error).code)) await this.db();
       throw error;
     } finally {

@@ -1,4 +1,4 @@
-import { isCheckoutTimeout, isConflict, isServerAway } from './errors.js';
+import { isCheckoutTimeout, isConflict, isConnectionLoss } from './errors.js';
 import { pause } from './timing.js';
 
 interface Waiting<Item, Result> {
@@ -62,7 +62,7 @@ export class Batcher<Item, Result> {
       outcomes = await this.calls.many(batch.map((entry) => entry.item));
     } catch (error) {
       // One unfit item fails the whole statement; singly, only its own caller hears of it.
-      if (!isServerAway(error) && !isCheckoutTimeout(error)) return this.flushSingly(batch);
+      if (!isConnectionLoss(error) && !isCheckoutTimeout(error)) return this.flushSingly(batch);
       for (const entry of batch) entry.reject(error);
       return;
     }

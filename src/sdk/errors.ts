@@ -85,25 +85,23 @@ const lostCodes = new Set([
   '57P03',
   '57P05',
   '53300',
+  '25006',
 ]);
 
 /** The driver's own words for a connection that broke or never came; they carry no code. */
 const lostWords =
   /connection terminated|connection ended|client has encountered a connection error|connection timeout|server closed the connection|server_login_retry|server conn crashed/i;
 
-/** Whether the server could not be reached or went away: worth another try once it is back. */
+/**
+ * Whether the server could not be reached, went away, or takes no writes on this connection (25006: a standby, or a primary that
+ * became one). Worth another try on another connection, once the server is back.
+ */
 export function isConnectionLoss(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(isConnectionLoss);
   const code = codeOf(error);
   if (code !== undefined && (lostCodes.has(code) || code.startsWith('08'))) return true;
   return error instanceof Error && lostWords.test(error.message);
 }
-
-/** Whether the connection leads to a server that takes no writes now: a standby, or a primary before its promotion. */
-export const isReadOnly = (error: unknown): boolean => codeOf(error) === '25006';
-
-/** Whether calls wait for the server: it is away, or takes no writes. */
-export const isServerAway = (error: unknown): boolean => isConnectionLoss(error) || isReadOnly(error);
 
 /** Whether the server undid the statement for the sake of another transaction: the same statement may succeed at once. */
 export function isConflict(error: unknown): boolean {
@@ -119,14 +117,23 @@ export function isCheckoutTimeout(error: unknown): boolean {
   return error instanceof Error && /timeout exceeded when trying to connect|timeout acquiring/i.test(error.message);
 }
 
-const neverConnectedCodes = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', '57P03', '53300', '08001', '08004']);
+const neverArrivedCodes = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  '57P03',
+  '53300',
+  '25006',
+  '08001',
+  '08004',
+]);
 
-/** Whether a call with this loss may have reached the server. It did not where no connection came about. */
-export function mayHaveArrived(loss: unknown): boolean {
-  if (loss instanceof AggregateError) return loss.errors.some(mayHaveArrived);
+/** Whether the server may have done a call with this loss. It has not where no connection came about. */
+export function mayBeDone(loss: unknown): boolean {
+  if (loss instanceof AggregateError) return loss.errors.some(mayBeDone);
   const { syscall } = loss as { syscall?: unknown };
   if (syscall === 'connect' || syscall === 'getaddrinfo') return false;
-  return !neverConnectedCodes.has(codeOf(loss) ?? '') && !/connection timeout/i.test(messageOf(loss));
+  return !neverArrivedCodes.has(codeOf(loss) ?? '') && !/connection timeout/i.test(messageOf(loss));
 }
 
 /** An error as the server sends it, made from the verdict of a batch call. */

@@ -1,6 +1,6 @@
 import { findRecentClaims } from '../sql/sdk-batch.js';
 import type { SdkDatabase } from '../sql/sdk.js';
-import { isServerAway } from './errors.js';
+import { isConnectionLoss } from './errors.js';
 import type { ClaimedTask } from './types.js';
 
 /** Which runs the workers of this process hold. A run in the ledger is no lost claim. */
@@ -91,7 +91,7 @@ export class LostClaims {
       return await findRecentClaims<ClaimedTask>(db, queueName, workerId, claimTimeoutSeconds, withinSeconds);
     } catch (error) {
       // Where the tables may not be read, the end of the lease has to do; claiming must go on.
-      if (!isServerAway(error)) this.sinceMs = undefined;
+      if (!isConnectionLoss(error)) this.sinceMs = undefined;
       throw error;
     }
   }

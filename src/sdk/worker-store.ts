@@ -8,7 +8,7 @@ import type {
   WaitEntry,
 } from '../sql/sdk.js';
 import { Batcher, type Outcome } from './batcher.js';
-import { isCheckoutTimeout, isNotRunning, isServerAway, serverError, SuspendTask } from './errors.js';
+import { isCheckoutTimeout, isNotRunning, isConnectionLoss, serverError, SuspendTask } from './errors.js';
 import { untilOver, type LeaseEnd } from './lease.js';
 import { ledger } from './lost-claims.js';
 import { PlainStore, type EventWait } from './store.js';
@@ -237,7 +237,7 @@ export class WorkerStore extends PlainStore {
     }
     for (let retry = 1, delayMs = firstRetryMs; ; retry++, delayMs = Math.min(delayMs * 2, longestRetryMs)) {
       this.giveUpOn(call, failure, retry);
-      const away = isServerAway(failure) ? 1 : 0;
+      const away = isConnectionLoss(failure) ? 1 : 0;
       this.shared.waitingForServer += away;
       try {
         // By chance, so that handlers that wait for each other's connections do not give up together.
@@ -255,7 +255,7 @@ export class WorkerStore extends PlainStore {
   /** Throws where a call that failed is not to be sent again. */
   private giveUpOn(call: Call<unknown>, failure: unknown, retry: number): void {
     if (this.shared.worker.givingUp.aborted) throw failure;
-    if (isServerAway(failure)) return;
+    if (isConnectionLoss(failure)) return;
     if (!isCheckoutTimeout(failure)) throw failure;
     if (call.caller === 'worker') return;
     const isOver = this.held !== undefined && Date.now() >= this.held.endsAtMs;
@@ -280,7 +280,7 @@ export class WorkerStore extends PlainStore {
     try {
       [run] = await batch.getRunStates(this.db, this.queueName, [runId]);
     } catch (error) {
-      if (isServerAway(error) || isCheckoutTimeout(error)) throw error;
+      if (isConnectionLoss(error) || isCheckoutTimeout(error)) throw error;
       // Where the tables may not be read, the call itself has to do.
       return true;
     }

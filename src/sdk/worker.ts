@@ -2,15 +2,7 @@ import assert from 'node:assert/strict';
 import { setMaxListeners } from 'node:events';
 import { getRunStates, type Capabilities } from '../sql/sdk-batch.js';
 import type { SdkDatabase } from '../sql/sdk.js';
-import {
-  CancelledTask,
-  FailedTask,
-  isConnectionLoss,
-  isNotRunning,
-  isServerAway,
-  mayHaveArrived,
-  SuspendTask,
-} from './errors.js';
+import { CancelledTask, FailedTask, isConnectionLoss, isNotRunning, mayBeDone, SuspendTask } from './errors.js';
 import { RunGuard } from './guard.js';
 import { processIdentity } from './identity.js';
 import { ledger, LostClaims } from './lost-claims.js';
@@ -169,7 +161,7 @@ export class QueueWorker implements Worker {
         if (taken === 0) await this.bell.wait(this.pollMs);
         await nextTurn();
       } catch (error) {
-        const away = isServerAway(error);
+        const away = isConnectionLoss(error);
         if (away) this.answered = false;
         this.errors.reportPoll(error);
         await pause(errorPauseMs, this.closing.signal);
@@ -208,7 +200,7 @@ export class QueueWorker implements Worker {
     } catch (error) {
       // A name that the program chose may be that of its other processes too, and their runs are theirs.
       const findable = this.options.workerId === undefined;
-      if (findable && isConnectionLoss(error) && mayHaveArrived(error)) this.lostClaims.note(sentAtMs);
+      if (findable && isConnectionLoss(error) && mayBeDone(error)) this.lostClaims.note(sentAtMs);
       throw error;
     }
   }
@@ -331,7 +323,7 @@ export class QueueWorker implements Worker {
       try {
         await Promise.all((await this.lostClaims.find()).map((task) => this.release(task)));
       } catch (error) {
-        if (!isServerAway(error)) return this.errors.report(error);
+        if (!isConnectionLoss(error)) return this.errors.report(error);
       }
       await pause(Math.min(this.pollMs, 100), this.givingUp.signal);
     }

@@ -287,7 +287,7 @@ export function awaitEvents(
                        WHEN wait ? 'timeout_at' THEN wait - 'timeout_at' || jsonb_build_object('timeout',
                          greatest(0, extract(epoch FROM (wait ->> 'timeout_at')::timestamptz - absurd.current_time())))
                        ELSE wait END ORDER BY place)
-                FROM jsonb_array_elements($4::jsonb) WITH ORDINALITY AS given (wait, place)))`,
+                FROM jsonb_array_elements($4::text::jsonb) WITH ORDINALITY AS given (wait, place)))`,
     [queue, run.taskId, run.runId, JSON.stringify(waits)],
   );
 }

@@ -31,7 +31,7 @@ export interface Io {
    * Said by a command that ends by itself after Ctrl-C, however long that takes. The process then ends with it, whatever a
    * module of the user's has left open (timers, pools).
    */
-  windsUp?(): void;
+  exitsWhenDone?(): void;
 }
 
 function takesColour(tty: boolean, env: Record<string, string | undefined>): boolean {

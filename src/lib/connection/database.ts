@@ -18,6 +18,9 @@ const readLimits = (statementTimeoutMs: number): TransactionLimits => ({
   lockTimeoutMs: readLockTimeoutMs,
 });
 
+/** Whatever the database makes its default: in another isolation, statements that wait for a lock fail with 40001. */
+const isolation = 'set transaction isolation level read committed';
+
 export interface TransactionLimits {
   /** Milliseconds; 0 or absent: the server's own setting. */
   statementTimeoutMs?: number;
@@ -96,7 +99,7 @@ export class Database implements Queryable {
       ...(lockTimeoutMs ? [`set local lock_timeout = ${Math.ceil(lockTimeoutMs)}`] : []),
     ];
     // One round trip. The style of dates is a setting of roles and databases; rows are read in ISO.
-    await this.query([begin, `set local datestyle = 'ISO, MDY'`, ...limits].join('; '));
+    await this.query([begin, isolation, `set local datestyle = 'ISO, MDY'`, ...limits].join('; '));
     try {
       const result = await work(this);
       await this.query('commit');

@@ -1,9 +1,11 @@
 /** The life of `absurdctl work`: load, work, and load again or end. Knows of no flags. */
-import { hostname } from 'node:os';
 import { resolve } from 'node:path';
+import { processIdentity } from '../../sdk/identity.js';
+import { CliError } from '../cli/errors.js';
 import type { Io } from '../cli/io.js';
 import type { WorkerPool } from '../connection/pool.js';
 import { reporter, type EventName, type Report } from './events.js';
+import { watchFaults, type Fault, type FaultWatch } from './faults.js';
 import { loadModules } from './load.js';
 import { onChange } from './watch.js';
 import { Crew } from './workers.js';
@@ -23,7 +25,7 @@ export interface WorkOptions {
   watch: boolean;
   /** Events as NDJSON. */
   asJson: boolean;
-  /** Raises CliError where one of the queues to work on is not there. */
+  /** Raises CliError where one of the queues to work on does not exist. */
   checkQueues(queues: string[]): void;
 }
 
@@ -35,26 +37,28 @@ export interface WorkReport {
   suspended: number;
 }
 
-type Reason = 'interrupted' | 'empty' | 'changed' | 'refused';
+type Reason = 'interrupted' | 'empty' | 'changed' | 'refused' | 'fault';
 
-/** How long a worker that loads its modules again waits for what runs; the rest is handed back and starts again. */
+/** How long a worker that loads its modules again waits for what runs; the rest is released and starts again. */
 const reloadDrainSeconds = 2;
 
-/** Runs workers until a signal, an empty queue (`burst`), an error at the start, or a refusal of the first claim. */
+/** Runs workers until a signal, an empty queue (`burst`), an error at the start or outside a task, or a refused first claim. */
 export async function runWork(io: Io, pool: WorkerPool, options: WorkOptions): Promise<WorkReport> {
   const done: WorkReport = { queues: [], completed: 0, failed: 0, suspended: 0 };
   const report = counting(reporter(io, options.asJson), done);
   const interrupt = new AbortController();
   const unwatch = io.onInterrupt(() => interrupt.abort());
+  const faults = watchFaults();
   try {
     // The files of the last load that went well: after a bad one their next change counts.
     const watched = options.files.map((file) => resolve(io.cwd, file));
     for (let again = false; ; again = true) {
-      const round = { io, pool, options, report, done, watched, again, interrupted: interrupt.signal };
+      const round = { io, pool, options, report, done, watched, again, interrupted: interrupt.signal, faults };
       if ((await workOnce(round)) !== 'changed') break;
     }
   } finally {
     unwatch();
+    faults.end();
   }
   const { completed, failed, suspended } = done;
   report('worker_stopped', `${completed} completed, ${failed} failed, ${suspended} suspended`, {
@@ -76,14 +80,22 @@ interface Round {
   /** Not the first round: modules are read afresh, and an error is no end. */
   again: boolean;
   interrupted: AbortSignal;
+  faults: FaultWatch;
 }
 
 /** From loading the modules to the end of the workers that run them. */
 async function workOnce(round: Round): Promise<Reason> {
   const { options, report } = round;
-  const end = whatComes(round.interrupted);
-  const sinceMs = Date.now();
   let crew: Crew | undefined;
+  const end = whatComes(round.interrupted);
+  round.faults.onFault = (fault) => {
+    reportFault(report, fault, crew);
+    end.come('fault');
+    // Also where the crew is being stopped already, and waits.
+    void crew?.stop(0);
+  };
+  if (round.faults.first !== undefined) end.come('fault');
+  const sinceMs = Date.now();
   try {
     crew = await loadAndStart(round, end);
   } catch (error) {
@@ -100,8 +112,26 @@ async function workOnce(round: Round): Promise<Reason> {
   }
   if (reason === 'changed') report('worker_reloading', 'a file has changed');
   else if (reason === 'interrupted') report('worker_stopping', 'waiting for what runs; once more ends at once');
-  await crew?.stop(reason === 'changed' ? reloadDrainSeconds : options.drainTimeoutSeconds);
+  const drainSeconds: Partial<Record<Reason, number>> = { changed: reloadDrainSeconds, fault: 0 };
+  await crew?.stop(drainSeconds[reason] ?? options.drainTimeoutSeconds);
+  const fault = round.faults.first;
+  if (fault !== undefined) {
+    throw new CliError(`${fault.kind}: ${fault.text}`, { code: 'module_failed', cause: fault.error });
+  }
+  if (reason === 'empty' && crew !== undefined && crew.unstored.count > 0) {
+    const { count, reason: why } = crew.unstored;
+    throw new CliError(`The end of ${count === 1 ? '1 run' : `${count} runs`} could not be stored: ${why}`, {
+      code: 'end_not_stored',
+      hint: 'a run without a stored end stays running until its lease expires; then the task is attempted again',
+    });
+  }
   return round.interrupted.aborted ? 'interrupted' : reason;
+}
+
+/** The tasks in progress show what may have thrown: the error itself often does not. */
+function reportFault(report: Report, { kind, text }: Fault, crew: Crew | undefined): void {
+  const tasks = (crew?.running ?? []).map(({ task_name: name, task_id: id }) => `${name} ${id}`).join(', ');
+  report('worker_error', `${kind}: ${text}; in progress: ${tasks || 'no task'}`, { error: text, tasks });
 }
 
 async function loadAndStart(round: Round, end: End): Promise<Crew> {
@@ -127,7 +157,7 @@ async function loadAndStart(round: Round, end: End): Promise<Crew> {
   });
   const tasks = [...client.registry.keys()].sort().join(', ');
   const queues = done.queues.join(', ');
-  const workerId = options.workerId ?? `${hostname()}:${process.pid}`;
+  const workerId = options.workerId ?? processIdentity();
   report('worker_started', `${workerId} works on ${queues}: ${tasks}`, {
     worker_id: workerId,
     queues,
@@ -140,7 +170,7 @@ async function loadAndStart(round: Round, end: End): Promise<Crew> {
 interface End {
   reason: Promise<Reason>;
   come(reason: Reason): void;
-  /** Why the server will not have this worker. */
+  /** Why the server refuses this worker. */
   refusal?: Error;
 }
 

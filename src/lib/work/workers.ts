@@ -1,6 +1,14 @@
 /** Workers of one process: one for each queue that the loaded modules have tasks for, all on one pool. */
-import { Absurd, type ClaimedTask, type Queryable, type Worker, type WorkerOptions } from '../../sdk/index.js';
+import {
+  Absurd,
+  type ClaimedTask,
+  type ExecuteOptions,
+  type Queryable,
+  type Worker,
+  type WorkerOptions,
+} from '../../sdk/index.js';
 import type { Registry } from '../../sdk/registry.js';
+import { Repeats } from '../../sdk/reports.js';
 import { errorCode } from '../cli/errors.js';
 import { eventLog, runHooks, type Report } from './events.js';
 
@@ -17,29 +25,35 @@ export interface CrewOptions extends WorkerOptions {
 /** Later on a server may be a standby for a while; one that was never anything else is the wrong one. */
 const isRefusal = (error: Error): boolean => ['42501', '25006'].includes(errorCode(error) ?? '');
 
-/** A client that counts what it runs and notes when its queue has nothing to claim. */
+/** A client that keeps what it runs and notes when its queue has nothing to claim. */
 class WatchedClient extends Absurd {
   empty = false;
   everClaimed = false;
-  runningCount = 0;
+  readonly running = new Set<ClaimedTask>();
+  onClaimed: () => void = () => undefined;
   onQuiet: () => void = () => undefined;
+  onUnstored: (task: ClaimedTask, error: unknown) => void = () => undefined;
 
   override async claimTasks(options: Parameters<Absurd['claimTasks']>[0]): Promise<ClaimedTask[]> {
     const claimed = await super.claimTasks(options);
     this.everClaimed = true;
+    this.onClaimed();
     this.empty = claimed.length === 0;
     if (this.empty) this.onQuiet();
     return claimed;
   }
 
-  override async executeTask(...args: Parameters<Absurd['executeTask']>): Promise<void> {
+  override async executeTask(task: ClaimedTask, claimTimeout: number, options?: ExecuteOptions): Promise<void> {
     // Here and not with the claim: what a claim without an answer had claimed is run too.
-    this.runningCount++;
+    this.running.add(task);
     try {
-      await super.executeTask(...args);
+      await super.executeTask(task, claimTimeout, options);
+    } catch (error) {
+      this.onUnstored(task, error);
+      throw error;
     } finally {
-      this.runningCount--;
-      // What just ran may have spawned more: the next claim tells.
+      this.running.delete(task);
+      // What just ran may have spawned more: the next claim shows it.
       this.empty = false;
     }
   }
@@ -47,8 +61,16 @@ class WatchedClient extends Absurd {
 
 export class Crew {
   private readonly workers: Worker[] = [];
+  private clients: readonly WatchedClient[] = [];
+  /** Runs whose end the server has not stored, with the last reason. */
+  readonly unstored = { count: 0, reason: '' };
 
   private constructor(readonly queues: readonly string[]) {}
+
+  /** What runs now. */
+  get running(): ClaimedTask[] {
+    return this.clients.flatMap((client) => [...client.running]);
+  }
 
   /** A client for modules to register their tasks with. */
   static client(con: Queryable, report: Report, now: () => Date, queue: string): Absurd {
@@ -64,22 +86,41 @@ export class Crew {
     const { queue, onEmpty, onRefused, listenUrl, ...workerOptions } = options;
     const crew = new Crew(queue === undefined ? Crew.queuesOf(client) : [queue]);
     const clients = crew.queues.map((name) => forQueue(client, name, listenUrl));
+    crew.clients = clients;
     for (const one of clients) {
       one.onQuiet = () => {
-        if (clients.every(({ empty, runningCount }) => empty && runningCount === 0)) onEmpty?.();
+        if (clients.every(({ empty, running }) => empty && running.size === 0)) onEmpty?.();
       };
-    }
-    for (const one of clients) {
+      const unstored = new Set<unknown>();
+      one.onUnstored = (task, error) => {
+        unstored.add(error);
+        crew.reportUnstored(report, task, error);
+      };
+      const repeats = new Repeats();
+      one.onClaimed = () => repeats.clear();
       const onError = (error: Error): void => {
+        if (unstored.delete(error)) return;
         if (onRefused && !one.everClaimed && isRefusal(error)) return onRefused(error);
-        report('worker_error', error.message, { error: error.message });
+        const times = repeats.note(error);
+        if (times === undefined) return;
+        const text = times === 0 ? error.message : `${times} more times: ${error.message}`;
+        report('worker_error', text, { error: error.message });
       };
       crew.workers.push(await one.startWorker({ ...workerOptions, onError }));
     }
     return crew;
   }
 
-  /** Stops claiming and waits for what runs; past `timeoutSeconds` that is handed back for others. */
+  private reportUnstored(report: Report, task: ClaimedTask, error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    this.unstored.count++;
+    this.unstored.reason = message;
+    const { task_name, task_id, run_id } = task;
+    const text = `${task_name} ${task_id}: the end of its run could not be stored: ${message}`;
+    report('worker_error', text, { error: message, task_name, task_id, run_id });
+  }
+
+  /** Stops claiming and waits for what runs; past `timeoutSeconds` that is released for others. */
   async stop(timeoutSeconds?: number): Promise<void> {
     await Promise.all(
       this.workers.map((worker) => worker.close(timeoutSeconds === undefined ? {} : { timeout: timeoutSeconds })),

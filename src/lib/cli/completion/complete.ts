@@ -51,7 +51,7 @@ const quiet = (io: Io): Io => ({
   colour: false,
   now: () => io.now(),
   onInterrupt: (stop) => io.onInterrupt(stop),
-  windsUp: () => io.windsUp?.(),
+  exitsWhenDone: () => io.exitsWhenDone?.(),
 });
 
 function wordsOf(shell: string, typed: string[], io: Io): Word[] {
@@ -139,7 +139,7 @@ const tooLate = (io: Io): Promise<never> =>
   new Promise((_, reject) => {
     const end = (): void => {
       // The process is to end now, whatever is still under way.
-      io.windsUp?.();
+      io.exitsWhenDone?.();
       reject(new Error('too late'));
     };
     setTimeout(end, patienceMs).unref();
