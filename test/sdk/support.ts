@@ -8,7 +8,7 @@ import {
 } from '../../src/sdk/index.js';
 import { test as base, type TestDatabase } from '../support/database.js';
 
-export { afterEach, describe, expect, vi } from '../support/database.js';
+export { afterEach, describe, expect, onTestFinished, vi } from '../support/database.js';
 export type { TestDatabase } from '../support/database.js';
 
 /** A log that keeps what it is told, as `level: words`. */
