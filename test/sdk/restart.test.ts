@@ -7,7 +7,8 @@ import { findBinaries } from '../../src/lib/embedded/binaries.js';
 import { storageFolder } from '../../src/lib/embedded/folders.js';
 import { giveFolder, initialize, startPostgres, type PostgresOptions } from '../../src/lib/embedded/postgres.js';
 import { Absurd } from '../../src/sdk/index.js';
-import { expect, KeptLog, test as base, until } from './support.js';
+import { expect, KeptLog, onTestFinished, test as base, until } from './support.js';
+import { startWorkerProcess } from './worker-process.js';
 
 /** A server of this test's own, on one port whenever it runs, with the schema in its database `postgres`. */
 interface OwnServer {
@@ -111,3 +112,55 @@ test('an idle worker survives the absence of its server, and says so once a poll
   await worker.close();
   await absurd.close();
 });
+
+/** Keeps claims from an answer until the server crashes: each worker has sent one by then. */
+async function blockClaims(url: string, workers: number): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => undefined);
+  await client.connect();
+  await client.query('begin');
+  await client.query('lock table absurd.r_default in access exclusive mode');
+  await until(async () => {
+    const { rows } = await client.query<{ n: number }>(
+      `select count(distinct application_name)::int as n from pg_stat_activity
+        where wait_event_type = 'Lock' and query like '%claim_task%'`,
+    );
+    return rows[0]?.n === workers;
+  });
+}
+
+test.for<[string, string, Record<string, string>]>([
+  ['that are each number 1 on a host of the same name, as in containers', '', { WORKER_PID: '1' }],
+  ['that were given the same name', 'mailer', {}],
+])(
+  'two processes %s take none of each other’s runs when the server comes back',
+  { timeout: 120_000 },
+  async ([, id, env], { server }) => {
+    const absurd = new Absurd({ db: server.url, log: new KeptLog() });
+    await absurd.createQueue();
+    const requests = Array.from({ length: 200 }, () => ({
+      name: 'said',
+      params: { ms: 200 },
+      options: { queue: 'default', maxAttempts: 50 },
+    }));
+    const spawned = await absurd.spawnMany(requests);
+    const options = { concurrency: 8, pollInterval: 0.01, claimTimeout: 5 };
+    const workers = await Promise.all(
+      ['one', 'two'].map((name) => startWorkerProcess(server, id, options, { ...env, PGAPPNAME: name })),
+    );
+    onTestFinished(() => workers.forEach(({ child }) => child.kill('SIGKILL')));
+    const ran = (): string[] => workers.flatMap(({ lines }) => lines.filter((line) => line.startsWith('ran ')));
+    for (const least of [20, 90]) {
+      await until(() => ran().length > least, { timeoutMs: 30_000 });
+      await blockClaims(server.url, workers.length);
+      await server.crash();
+      await server.start();
+    }
+    for (const { taskID } of spawned) {
+      expect((await absurd.awaitTaskResult(taskID, { timeout: 60 })).state).toBe('completed');
+    }
+    await absurd.close();
+    const twice = ran().filter((line, index, all) => all.indexOf(line) !== index);
+    expect(twice).toEqual([]);
+  },
+);

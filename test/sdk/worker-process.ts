@@ -14,7 +14,12 @@ export interface WorkerProcess {
   says(line: string): Promise<string>;
 }
 
-export async function startWorkerProcess(db: TestDatabase, id: string, options: object = {}): Promise<WorkerProcess> {
+export async function startWorkerProcess(
+  db: { url: string },
+  id: string,
+  options: object = {},
+  extraEnv: Record<string, string> = {},
+): Promise<WorkerProcess> {
   await ensureBuilt();
   const env = {
     ...process.env,
@@ -22,6 +27,7 @@ export async function startWorkerProcess(db: TestDatabase, id: string, options: 
     WORKER_URL: db.url,
     WORKER_ID: id,
     WORKER_OPTIONS: JSON.stringify(options),
+    ...extraEnv,
   };
   const child = spawn(process.execPath, [program], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const lines: string[] = [];
