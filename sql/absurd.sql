@@ -694,8 +694,10 @@ $$;
 -- A queue is a row of the registry and its tables. _queue_parts lists every table, index, column
 -- and trigger that a queue has to have, as data; making a queue and upgrading one are the same
 -- loop over that list, and nothing that is there already is touched or locked.
--- Beside the contract's, ours adds: t_<queue>.cancel_due, kept by two triggers whoever writes the
--- row, and four indexes that keep claims and cleanup independent of how much the queue holds.
+-- On top of the contract, ours adds t_<queue>.cancel_due, and four indexes that keep claims and
+-- cleanup independent of how much the queue holds. Our functions compute cancel_due themselves, so
+-- that it is right where ordinary triggers do not fire (session_replication_role); two triggers
+-- compute it for rows that other clients write.
 -- =================================================================================================
 
 -- Keeps others from making or dropping the same queue until the end of the transaction: two that
@@ -1467,7 +1469,8 @@ as $$
   $settings$
 $$;
 
--- Makes the functions of a queue.
+-- Makes the functions of a queue. The SET clause gives them the same text in every session: %I
+-- follows quote_all_identifiers.
 --   Locks    nothing that a worker would notice.
 create or replace function absurd._make_queue_functions (
   p_queue_name text,
@@ -1476,6 +1479,7 @@ create or replace function absurd._make_queue_functions (
   returns void
   language plpgsql
   volatile
+  set quote_all_identifiers = off
 as $$
 begin
   perform absurd._make_spawn(p_queue_name, p_storage_mode);
@@ -1730,25 +1734,30 @@ begin
         v_now timestamptz := absurd.current_time();
         v_task_id uuid := absurd.portable_uuidv7();
         v_run_id uuid := absurd.portable_uuidv7();
+        v_cancel_due timestamptz;
       begin
+        if p_cancellation is not null then
+          v_cancel_due := absurd._cancel_due(p_cancellation, v_now, null, 'pending');
+        end if;
+
         if p_idempotency_key is null then
           insert into absurd.%3$I (
             task_id, task_name, params, headers, retry_strategy, max_attempts,
-            cancellation, enqueue_at, state, attempts, last_attempt_run
+            cancellation, cancel_due, enqueue_at, state, attempts, last_attempt_run
           )
           values (
             v_task_id, p_task_name, p_params, p_headers, p_retry_strategy, p_max_attempts,
-            p_cancellation, v_now, 'pending', 1, v_run_id
+            p_cancellation, v_cancel_due, v_now, 'pending', 1, v_run_id
           );
         else
           %6$s
           insert into absurd.%3$I (
-            task_id, task_name, params, headers, retry_strategy, max_attempts,
-            cancellation, enqueue_at, state, attempts, last_attempt_run, idempotency_key
+            task_id, task_name, params, headers, retry_strategy, max_attempts, cancellation,
+            cancel_due, enqueue_at, state, attempts, last_attempt_run, idempotency_key
           )
           values (
             v_task_id, p_task_name, p_params, p_headers, p_retry_strategy, p_max_attempts,
-            p_cancellation, v_now, 'pending', 1, v_run_id, p_idempotency_key
+            p_cancellation, v_cancel_due, v_now, 'pending', 1, v_run_id, p_idempotency_key
           )
           %5$s;
           if not found then
@@ -1864,13 +1873,14 @@ begin
         %3$s
         new_task as (
           insert into absurd.%1$I (
-            task_id, task_name, params, headers, retry_strategy, max_attempts,
-            cancellation, enqueue_at, state, attempts, last_attempt_run, idempotency_key
+            task_id, task_name, params, headers, retry_strategy, max_attempts, cancellation,
+            cancel_due, enqueue_at, state, attempts, last_attempt_run, idempotency_key
           )
           select
             item.task_id, item.task_name, item.params, item.headers, item.retry_strategy,
-            item.max_attempts, item.cancellation, item.now, 'pending', 1, item.run_id,
-            item.idempotency_key
+            item.max_attempts, item.cancellation,
+            absurd._cancel_due(item.cancellation, item.now, null, 'pending'),
+            item.now, 'pending', 1, item.run_id, item.idempotency_key
           from item
           %4$s
           -- In the order of the keys, so that two batches with the same keys cannot deadlock.
@@ -2039,7 +2049,15 @@ begin
             state = 'running',
             attempts = greatest(t.attempts, candidate.attempt),
             first_started_at = coalesce(t.first_started_at, v_now),
-            last_attempt_run = candidate.run_id
+            last_attempt_run = candidate.run_id,
+            cancel_due = case
+              when t.cancellation is not null then absurd._cancel_due(
+                t.cancellation,
+                t.enqueue_at,
+                coalesce(t.first_started_at, v_now),
+                'running'
+              )
+            end
           from candidate
           where t.task_id = any (array(select candidate.task_id from candidate))
             and t.task_id = candidate.task_id
@@ -2615,6 +2633,7 @@ end;
 $$;
 
 -- Gives an unfinished task the state of its run.
+--   p_state  sleeping or failed
 --   Locks    the task.
 create or replace function absurd._set_task_state (
   p_queue_name text,
@@ -2629,7 +2648,9 @@ begin
   execute format(
     $sql$
       update absurd.%1$I as t
-      set state = $2
+      set
+        state = $2,
+        cancel_due = case when $2 <> 'failed' then t.cancel_due end
       where t.task_id = $1
         and t.state in ('pending', 'running', 'sleeping')
     $sql$,
@@ -2782,7 +2803,11 @@ begin
         state = $2,
         attempts = $3,
         last_attempt_run = $4,
-        max_attempts = $5
+        max_attempts = $5,
+        cancel_due = case
+          when t.cancellation is not null
+            then absurd._cancel_due(t.cancellation, t.enqueue_at, t.first_started_at, $2)
+        end
       where t.task_id = $1
     $sql$,
     't_' || p_queue_name

@@ -1,4 +1,5 @@
 import type { Queryable } from './queryable.js';
+import { plainNames, plainText } from './session.js';
 
 /** A question that got no answer within its bounds, and why. */
 export interface Unread {
@@ -93,7 +94,7 @@ export class BoundedReader {
     await this.db.query(
       `begin isolation level repeatable read read only;
        set local statement_timeout = ${Math.ceil(timeoutMs)}; set local lock_timeout = ${Math.ceil(lockTimeoutMs)};
-       set local datestyle = 'ISO, MDY'; ${rangesOnly}`,
+       ${plainText}; ${plainNames}; ${rangesOnly}`,
     );
     this.open = true;
   }

@@ -39,7 +39,7 @@ export async function readSchema(reader: BoundedReader): Promise<SchemaFacts | n
                 s.setdatabase <> 0 as frozen_in
            from pg_db_role_setting s cross join lateral unnest(s.setconfig) as c (setting)
           where s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))
-            and c.setting like 'absurd.fake\\_now=_%'
+            and c.setting ~ '^absurd[.]fake_now=.'
           order by s.setrole, s.setdatabase limit 1
        ) f on true`,
   );

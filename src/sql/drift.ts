@@ -4,6 +4,7 @@
  */
 import { quoteIdent } from './identifiers.js';
 import type { Queryable } from './queryable.js';
+import { plainNames } from './session.js';
 
 export type DifferenceKind = 'function' | 'table' | 'column' | 'trigger' | 'index' | 'constraint';
 
@@ -41,6 +42,7 @@ interface QueueMode {
 
 /** The caller rolls its transaction back afterwards. `probe` is the name of a queue that nobody has. */
 export async function lookBeside(db: Queryable, parts: ScriptParts, probe: string): Promise<Beside> {
+  await db.query(plainNames);
   const { rows: queues } = await db.query<QueueMode>(
     `select q.queue_name, coalesce(to_jsonb(q) ->> 'storage_mode', 'unpartitioned') as mode
        from absurd.queues q where octet_length(convert_to(q.queue_name, 'UTF8')) between 1 and 57 order by 1`,

@@ -123,8 +123,8 @@ export interface PartitionRow {
 export async function listPartitions(db: Queryable, queueNames: readonly string[]): Promise<PartitionRow[]> {
   const { rows } = await db.query<PartitionRow>(
     `select c.relname as partition, part.queue_name, part.parent,
-            absurd.uuidv7_timestamp(substring(bounds.text from 'FROM \\(''([0-9a-f-]{36})''\\)')::uuid) as from_at,
-            absurd.uuidv7_timestamp(substring(bounds.text from 'TO \\(''([0-9a-f-]{36})''\\)')::uuid) as to_at,
+            absurd.uuidv7_timestamp(substring(bounds.text from 'FROM [(]''([0-9a-f-]{36})''[)]')::uuid) as from_at,
+            absurd.uuidv7_timestamp(substring(bounds.text from 'TO [(]''([0-9a-f-]{36})''[)]')::uuid) as to_at,
             coalesce(bounds.text = 'DEFAULT', false) as is_default,
             i.inhrelid is not null and not i.inhdetachpending as attached,
             nullif(c.reltuples, -1)::float8 as rows,

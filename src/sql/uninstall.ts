@@ -74,7 +74,7 @@ export async function readHoldings(db: Queryable): Promise<SchemaHoldings> {
   );
   if (cron.rows[0]?.there !== true) return holdings;
   const jobs = await db.query<{ jobname: string }>(
-    `select j.jobname from cron.job j where j.jobname like 'absurd\\_%' order by j.jobname`,
+    `select j.jobname from cron.job j where starts_with(j.jobname::text, 'absurd_') order by j.jobname`,
   );
   return { ...holdings, cron_jobs: jobs.rows.map((job) => job.jobname) };
 }

@@ -184,8 +184,8 @@ export const mutants: Mutant[] = [
     mutations: [
       {
         function: '_fail_locked_run',
-        from: 'if v_attempt >= v_task.max_attempts then',
-        to: 'if v_attempt > v_task.max_attempts then',
+        from: 'if v_attempt >= v_task.max_attempts or v_retry_at is null then',
+        to: 'if v_attempt > v_task.max_attempts or v_retry_at is null then',
       },
     ],
     async story(story) {

@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { script } from './older.js';
 
@@ -60,4 +62,19 @@ test('the table of contents names the chapters as they come', () => {
   const listed = contents.flatMap((part, i) => (i % 2 === 0 ? [`${part} ${contents[i + 1]?.toLowerCase()}`] : []));
   expect(banners.length).toBe(16);
   expect(listed).toEqual(banners);
+});
+
+test('it is ASCII, so that a database of any encoding takes it', () => {
+  expect(lines.filter((line) => /[^\x00-\x7f]/.test(line))).toEqual([]);
+});
+
+// A plain literal with a backslash says one thing or another by the setting standard_conforming_strings.
+test('a literal with a backslash says that it has escapes', () => {
+  const plain = lines.filter((line) => /'[^']*\\[^']*'/.test(line.replace(/\bE'[^']*'/g, '').replace(/--.*$/, '')));
+  expect(plain).toEqual([]);
+  const folder = fileURLToPath(new URL('../../src/sql/', import.meta.url));
+  const ours = readdirSync(folder).filter((file) =>
+    /'[^'\n]*\\\\[^'\n]*'/.test(readFileSync(`${folder}${file}`, 'utf8')),
+  );
+  expect(ours).toEqual([]);
 });

@@ -1,8 +1,10 @@
 import { connect as openSocket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { rangesOnly } from '../../sql/bounded.js';
 import type { Queryable } from '../../sql/queryable.js';
-import { interrupted } from '../cli/errors.js';
+import { plainNames, plainText } from '../../sql/session.js';
+import { errorCode, interrupted } from '../cli/errors.js';
 import type { Io } from '../cli/io.js';
 import { connect } from './connect.js';
 import type { Host, Settings } from './settings.js';
@@ -21,6 +23,9 @@ const readLimits = (statementTimeoutMs: number): TransactionLimits => ({
 /** Whatever the database makes its default: in another isolation, statements that wait for a lock fail with 40001. */
 const isolation = 'set transaction isolation level read committed';
 
+/** How often a statement is sent that loses against other sessions. */
+const mostTries = 8;
+
 export interface TransactionLimits {
   /** Milliseconds; 0 or absent: the server's own setting. */
   statementTimeoutMs?: number;
@@ -33,6 +38,7 @@ export interface TransactionLimits {
  */
 export class Database implements Queryable {
   private stopped = false;
+  private inside = false;
   private readonly unwatch: () => void;
 
   private constructor(
@@ -48,25 +54,40 @@ export class Database implements Queryable {
     return new Database(client, at, io);
   }
 
-  /** Outside `read` and `transaction`, a statement is a transaction of its own. */
+  /**
+   * Outside `read` and `transaction`, a statement is a transaction of its own. One that lost against another session (the
+   * database may ask for serializable transactions) is sent again.
+   */
   async query<T extends object>(sql: string, values?: unknown[]): Promise<{ rows: T[]; rowCount: number | null }> {
-    if (this.stopped) throw interrupted();
-    try {
-      const { rows, rowCount } = await this.client.query<T>(sql, values);
-      return { rows, rowCount };
-    } catch (error) {
-      throw this.stopped ? interrupted() : error;
+    for (let tries = 1; ; tries += 1) {
+      if (this.stopped) throw interrupted();
+      try {
+        const { rows, rowCount } = await this.client.query<T>(sql, values);
+        this.follow(sql);
+        return { rows, rowCount };
+      } catch (error) {
+        if (this.stopped) throw interrupted();
+        const lost = ['40001', '40P01'].includes(errorCode(error) ?? '');
+        if (!lost || this.inside || tries >= mostTries) throw error;
+        await sleep(10 * tries * (1 + Math.random()));
+      }
     }
+  }
+
+  /** Keeps in mind whether a transaction is open. */
+  private follow(sql: string): void {
+    if (/^begin\b/.test(sql)) this.inside = true;
+    else if (/^(commit|rollback)$/.test(sql)) this.inside = false;
   }
 
   /** Runs `work` in a read-only transaction with a statement timeout (30 s unless given) and a lock timeout. Do not nest. */
   async read<T>(work: (db: Queryable) => Promise<T>, timeoutMs = readTimeoutMs): Promise<T> {
-    return this.inTransaction('begin read only', readLimits(timeoutMs), work);
+    return this.inTransaction(`begin read only; ${plainNames}`, readLimits(timeoutMs), work);
   }
 
   /** As `read`, with a planner that walks ranges of indexes and does not read whole tables, whatever it expects there. */
   async readRanges<T>(work: (db: Queryable) => Promise<T>, timeoutMs = readTimeoutMs): Promise<T> {
-    return this.inTransaction(`begin read only; ${rangesOnly}`, readLimits(timeoutMs), work);
+    return this.inTransaction(`begin read only; ${plainNames}; ${rangesOnly}`, readLimits(timeoutMs), work);
   }
 
   /** Runs `work` in a transaction: committed when it returns, rolled back when it throws. Do not nest. */
@@ -98,14 +119,15 @@ export class Database implements Queryable {
       ...(statementTimeoutMs ? [`set local statement_timeout = ${Math.ceil(statementTimeoutMs)}`] : []),
       ...(lockTimeoutMs ? [`set local lock_timeout = ${Math.ceil(lockTimeoutMs)}`] : []),
     ];
-    // One round trip. The style of dates is a setting of roles and databases; rows are read in ISO.
-    await this.query([begin, isolation, `set local datestyle = 'ISO, MDY'`, ...limits].join('; '));
+    // One round trip.
+    await this.query([begin, isolation, plainText, ...limits].join('; '));
     try {
       const result = await work(this);
       await this.query('commit');
       return result;
     } catch (error) {
       await this.client.query('rollback').catch(() => undefined);
+      this.inside = false;
       throw error;
     }
   }
