@@ -82,7 +82,7 @@ export interface RunSpan {
 const spansOf = 100_000;
 
 /** An error without what differs from one attempt to the next: ids and numbers. */
-const errorKind = `regexp_replace(left(r.failure_reason::text, 2000), '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\\d+', '#', 'g')`;
+const errorKind = `regexp_replace(left(r.failure_reason::text, 2000), '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]+', '#', 'g')`;
 
 /** The attempts at a task, the latest first, those in a row that failed alike as one span; at most `limit` spans. */
 export async function listRunSpans(
