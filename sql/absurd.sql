@@ -5924,6 +5924,7 @@ as $$
     select feature.name
     from regexp_split_to_table(
       $features$
+        await_events
       $features$,
       '[[:space:]]+'
     ) as feature (name)

@@ -4,6 +4,17 @@ import { engine, refuses, unknownId, type Scene } from './support.js';
 const spawnTasks = async ({ db, queue }: Scene, tasks: unknown) =>
   (await db.query('select * from absurd.spawn_tasks($1, $2)', [queue, JSON.stringify(tasks)])).rows;
 
+/** What stands for each feature that the schema can offer: a function, or a table or column. */
+const evidence: Record<string, string> = {
+  await_events: `to_regproc('absurd.await_events') is not null`,
+};
+
+engine('the features that the schema lists are those that it has', async ({ value }) => {
+  const listed = await value<string[]>('select absurd.get_schema_features()');
+  expect(listed).toEqual(Object.keys(evidence).sort());
+  for (const [feature, test] of Object.entries(evidence)) expect(await value(`select ${test}`), feature).toBe(true);
+});
+
 engine('the revision stands beside the version of the contract', async ({ value }) => {
   expect(await value('select absurd.get_schema_version()')).toBe('0.5.0');
   expect(await value('select absurd.get_schema_revision()')).toBeGreaterThanOrEqual(1);
