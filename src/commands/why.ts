@@ -2,6 +2,7 @@ import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
+import { defaultThresholds } from '../lib/diagnosis/thresholds.js';
 import { whyId, whyQueue, whyTaskName, type WhyResult } from '../lib/diagnosis/why.js';
 import { quoted } from '../lib/diagnosis/words.js';
 import { hanging } from '../lib/cli/format/text.js';
@@ -16,6 +17,9 @@ interface WhyFlags {
   'task-name'?: string;
   window: number;
   timeout: number;
+  retries: number;
+  polling: number;
+  'large-mb': number;
 }
 
 export default class Why extends BaseCommand<WhyResult> {
@@ -40,6 +44,24 @@ export default class Why extends BaseCommand<WhyResult> {
       description: 'time over which claims are counted',
     }),
     watch: watchFlag,
+    retries: Flags.integer({
+      min: 2,
+      default: defaultThresholds.retries,
+      helpValue: 'N',
+      description: 'failures in a row, all alike, that are too many without a limit',
+    }),
+    polling: Flags.integer({
+      min: 1,
+      default: defaultThresholds.polling,
+      helpValue: 'N',
+      description: 'sleeps a minute from which on a task polls',
+    }),
+    'large-mb': Flags.integer({
+      min: 1,
+      default: defaultThresholds.largeBytes / 1024 / 1024,
+      helpValue: 'MB',
+      description: 'size of all checkpoints of a task, as stored, that is large',
+    }),
     timeout: Flags.integer({ min: 1, default: 5, helpValue: 'SECONDS', description: 'longest time for one statement' }),
   };
   static declares: Declaration = {
@@ -56,7 +78,11 @@ export default class Why extends BaseCommand<WhyResult> {
 
   private async ask(id: string | undefined, flags: WhyFlags): Promise<WhyResult> {
     const { queue, 'task-name': name } = flags;
-    const options = { windowSeconds: flags.window, timeoutMs: flags.timeout * 1000 };
+    const options = {
+      windowSeconds: flags.window,
+      timeoutMs: flags.timeout * 1000,
+      thresholds: { retries: flags.retries, polling: flags.polling, largeBytes: flags['large-mb'] * 1024 * 1024 },
+    };
     if (id !== undefined && name !== undefined) throw usageError('An id and --task-name exclude each other');
     if (id !== undefined) return whyId(await this.db(), requireId(id), queue, options);
     if (name !== undefined) return whyTaskName(await this.db(), name, queue, options);
@@ -68,9 +94,14 @@ export default class Why extends BaseCommand<WhyResult> {
     const width = Math.max(0, ...result.evidence.map(({ what }) => what.length));
     // Lines are broken for a screen alone: a pipe gets each whole. A command to type is never broken.
     const line = (mark: string, text: string): string[] => (tty ? hanging(mark, text, columns) : [mark + text]);
+    const unseen = result.sees_sessions || ['ended', 'fine'].includes(result.verdict) ? [] : [blind];
+    const clock = result.clock_stopped_at;
+    const stopped = `the clock is stopped at ${clock ?? ''} (absurd.fake_now): ages and times to come are unreliable`;
     const lines = [
+      ...unseen.flatMap((text) => line('', text)),
       ...line('', sentenceCase(result.sentence)),
       ...subject(result),
+      ...(clock === null ? [] : line('  ', stopped)),
       '',
       ...result.evidence.flatMap(({ certainty, what, value }) =>
         line(`  ${certainty.padEnd(8)}  ${what.padEnd(width)}  `, value),
@@ -83,6 +114,10 @@ export default class Why extends BaseCommand<WhyResult> {
     return { text: `${lines.join('\n')}\n`, name: result.code };
   }
 }
+
+/** Said before all else: an answer that could not see a lock's holder may name the wrong cause. */
+const blind =
+  'This role is not shown what other sessions do (grant pg_read_all_stats to it): a session that holds a lock may be missing here.';
 
 /** Which task that is: an id that was typed may have been a run's, and says nothing to a reader. */
 function subject({ task_id: id, task_name: name, queue }: WhyResult): string[] {

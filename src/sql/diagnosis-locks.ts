@@ -22,6 +22,38 @@ export interface LockHolder {
 /** A lock younger than this is a worker's daily business, not a cause. */
 const MIN_HELD_SECONDS = 1;
 
+/** Whether this role is shown what other sessions do: their state, query and the time of their transaction. */
+export async function readSight(reader: BoundedReader): Promise<boolean> {
+  const row = await reader.row<{ sees: boolean }>(
+    'the rights to see sessions',
+    `select coalesce((select r.rolsuper from pg_roles r where r.rolname = current_user), false)
+            or pg_has_role(current_user, 'pg_read_all_stats', 'usage') as sees`,
+  );
+  return row?.sees ?? true;
+}
+
+interface Held extends LockHolder {
+  /** The transaction that holds it: the same one at two looks has held it in between. */
+  holder: string;
+}
+
+/**
+ * Those that have held it for a second. How long a transaction of another role has been open is hidden from a role without the
+ * right to see sessions: so what cannot be dated is looked at again after a second.
+ */
+async function oldEnough(reader: BoundedReader, look: () => Promise<Held[]>): Promise<LockHolder[]> {
+  const found = await look();
+  const undated = (one: Held): boolean => one.transaction_started_at === null && one.prepared === null;
+  let lasting = new Set<string>();
+  if (found.some(undated)) {
+    await reader.row('a second look at locks', 'select pg_sleep(1.1)');
+    lasting = new Set((await look()).map(({ holder }) => holder));
+  }
+  return found
+    .filter((one) => one.held_seconds >= MIN_HELD_SECONDS || (undated(one) && lasting.has(one.holder)))
+    .map(({ holder: _holder, ...one }) => (undated({ ...one, holder: '' }) ? { ...one, held_seconds: 1 } : one));
+}
+
 const holderColumns = `
   p.gid as prepared, a.application_name as application, a.usename as user_name, a.state,
   left(a.query, 300) as query, ${ms('coalesce(a.xact_start, p.prepared)')} as transaction_started_at,
@@ -54,9 +86,11 @@ export async function readRowLockHolders(reader: BoundedReader, xmaxes: string[]
 }
 
 async function holdersOf(reader: BoundedReader, xids: string[]): Promise<LockHolder[]> {
-  const rows = await reader.rows<LockHolder>(
-    'holders of row locks',
-    `select distinct on (l.virtualtransaction) l.pid, 'row' as mode, 0 as waiting, ${holderColumns}
+  const look = async (): Promise<Held[]> =>
+    (await reader.rows<Held>(
+      'holders of row locks',
+      `select distinct on (l.virtualtransaction) l.virtualtransaction as holder, l.pid, 'row' as mode, 0 as waiting,
+            ${holderColumns}
        from pg_locks l
        left join pg_stat_activity a on a.pid = l.pid
        left join pg_prepared_xacts p on p.transaction = l.transactionid
@@ -67,9 +101,9 @@ async function holdersOf(reader: BoundedReader, xids: string[]): Promise<LockHol
         and l.pid is distinct from pg_backend_pid()
       order by l.virtualtransaction
       limit 20`,
-    [xids],
-  );
-  return (rows ?? []).filter((holder) => holder.held_seconds >= MIN_HELD_SECONDS);
+      [xids],
+    )) ?? [];
+  return oldEnough(reader, look);
 }
 
 /** An optional question that failed is no gap in the diagnosis. */
@@ -83,9 +117,10 @@ function forget(reader: BoundedReader, what: string): void {
  * others wait for while they work on one of the tables. Reads catalogs only, so it answers even where the tables are locked.
  */
 export async function readTableLockHolders(reader: BoundedReader, tableNames: string[]): Promise<LockHolder[]> {
-  const rows = await reader.rows<LockHolder>(
-    'locks on the tables',
-    `with recursive relation as (
+  const look = async (): Promise<Held[]> =>
+    (await reader.rows<Held>(
+      'locks on the tables',
+      `with recursive relation as (
        select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = 'absurd' and c.relname = any ($1::text[])
        union all
@@ -105,22 +140,22 @@ export async function readTableLockHolders(reader: BoundedReader, tableNames: st
         where w.wait_event_type = 'Lock' and w.pid in (select pid from held)
      ),
      culprit as (
-       select h.pid, h.mode, null::xid as xid, 1 as rank
+       select h.pid, h.mode, null::xid as xid, h.virtualtransaction, 1 as rank
          from held h
         where h.granted
           and h.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
        union all
-       select b.blocker, 'row', null, 2 from blocked b
+       select b.blocker, 'row', null, b.blocker::text, 2 from blocked b
         where b.blocker not in (select waiter from blocked)
      )
-     select distinct on (c.pid) c.pid, c.mode,
+     select distinct on (c.pid) c.virtualtransaction as holder, c.pid, c.mode,
             (select count(*)::int from blocked b where b.blocker = c.pid) as waiting, ${holderColumns}
        from culprit c
        left join pg_stat_activity a on a.pid = c.pid
        left join pg_prepared_xacts p on p.transaction = c.xid
       order by c.pid, c.rank
       limit 20`,
-    [tableNames],
-  );
-  return (rows ?? []).filter((holder) => holder.held_seconds >= MIN_HELD_SECONDS);
+      [tableNames],
+    )) ?? [];
+  return oldEnough(reader, look);
 }

@@ -7,6 +7,8 @@ export interface QueueList {
   now_text: string;
   /** The same in milliseconds since 1970. */
   now: number;
+  /** Whether the session's clock is stopped (absurd.fake_now). */
+  clock_stopped: boolean;
   queues: KnownQueue[];
 }
 
@@ -22,12 +24,18 @@ export interface KnownQueue {
   tables: string[];
 }
 
+/** The server's time, or that of a stopped clock. */
+export async function readClock(reader: BoundedReader): Promise<Omit<QueueList, 'queues'> | null> {
+  return reader.row<{ now_text: string; now: number; clock_stopped: boolean }>(
+    'the time',
+    `select c.t::text as now_text, ${ms('c.t')} as now,
+            coalesce(current_setting('absurd.fake_now', true), '') ~ '\\S' as clock_stopped from (select absurd.current_time() as t) as c`,
+  );
+}
+
 /** Reads only what every schema since 0.2.0 has; later columns of `absurd.queues` are looked for, not relied on. */
 export async function readQueues(reader: BoundedReader): Promise<QueueList | null> {
-  const clock = await reader.row<{ now_text: string; now: number }>(
-    'the time',
-    `select c.t::text as now_text, ${ms('c.t')} as now from (select absurd.current_time() as t) as c`,
-  );
+  const clock = await readClock(reader);
   const queues = await reader.rows<KnownQueue>(
     'the list of queues',
     `select q.queue_name, ${ms('q.created_at')} as created_at,

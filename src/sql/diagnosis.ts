@@ -45,6 +45,8 @@ export interface CheckpointFacts {
   updated_at: number;
   /** The state where it is a short JSON string, as a sleep's wake-up time is. */
   text_state: string | null;
+  /** The state as JSON text where it is a small object or array, such as that of a step that spawned a task. */
+  id_state: string | null;
 }
 
 export interface WaitFacts {
@@ -109,7 +111,9 @@ export async function readCheckpoints(
     'its checkpoints',
     `select c.checkpoint_name, c.owner_run_id, ${ms('c.updated_at')} as updated_at,
             case when pg_column_size(c.state) < 100 and jsonb_typeof(c.state) = 'string'
-                 then c.state #>> '{}' end as text_state
+                 then c.state #>> '{}' end as text_state,
+            case when pg_column_size(c.state) < 300 and jsonb_typeof(c.state) in ('object', 'array')
+                 then c.state::text end as id_state
        from (select * from ${checkpoints(queue)} k where k.task_id = $1 and k.status = 'committed' limit 1000) as c
       order by c.updated_at`,
     [taskId],
@@ -175,10 +179,14 @@ export interface EventFacts {
   /** Null where the event is only awaited. */
   emitted_at: number | null;
   /** Other queues where an event of this name was emitted. */
-  elsewhere: { queue: string; emitted_at: number }[];
+  elsewhere: { queue: string; emitted_at: number; payload: string | null }[];
   /** Names among the latest 500 emitted ones, for nearness in spelling. */
   recent_names: string[];
 }
+
+/** A payload as it can be typed again: an object, and not long. */
+const shortPayload = `case when jsonb_typeof(e.payload) = 'object' and pg_column_size(e.payload) < 1000 and length(e.payload::text) <= 500
+                            then e.payload::text end`;
 
 /** Null where it could not be read whether the event was emitted. */
 export async function readEvent(
@@ -188,21 +196,21 @@ export async function readEvent(
   eventName: string,
 ): Promise<EventFacts | null> {
   const emitted = (name: string, at: number): string =>
-    `select ${at} as at, ${ms('e.emitted_at')} as emitted_at from ${events(name)} e
+    `select ${at} as at, ${ms('e.emitted_at')} as emitted_at, ${shortPayload} as payload from ${events(name)} e
       where e.event_name = $1 and e.payload is not null`;
   const unread = reader.unread.length;
   const own = await reader.row<{ emitted_at: number }>('the awaited event', emitted(queue, 0), [eventName]);
   if (reader.unread.length > unread) return null;
   const elsewhere: EventFacts['elsewhere'] = [];
   for (const part of chunks(queues.filter((name) => name !== queue))) {
-    const found = await reader.rows<{ at: number; emitted_at: number }>(
+    const found = await reader.rows<{ at: number; emitted_at: number; payload: string | null }>(
       'the event in other queues',
       part.map(emitted).join(' union all '),
       [eventName],
     );
     for (const row of found ?? []) {
       const name = part[row.at];
-      if (name !== undefined) elsewhere.push({ queue: name, emitted_at: row.emitted_at });
+      if (name !== undefined) elsewhere.push({ queue: name, emitted_at: row.emitted_at, payload: row.payload });
     }
   }
   const names = await reader.rows<{ event_name: string }>(

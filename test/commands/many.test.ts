@@ -207,10 +207,12 @@ test('ten thousand retried, interrupted, and gone on with: each exactly once', {
   // One that was retried fails again before the command goes on: it has had its turn.
   const [again] = await db.claim('a');
   await db.query(`select absurd.fail_run('a', $1, '{"message": "still no"}')`, [again?.run_id]);
-  const flags = /goes on, with (--since \S+ --until \S+): tasks that are not failed any more are passed over$/.exec(
+  const typed = /^absurdctl (retry-task .*) goes on: tasks that are not failed any more are passed over$/.exec(
     error.hint,
   );
-  const second = await (await startCli([...argv, ...(flags?.[1] ?? '').split(' ')], { env, timeoutMs: 120_000 })).done;
+  expect(typed?.[1]).toMatch(/^retry-task --task-name bulk --rate 2000 --yes --since \S+ --until \S+$/);
+  const resumed = [...(typed?.[1] ?? '').split(' '), '-o', 'ndjson'];
+  const second = await (await startCli(resumed, { env, timeoutMs: 120_000 })).done;
   expect(second).toMatchObject({
     code: 0,
     stderr: expect.stringMatching(`^${10_000 - retried.length} tasks: ${10_000 - retried.length} retried\n$`) as string,

@@ -14,7 +14,7 @@ test('why answers in sentence, evidence and commands; as JSON with a stable code
 
   expect(text).toMatchObject({ code: 0, stderr: '' });
   expect(text.stdout).toMatch(
-    /^It waits for a worker, .*"my queue"\.\n {2}task \S+, "evil\\x1b\[2Jname" in queue "my queue"\n\n {2}known .*→ start a worker on queue "my queue"\n/s,
+    /^It waits for a worker, .*"my queue", as far as its rows show\.\n {2}task \S+, "evil\\x1b\[2Jname" in queue "my queue"\n {2}the clock is stopped at .*\n\n {2}known .*→ start a worker on queue "my queue"\n/s,
   );
   expect(text.stdout).toMatch(/→ absurdctl list-workers --database 'postgresql:\/\/\S+' --queue 'my queue'\n/);
   expect(text.stdout).not.toContain(new URL(db.url).password);

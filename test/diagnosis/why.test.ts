@@ -166,7 +166,9 @@ describe('asleep', () => {
 
     const result = await expectCode(db, () => askId(db, task.task_id), 'retry_backoff');
 
-    expect(result.sentence).toBe('attempt 2 of 4 comes in 10 minutes: the one before died of Error: no route');
+    expect(result.sentence).toBe(
+      'it waits out its backoff: attempt 2 of 4 comes in 10 minutes: the one before failed with Error: no route',
+    );
     expect(values(result)).toContain('retry strategy: exponential, 600 s × 2^(attempt - 1)');
   });
 
@@ -184,7 +186,7 @@ describe('asleep', () => {
     const woken = await askId(db, task.task_id);
 
     expect(result.code).toBe('event_never_emitted');
-    expect(values(result)).toContain('none: it would wait for ever');
+    expect(values(result)).toContain('none: it waits indefinitely');
     expect(woken.code).toBe('next_in_line');
     expect(values(woken)).toContain('woken by: the event that it waited for');
   });
@@ -269,10 +271,10 @@ describe('over', () => {
     const result = await expectCode(db, () => askId(db, task.task_id), 'failed');
 
     expect(result.sentence).toBe(
-      'it failed for good: 2 of 2 attempts are used, and the last died of Error: \\x1b[31mcard refused',
+      'it failed for good: 2 of 2 attempts are used, and the last failed with Error: \\x1b[31mcard refused',
     );
-    expect(values(result)).toContain('2 of 2 failed attempts died of it');
-    expect(values(result)).toContain('it dies after step: "charge"');
+    expect(values(result)).toContain('2 of 2 failed attempts failed with it');
+    expect(values(result)).toContain('it fails after step: "charge"');
   });
 
   test('failed_leases_expired: the worker fell silent each time', async ({ db }) => {

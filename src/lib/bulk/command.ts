@@ -11,7 +11,7 @@ import { account, applyToAll, type BulkTask, type BulkWork, type Outcome } from 
 import { choose, type Chosen } from './choose.js';
 import type { Choice } from './flags.js';
 import { counted } from '../cli/format/text.js';
-import { command, hint, type Advice } from '../cli/hint.js';
+import { command, hint, type Advice, type CommandFlags } from '../cli/hint.js';
 
 export interface BulkResult {
   dry_run: boolean;
@@ -99,7 +99,9 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
     if (ended === undefined) return this.summed(result);
     this.listLeft = plan.passedOver === null;
     await this.show(result);
-    throw endedEarly(ended, result, plan, chosen);
+    throw endedEarly(ended, result, plan, (left) =>
+      resume(this.ctor.id, (except) => this.typedFlags(except), chosen, left, plan.passedOver),
+    );
   }
 
   /** Does something to one task, in a transaction of its own that ends where another session does not let go of the task. */
@@ -251,7 +253,7 @@ function summary({ total, counts }: BulkResult): string {
   return parts.length === 0 ? counted(total, 'task') : `${counted(total, 'task')}: ${parts.join(', ')}`;
 }
 
-function endedEarly(cause: CliError, result: BulkResult, plan: BulkPlan, chosen: Chosen): CliError {
+function endedEarly(cause: CliError, result: BulkResult, plan: BulkPlan, resumed: (left: number) => Advice): CliError {
   const { counts, total } = result;
   const what = cause.exitCode === exit.interrupted ? 'Interrupted' : cause.message;
   return new CliError(
@@ -259,26 +261,38 @@ function endedEarly(cause: CliError, result: BulkResult, plan: BulkPlan, chosen:
     {
       exitCode: cause.exitCode,
       code: cause.code,
-      hint: goOn(chosen, counts.left, plan.passedOver),
+      hint: resumed(counts.left),
       cause,
     },
   );
 }
 
+/** Ids that are typed again; more are left to the line that was typed. */
+const idsTyped = 20;
+
 /**
- * How to take exactly what is left. Spans of time have moved on by then, and a task that was retried may have failed again:
- * so a filter goes on with the points in time that it meant.
+ * The command that takes exactly what is left. Spans of time have moved on by then, and a task that was retried may have failed
+ * again: so a filter resumes with the points in time that it meant.
  */
-function goOn({ choice, at }: Chosen, left: number, passedOver: string | null): Advice {
+function resume(
+  id: string,
+  typed: (except: readonly string[]) => CommandFlags,
+  { choice, at }: Chosen,
+  left: number,
+  passedOver: string | null,
+): Advice {
   if (passedOver === null)
-    return hint`the ids that are left, with "outcome": "left" in JSON, go on: ${command('retry-task', '-', { 'spawn-new': true })}`;
-  if ('ids' in choice) return `the same command goes on: ${passedOver}`;
+    return hint`the ids that are left have "outcome": "left" in JSON; ${command(id, '-', typed(['since', 'until', 'limit', 'all']))} takes them from standard input`;
+  if ('ids' in choice) {
+    if (choice.ids.length > idsTyped) return `the same command goes on: ${passedOver}`;
+    return hint`${command(id, ...choice.ids, typed([]))} goes on: ${passedOver}`;
+  }
   const { since, until } = choice.filter;
-  const flags = [
-    ...(since !== undefined && 'at' in since ? [`--since ${since.at}`] : []),
-    `--until ${until !== undefined && 'at' in until ? until.at : at}`,
-    ...(choice.limit === undefined ? [] : [`--limit ${left}`]),
-  ];
-  const instead = choice.all ? ' in place of --all' : '';
-  return `the same command goes on, with ${flags.join(' ')}${instead}: ${passedOver}`;
+  const flags = {
+    ...typed(['since', 'until', 'limit', 'all']),
+    since: since !== undefined && 'at' in since ? since.at : undefined,
+    until: until !== undefined && 'at' in until ? until.at : at,
+    limit: choice.limit === undefined ? undefined : left,
+  };
+  return hint`${command(id, flags)} goes on: ${passedOver}`;
 }

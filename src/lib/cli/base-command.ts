@@ -22,7 +22,7 @@ import { needOf, type CommandAbout } from './declaration.js';
 import { exit, interrupted, type CliError } from './errors.js';
 import { explainError, parseError } from './explain.js';
 import { harmless } from './format/text.js';
-import { adviceText, type Advice, type Place } from './hint.js';
+import { adviceText, type Advice, type CommandFlags, type Place } from './hint.js';
 import type { Io } from './io.js';
 import { queuesToLookIn } from '../task/find-task.js';
 import { modes, show, type Mode, type RenderContext, type Rendering } from './output.js';
@@ -258,6 +258,19 @@ export abstract class BaseCommand<T> extends Command {
   /** Says something on standard error while the command is at work; not with JSON. */
   protected note(advice: Advice): void {
     if (!this.wantsJson()) this.io.err(`${harmless(adviceText(advice, this.place()))}\n`);
+  }
+
+  /** The flags of this command line but those that name the database, the output, or one of `except`: to type it again. */
+  protected typedFlags(except: readonly string[]): CommandFlags {
+    const { flags = {} } = this.about();
+    const apart = new Set([...Object.keys(dbFlags), ...Object.keys(outputFlags), ...except]);
+    const typed: Record<string, string | number | true> = {};
+    for (const [name, value] of Object.entries(this.parsedFlags as Record<string, unknown>)) {
+      if (apart.has(name) || value === false || value === undefined || value === flags[name]?.default) continue;
+      if (value === true || typeof value === 'number' || typeof value === 'string') typed[name] = value;
+      else if (Array.isArray(value)) typed[name] = value.join(',');
+    }
+    return typed;
   }
 
   /** Waits; Ctrl-C ends the wait with exit code 130. */

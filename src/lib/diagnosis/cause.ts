@@ -9,6 +9,8 @@ import type {
 } from '../../sql/diagnosis.js';
 import type { LockHolder } from '../../sql/diagnosis-locks.js';
 import type { QueueFlow } from '../../sql/diagnosis-queues.js';
+import type { CheckpointFigures, FailureStreak, Peer } from '../../sql/diagnosis-past.js';
+import type { Relative } from './family.js';
 import { type Advice } from '../cli/hint.js';
 
 /** `known`: a row says so. `inferred`: rows fit it, and something else could too. */
@@ -31,6 +33,27 @@ export type Verdict = 'fine' | 'waiting' | 'stuck' | 'ended';
 /** A question about a task that may get no answer: a table is locked, or may not be read. What it would say is then not known. */
 export type Gap = 'task' | 'runs' | 'checkpoints' | 'waits' | 'flow' | 'line';
 
+/** What a task has been through. */
+export interface PastFacts {
+  /** Null where nothing failed. */
+  streak: FailureStreak | null;
+  figures: CheckpointFigures | null;
+  /** The attempts of the runs that saved checkpoints. */
+  owners: ReadonlyMap<string, number>;
+  /** Others of its name that ended of late; read where attempts of this one have failed. */
+  peers: Peer[];
+}
+
+/** From where on a figure is out of the ordinary. */
+export interface WhyThresholds {
+  /** Failures in a row, alike. */
+  retries: number;
+  /** Sleeps a minute. */
+  polling: number;
+  /** Bytes of all checkpoints. */
+  largeBytes: number;
+}
+
 /** All that is known of one task, fetched once. Times are milliseconds since 1970. */
 export interface TaskSubject {
   queue: string;
@@ -49,6 +72,10 @@ export interface TaskSubject {
   ahead: number | null;
   event: EventFacts | null;
   nameActivity: NameActivity | null;
+  past: PastFacts;
+  thresholds: WhyThresholds;
+  /** The task that this one waits for, if it does. */
+  relative: Relative | null;
   /** What got no answer: an empty list above then means nothing. */
   gaps: ReadonlySet<Gap>;
 }

@@ -2,7 +2,7 @@ import type { RunFacts } from '../../sql/diagnosis.js';
 import { retryStrategyFault } from '../task/retry-strategy.js';
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
 import { seconds } from './settings.js';
-import { at, dumpTask, plural, quoted, shown } from './words.js';
+import { at, dumpTask, forkWithOther, plural, quoted, shown } from './words.js';
 import { command } from '../cli/hint.js';
 
 /** An error in one line. */
@@ -13,7 +13,7 @@ export function errorLine(run: RunFacts): string {
     : `${name}${shown(run.error_message ?? '')}`;
 }
 
-const isTimeout = (run: RunFacts): boolean => run.error_name === '$ClaimTimeout';
+export const isTimeout = (run: RunFacts): boolean => run.error_name === '$ClaimTimeout';
 
 /** What failed attempts have in common: their error, and the last step that each had saved. */
 export function failureEvidence(subject: TaskSubject): Evidence[] {
@@ -26,17 +26,21 @@ export function failureEvidence(subject: TaskSubject): Evidence[] {
   const cut = subject.runs.length >= 50 ? ' of the latest 50' : '';
   const evidence: Evidence[] = [known('last error', errorLine(latest)), known('it failed', at(latest.failed_at))];
   if (failed.length > 1)
-    evidence.push(known('same error', `${same} of ${failed.length} failed attempts${cut} died of it`));
+    evidence.push(known('same error', `${same} of ${failed.length} failed attempts${cut} failed with it`));
   if (subject.gaps.has('checkpoints')) return evidence;
   const steps = subject.checkpoints.filter((checkpoint) => !checkpoint.checkpoint_name.startsWith('$'));
   const step = steps.at(-1);
   evidence.push(
     step
-      ? inferred('it dies after step', `${quoted(step.checkpoint_name)}, the last one saved (${at(step.updated_at)})`)
+      ? inferred('it fails after step', `${quoted(step.checkpoint_name)}, the last one saved (${at(step.updated_at)})`)
       : known('steps', 'none was ever saved'),
   );
   return evidence;
 }
+
+/** Every one of two attempts or more failed in the same way: the parameters may be at fault. */
+const isPoison = ({ past: { streak } }: TaskSubject): boolean =>
+  streak !== null && streak.alike >= 2 && streak.alike === streak.looked_at;
 
 export const completed: Cause<TaskSubject> = {
   code: 'completed',
@@ -105,8 +109,8 @@ function failure(code: string, silent: boolean): Cause<TaskSubject> {
       const used = `${task?.attempts ?? 0} of ${task?.max_attempts ?? 'unlimited'} attempts are used`;
       return {
         sentence: silent
-          ? `it failed for good: ${used}, and in each of them the worker fell silent until its lease ran out`
-          : `it failed for good: ${used}, and the last died of ${last ? errorLine(last) : 'an unknown error'}`,
+          ? `it failed for good: ${used}, and each lease expired without an answer from its worker`
+          : `it failed for good: ${used}, and the last failed with ${last ? errorLine(last) : 'an unknown error'}`,
         evidence: [
           known('attempts', used),
           ...failureEvidence(subject),
@@ -117,6 +121,7 @@ function failure(code: string, silent: boolean): Cause<TaskSubject> {
         next: [
           dumpTask(id),
           command('retry-task', id, { queue }),
+          ...(!silent && isPoison(subject) ? [forkWithOther(id, queue)] : []),
           ...(silent ? ['extend the lease in long steps (heartbeat), or give workers a longer claim timeout'] : []),
         ],
       };

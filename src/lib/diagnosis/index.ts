@@ -2,6 +2,8 @@ import type { Cause, TaskSubject } from './cause.js';
 import { contradiction } from './contradiction.js';
 import { finished } from './finished.js';
 import { taskLocked } from './locks.js';
+import { family } from './family.js';
+import { past } from './past.js';
 import { running } from './running.js';
 import { sleeping } from './sleeping.js';
 import { waiting } from './waiting.js';
@@ -13,6 +15,8 @@ export const taskCauses: Cause<TaskSubject>[] = [
   contradiction,
   taskLocked,
   ...finished,
+  ...past,
+  family,
   ...running,
   ...sleeping,
   ...waiting,

@@ -13,7 +13,9 @@ export function lockHolderName(holder: LockHolder): string {
 export function lockEvidence(holder: LockHolder): Evidence[] {
   return [
     known('it holds', holder.mode === 'row' ? 'a row lock' : holder.mode),
-    known('its transaction began', at(holder.transaction_started_at)),
+    ...(holder.transaction_started_at === null && holder.prepared === null
+      ? []
+      : [known('its transaction began', at(holder.transaction_started_at))]),
     ...(holder.user_name ? [known('user', shown(holder.user_name))] : []),
     ...(holder.state ? [known('state', holder.state)] : []),
     ...(holder.query ? [known('its last query', shown(holder.query))] : []),
@@ -50,9 +52,9 @@ function explainLock(locks: LockHolder[], whose: string) {
   if (!holder) throw new Error('explained without a lock');
   const others = locks.length > 1 ? `, and so ${locks.length === 2 ? 'does' : 'do'} ${locks.length - 1} more` : '';
   return {
-    sentence: `${lockHolderName(holder)} holds a lock that ${whose} needs, in a transaction that has been open for ${span(
-      holder.held_seconds,
-    )}${others}`,
+    sentence: `${lockHolderName(holder)} holds a lock that ${whose} needs, in a transaction that has been open for ${
+      holder.transaction_started_at === null ? 'a second or more' : span(holder.held_seconds)
+    }${others}`,
     evidence: [known('pid', holder.pid ?? 'none: a prepared transaction'), ...lockEvidence(holder)],
     next: endLockHolder(holder),
   };

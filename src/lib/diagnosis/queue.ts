@@ -30,7 +30,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
     group: 'line',
     applies: (subject) => silent(subject) && subject.flow.last_claim_at === null,
     explain: (subject) => ({
-      sentence: `${plural(ready(subject), 'run')} of queue ${quoted(subject.queue)} could start, and as far as the rows show nothing has ever claimed from it`,
+      sentence: `${plural(ready(subject), 'run')} of queue ${quoted(subject.queue)} could start, and no worker has claimed from this queue, as far as its rows show`,
       evidence: [
         known('oldest ready since', at(subject.flow.oldest_ready_at)),
         ...claimEvidence(subject),
@@ -45,7 +45,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
     group: 'line',
     applies: (subject) => silent(subject),
     explain: (subject) => ({
-      sentence: `${plural(ready(subject), 'run')} of queue ${quoted(subject.queue)} could start, and nothing has claimed from it since ${at(subject.flow.last_claim_at)}`,
+      sentence: `${plural(ready(subject), 'run')} of queue ${quoted(subject.queue)} could start, and no worker has claimed from this queue since ${at(subject.flow.last_claim_at)}`,
       evidence: [
         known('oldest ready since', at(subject.flow.oldest_ready_at)),
         ...claimEvidence(subject),
@@ -60,7 +60,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
     group: 'lease',
     applies: ({ flow }) => flow.expired > 0,
     explain: (subject) => ({
-      sentence: `${plural(subject.flow.expired, 'lease')} in queue ${quoted(subject.queue)} ran out, the oldest ${since(subject.flow.oldest_expired_at ?? subject.now, subject.now)}, and no claim has swept ${subject.flow.expired === 1 ? 'it' : 'them'} since`,
+      sentence: `${plural(subject.flow.expired, 'lease')} in queue ${quoted(subject.queue)} expired, the oldest ${since(subject.flow.oldest_expired_at ?? subject.now, subject.now)}, and no claim has swept ${subject.flow.expired === 1 ? 'it' : 'them'} since`,
       evidence: [...claimEvidence(subject), ...states(subject)],
       next: ['start a worker: a claim fails those attempts and hands the tasks on', workers(subject)],
     }),

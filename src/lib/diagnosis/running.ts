@@ -34,7 +34,7 @@ export const running: Cause<TaskSubject>[] = [
     group: 'lease',
     applies: (subject) => isRunning(subject) && (subject.run?.claim_expires_at ?? Infinity) <= subject.now,
     explain: (subject) => ({
-      sentence: `${worker(subject)} let its lease run out ${since(subject.run?.claim_expires_at ?? 0, subject.now)}, and no claim has swept it since`,
+      sentence: `the lease of ${worker(subject)} expired ${since(subject.run?.claim_expires_at ?? 0, subject.now)}, and no claim has swept it since`,
       evidence: [
         known('lease ended', at(subject.run?.claim_expires_at ?? null)),
         ...signOfLife(subject),

@@ -4,7 +4,7 @@ import { nearestPattern } from '../cli/nearest.js';
 import { stepsSaved } from './running.js';
 import { isPutBackPattern, strategyWords } from './settings.js';
 import { at, dumpTask, quoted, since, span, until } from './words.js';
-import { command, type Hint, type Advice } from '../cli/hint.js';
+import { command, hint, type Advice, type Hint } from '../cli/hint.js';
 
 const isAsleep = ({ task, run, now }: TaskSubject): boolean =>
   task?.state === 'sleeping' && run?.state === 'sleeping' && run.available_at > now;
@@ -26,14 +26,21 @@ function waitEvidence({ run, waits, now }: TaskSubject): Evidence[] {
       'timeout',
       run && Number.isFinite(run.available_at)
         ? `${at(run.available_at)}, ${until(run.available_at, now)}`
-        : 'none: it would wait for ever',
+        : 'none: it waits indefinitely',
     ),
   ];
 }
 
-const emit = ({ run, queue }: TaskSubject): Hint =>
-  command('emit-event', run?.wake_event ?? '', { queue, payload: '{}' });
-/** Its payload, to emit it with: the first emission stands for ever, so an empty one would be no cure. */
+/** The payload is not known: PAYLOAD is no JSON, so the command is refused until somebody has put one there. */
+const emit = ({ run, queue }: TaskSubject): Advice =>
+  hint`${command('emit-event', run?.wake_event ?? '', { queue, payload: 'PAYLOAD' })} (JSON in place of PAYLOAD: the first emission stands)`;
+/** The payload of an event that was emitted, under another name or in another queue. */
+function emitAgain({ run, queue }: TaskSubject, from: { name: string; queue: string; payload: string | null }): Advice {
+  const name = run?.wake_event ?? '';
+  if (from.payload !== null) return command('emit-event', name, { queue, payload: from.payload });
+  return hint`${command('show-event', from.name, { queue: from.queue })} | ${command('emit-event', name, { queue, payload: '-' })}`;
+}
+/** Its payload, to emit it with: the first emission stands, so an empty one would be no cure. */
 const showEvent = (name: string, queue: string): Hint => command('show-event', name, { queue });
 const listEvents = ({ queue }: TaskSubject): Hint => command('list-events', { queue });
 
@@ -120,7 +127,11 @@ export const sleeping: Cause<TaskSubject>[] = [
         .map((other) => known(`emitted in ${quoted(other.queue)}`, at(other.emitted_at))),
       next: [
         showEvent(subject.run?.wake_event ?? '', subject.event?.elsewhere[0]?.queue ?? ''),
-        emit(subject),
+        emitAgain(subject, {
+          name: subject.run?.wake_event ?? '',
+          queue: subject.event?.elsewhere[0]?.queue ?? '',
+          payload: subject.event?.elsewhere[0]?.payload ?? null,
+        }),
         listEvents(subject),
       ],
     }),
@@ -135,7 +146,11 @@ export const sleeping: Cause<TaskSubject>[] = [
         known('emitted', 'never'),
         inferred('a misspelling', `of ${quoted(nearName(subject) ?? '')}, or the other way round`),
       ],
-      next: [showEvent(nearName(subject) ?? '', subject.queue), emit(subject), listEvents(subject)],
+      next: [
+        showEvent(nearName(subject) ?? '', subject.queue),
+        emitAgain(subject, { name: nearName(subject) ?? '', queue: subject.queue, payload: null }),
+        listEvents(subject),
+      ],
     }),
   ),
   event(
@@ -157,7 +172,7 @@ export const sleeping: Cause<TaskSubject>[] = [
       const { task, run, runs, now } = subject;
       const last = runs.find((candidate) => candidate.state === 'failed');
       return {
-        sentence: `attempt ${run?.attempt ?? '?'} of ${task?.max_attempts ?? 'unlimited'} comes ${until(run?.available_at ?? Infinity, now)}: the one before died of ${last ? errorLine(last) : 'an unknown error'}`,
+        sentence: `it waits out its backoff: attempt ${run?.attempt ?? '?'} of ${task?.max_attempts ?? 'unlimited'} comes ${until(run?.available_at ?? Infinity, now)}: the one before failed with ${last ? errorLine(last) : 'an unknown error'}`,
         evidence: [
           known('next try', at(run?.available_at ?? null)),
           known('retry strategy', strategyWords(task?.retry_strategy)),

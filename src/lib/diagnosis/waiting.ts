@@ -100,7 +100,7 @@ export const waiting: Cause<TaskSubject>[] = [
     group: 'line',
     applies: (subject) => isReady(subject) && subject.flow?.last_claim_at === null,
     explain: (subject) => ({
-      sentence: `it waits for a worker, and as far as the rows show nothing has ever claimed from queue ${quoted(subject.queue)}`,
+      sentence: `it waits for a worker, and no worker has claimed from queue ${quoted(subject.queue)}, as far as its rows show`,
       evidence: [...readiness(subject), ...claimEvidence(subject), ...inLine(subject)],
       next: [startWorker(subject.queue), ...lists(subject.queue)],
     }),
@@ -111,7 +111,7 @@ export const waiting: Cause<TaskSubject>[] = [
     group: 'line',
     applies: (subject) => isReady(subject) && subject.flow !== null && isSilent(subject.flow, subject.now),
     explain: (subject) => ({
-      sentence: `it waits for a worker, and nothing has claimed from queue ${quoted(subject.queue)} since ${at(subject.flow?.last_claim_at ?? null)}`,
+      sentence: `it waits for a worker, and no worker has claimed from queue ${quoted(subject.queue)} since ${at(subject.flow?.last_claim_at ?? null)}`,
       evidence: [...readiness(subject), ...claimEvidence(subject), ...inLine(subject)],
       next: [startWorker(subject.queue), ...lists(subject.queue)],
     }),

@@ -1,67 +1,45 @@
+/** Answers the questions of `why`: about an id, a queue, a task name. */
 import { readBounded, type BoundedReader, type Unread } from '../../sql/bounded.js';
-import {
-  readCheckpoints,
-  readEvent,
-  readNameActivity,
-  readNameSample,
-  readPlaceInLine,
-  readRecentNames,
-  readRun,
-  readRuns,
-  readTask,
-  readWaits,
-  type NameSample,
-} from '../../sql/diagnosis.js';
+import { readNameSample, readRecentNames, type NameSample } from '../../sql/diagnosis.js';
 import { locate, locateStart, type Located } from '../../sql/diagnosis-locate.js';
-import { readRowLockHolders, readTableLockHolders, type LockHolder } from '../../sql/diagnosis-locks.js';
+import { readSight, readTableLockHolders } from '../../sql/diagnosis-locks.js';
 import {
   isWhole,
   readAwaitedEvents,
+  readClock,
   readHeadOfLine,
   readQueueFlow,
   readQueues,
   type QueueList,
 } from '../../sql/diagnosis-queues.js';
-import type { Queryable } from '../../sql/queryable.js';
 import { readStandingIn } from '../../sql/grants.js';
+import type { Queryable } from '../../sql/queryable.js';
 import { CliError, exit, notFound, notPermitted } from '../cli/errors.js';
 import { unknownQueue } from '../cli/explain.js';
+import { command, hint } from '../cli/hint.js';
+import { nearest } from '../cli/nearest.js';
 import { grantCommand } from '../grants/hint.js';
 import { ambiguous, isWholeId, rangeOf } from '../task/find-task.js';
-import { nearest } from '../cli/nearest.js';
-import { diagnose, type Diagnosis, type Gap, type TaskSubject } from './cause.js';
-import { taskCauses } from './index.js';
+import { readLocks, tablesOf, whyFound, type Answer, type WhyOptions, type WhyResult } from './ask-task.js';
+import { diagnose, type Diagnosis } from './cause.js';
 import { queueLocked } from './locks.js';
 import { nameCauses } from './name.js';
 import { queueCauses } from './queue.js';
 import { plural, quoted, shown } from './words.js';
-import { command, hint } from '../cli/hint.js';
 
-export interface WhyResult extends Diagnosis {
-  /** What was asked about; members that do not apply are null. */
-  queue: string | null;
-  task_id: string | null;
-  run_id: string | null;
-  task_name: string | null;
-  /** Questions that got no answer in time, or for want of a right. */
-  unread: Unread[];
-}
-
-export interface WhyOptions {
-  /** Seconds over which claims are counted. */
-  windowSeconds: number;
-  /** Longest time for one statement. */
-  timeoutMs: number;
-}
+export type { WhyOptions, WhyResult } from './ask-task.js';
 
 /** Asks, and where some of it may not be read, says last how that is mended. */
-function ask(
-  db: Queryable,
-  options: WhyOptions,
-  work: (reader: BoundedReader) => Promise<WhyResult>,
-): Promise<WhyResult> {
+function ask(db: Queryable, options: WhyOptions, work: (reader: BoundedReader) => Promise<Answer>): Promise<WhyResult> {
   return readBounded(db, options, async (reader) => {
-    const result = await work(reader);
+    const clock = await readClock(reader);
+    const sees = await readSight(reader);
+    const answer = await work(reader);
+    const result = {
+      ...answer,
+      clock_stopped_at: clock?.clock_stopped ? new Date(clock.now).toISOString() : null,
+      sees_sessions: sees,
+    };
     const standing = refusedFor(reader) === undefined ? null : await readStandingIn(reader);
     return standing === null ? result : { ...result, next: [...result.next, grantCommand(standing, 'reader')] };
   });
@@ -219,14 +197,6 @@ function unreadable(reader: BoundedReader): CliError {
   });
 }
 
-const tablesOf = (queue: string): string[] => ['t', 'r', 'c', 'e', 'w'].map((prefix) => `${prefix}_${queue}`);
-
-async function readLocks(reader: BoundedReader, queue: string, xmaxes: string[]): Promise<LockHolder[]> {
-  const rows = await readRowLockHolders(reader, xmaxes);
-  const tables = await readTableLockHolders(reader, tablesOf(queue));
-  return [...rows, ...tables.filter((holder) => holder.mode !== 'row' && !rows.some((row) => row.pid === holder.pid))];
-}
-
 /** The answer where a table could not even be read because somebody has locked it. */
 async function lockedOut(reader: BoundedReader, queues: string[]): Promise<(Diagnosis & { unread: Unread[] }) | null> {
   if (!reader.unread.some((unread) => unread.code === '55P03' || unread.code === '57014')) return null;
@@ -260,78 +230,3 @@ const noFlow = {
   window_failed: 0,
   window_completed: 0,
 };
-
-async function whyFound(
-  reader: BoundedReader,
-  list: QueueList,
-  queue: string,
-  taskId: string,
-  runId: string | null,
-  options: WhyOptions,
-): Promise<WhyResult> {
-  const subject = await readSubject(reader, list, queue, taskId, runId, options);
-  return {
-    ...diagnose(taskCauses, subject),
-    queue,
-    task_id: taskId,
-    run_id: subject.run?.run_id ?? null,
-    task_name: subject.task?.task_name ?? null,
-    unread: reader.unread,
-  };
-}
-
-async function readSubject(
-  reader: BoundedReader,
-  list: QueueList,
-  queue: string,
-  taskId: string,
-  runId: string | null,
-  options: WhyOptions,
-): Promise<TaskSubject> {
-  const { windowSeconds } = options;
-  const gaps = new Set<Gap>();
-  const answer = async <T>(gap: Gap, question: Promise<T>): Promise<T> => {
-    const unread = reader.unread.length;
-    const found = await question;
-    if (reader.unread.length > unread) gaps.add(gap);
-    return found;
-  };
-  const task = await answer('task', readTask(reader, queue, taskId));
-  const runs = (await answer('runs', readRuns(reader, queue, taskId))) ?? [];
-  const wanted = runs.find((candidate) => candidate.run_id === (runId ?? task?.last_attempt_run));
-  const older = runId !== null && !wanted ? await readRun(reader, queue, runId) : null;
-  const run = wanted ?? older ?? runs[0] ?? null;
-  const open = task !== null && ['pending', 'running', 'sleeping'].includes(task.state);
-  const flow = open ? await answer('flow', readQueueFlow(reader, queue, list.now_text, windowSeconds)) : null;
-  const asleep = run?.state === 'sleeping' && run.wake_event !== null;
-  const ready = open && run !== null && run.state !== 'running' && run.available_at <= list.now;
-  // The event may be in any queue of the database, also where --queue narrows the search for the id.
-  const everyQueue = asleep ? ((await readQueues(reader))?.queues.filter(isWhole) ?? []) : [];
-  return {
-    queue,
-    now: list.now,
-    task,
-    run,
-    runs,
-    checkpoints: await answer('checkpoints', readCheckpoints(reader, queue, taskId)),
-    waits: asleep || run?.available_at === Infinity ? await answer('waits', readWaits(reader, queue, taskId)) : [],
-    locks: open || gaps.has('task') ? await readLocks(reader, queue, [task?.xmax ?? '0', run?.xmax ?? '0']) : [],
-    flow,
-    windowSeconds,
-    ahead: ready ? await answer('line', readPlaceInLine(reader, queue, run.run_id)) : null,
-    event:
-      asleep && run.wake_event !== null
-        ? await readEvent(
-            reader,
-            queue,
-            everyQueue.map((known) => known.queue_name),
-            run.wake_event,
-          )
-        : null,
-    nameActivity:
-      open && run?.state === 'sleeping' && !asleep
-        ? await readNameActivity(reader, queue, task.task_name, list.now_text)
-        : null,
-    gaps,
-  };
-}

@@ -1,6 +1,6 @@
 import { COUNT_LIMIT } from '../../sql/bounded.js';
 import { harmless } from '../cli/format/text.js';
-import { Hint } from '../cli/hint.js';
+import { command, hint, Hint } from '../cli/hint.js';
 
 /** Words for what is found. All text from a database goes through `quoted` or `shown`, so a sentence is fit for a terminal. */
 
@@ -10,6 +10,10 @@ export function shown(text: string, limit = 200): string {
 }
 
 export const quoted = (text: string): string => `"${shown(text)}"`;
+
+/** Where the parameters may be at fault. "…" is none: the command is refused until somebody has put one there. */
+export const forkWithOther = (id: string, queue: string): Hint =>
+  hint`${command('fork-task', id, { queue, P: '…' })} starts it with another parameter (put it in place of …)`;
 
 /** The dump of a task. */
 export const dumpTask = (id: string): Hint => new Hint([{ id: 'dump-task', args: [`--task-id=${id}`] }]);
