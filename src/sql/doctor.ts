@@ -58,9 +58,17 @@ export async function readSchema(reader: BoundedReader): Promise<SchemaFacts | n
   };
 }
 
+/** The schema's time alone. */
+export async function readTime(reader: BoundedReader): Promise<{ now: number; now_text: string } | null> {
+  return reader.row<{ now: number; now_text: string }>(
+    'the time',
+    `select c.t::text as now_text, ${ms('c.t')} as now from (select absurd.current_time() as t) as c`,
+  );
+}
+
 /** What of the contract's functions, columns and types is not as it should be. */
 export async function readDrift(reader: BoundedReader, functions: string[]): Promise<string[]> {
-  const missing = await reader.rows<{ name: string }>(
+  const missing = await reader.catalogs<{ name: string }>(
     'the functions',
     `select f.name from unnest($1::text[]) as f (name)
       where not exists (select 1 from pg_proc p join pg_namespace n on n.oid = p.pronamespace
@@ -71,40 +79,73 @@ export async function readDrift(reader: BoundedReader, functions: string[]): Pro
   return (missing ?? []).map((row) => `function ${row.name} is missing`);
 }
 
-export interface TableColumn {
-  table_name: string;
-  column_name: string;
+/** A column as it should be, of the tables of queues by their letter. */
+export interface ExpectedColumn {
+  letter: string;
+  column: string;
   type: string;
 }
 
-/** Every column of every table in the schema, partitions left out. */
-export async function readColumns(reader: BoundedReader): Promise<TableColumn[] | null> {
-  return reader.rows<TableColumn>(
+export interface DriftedColumn {
+  table_name: string;
+  column_name: string;
+  /** Its type; null where it is missing. */
+  type: string | null;
+  expected: string;
+}
+
+/** Columns of these queues' tables that are missing or have another type. */
+export async function readDriftedColumns(
+  reader: BoundedReader,
+  queues: readonly string[],
+  expected: readonly ExpectedColumn[],
+): Promise<DriftedColumn[] | null> {
+  return reader.catalogs<DriftedColumn>(
     'the columns',
-    `select c.relname::text as table_name, a.attname::text as column_name, format_type(a.atttypid, a.atttypmod) as type
-       from pg_class c
-       join pg_namespace n on n.oid = c.relnamespace
-       join pg_attribute a on a.attrelid = c.oid
-      where n.nspname = 'absurd' and c.relkind in ('r', 'p') and not c.relispartition
-        and a.attnum > 0 and not a.attisdropped`,
+    `select c.relname::text as table_name, x.column_name, format_type(a.atttypid, a.atttypmod) as type, x.type as expected
+       from unnest($1::text[]) as q (name)
+      cross join unnest($2::text[], $3::text[], $4::text[]) as x (letter, column_name, type)
+       join pg_class c on c.relname = x.letter || '_' || q.name and c.relkind in ('r', 'p') and not c.relispartition
+       join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'absurd'
+       left join pg_attribute a
+         on a.attrelid = c.oid and a.attname = x.column_name and a.attnum > 0 and not a.attisdropped
+      where format_type(a.atttypid, a.atttypmod) is distinct from x.type
+      order by 1, 2`,
+    [queues, expected.map(({ letter }) => letter), expected.map(({ column }) => column), expected.map(({ type }) => type)],
   );
 }
 
 export interface IndexFacts {
   index_name: string;
   table_name: string;
-  valid: boolean;
+  /** Null: the index does not exist. */
+  valid: boolean | null;
 }
 
-export async function readIndexes(reader: BoundedReader): Promise<IndexFacts[] | null> {
-  return reader.rows<IndexFacts>(
+/** Indexes that are not valid, and those that queues should have and lack. */
+export async function readIndexes(
+  reader: BoundedReader,
+  queues: readonly string[],
+  expected: readonly { letter: string; label: string }[],
+): Promise<IndexFacts[] | null> {
+  return reader.catalogs<IndexFacts>(
     'the indexes',
-    `select i.relname::text as index_name, c.relname::text as table_name, x.indisvalid and x.indisready as valid
+    `select i.relname::text as index_name, c.relname::text as table_name, false as valid
        from pg_index x
        join pg_class i on i.oid = x.indexrelid
        join pg_class c on c.oid = x.indrelid
        join pg_namespace n on n.oid = c.relnamespace
-      where n.nspname = 'absurd'`,
+      where n.nspname = 'absurd' and not (x.indisvalid and x.indisready)
+     union all
+     select c.relname || '_' || e.label, c.relname::text, null
+       from unnest($1::text[]) as q (name)
+      cross join unnest($2::text[], $3::text[]) as e (letter, label)
+       join pg_class c on c.relname = e.letter || '_' || q.name and c.relkind in ('r', 'p') and not c.relispartition
+       join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'absurd'
+      where not exists (select from pg_class i
+                         where i.relnamespace = n.oid and i.relname = c.relname || '_' || e.label and i.relkind in ('i', 'I'))
+      order by 1`,
+    [queues, expected.map(({ letter }) => letter), expected.map(({ label }) => label)],
   );
 }
 
@@ -114,7 +155,10 @@ export interface TableHealth {
   dead: number;
   /** Dead rows at which autovacuum would start. */
   vacuum_at: number;
+  /** By the table's own option. */
   autovacuum_enabled: boolean;
+  /** Whether the server runs autovacuum at all. */
+  autovacuum_runs: boolean;
   /** Milliseconds since 1970; the later of a manual and an automatic one. */
   vacuumed_at: number | null;
   /** Transactions since the oldest unfrozen row, and where the server forces a freeze. */
@@ -122,26 +166,32 @@ export interface TableHealth {
   freeze_max_age: number;
 }
 
-export async function readTableHealth(reader: BoundedReader): Promise<TableHealth[] | null> {
-  return reader.rows<TableHealth>(
+/** The tables that any rule could name: those with `minDead` dead rows or, where autovacuum is off, rows at all, and old ones. */
+export async function readTableHealth(reader: BoundedReader, minDead: number): Promise<TableHealth[] | null> {
+  return reader.catalogs<TableHealth>(
     'the tables',
-    `select c.relname::text as table_name, s.n_live_tup::float8 as live, s.n_dead_tup::float8 as dead,
+    `select c.relname::text as table_name, s.live, s.dead,
             (coalesce(option.threshold, current_setting('autovacuum_vacuum_threshold'))::float8
               + coalesce(option.scale, current_setting('autovacuum_vacuum_scale_factor'))::float8
               * greatest(c.reltuples, 0))::float8 as vacuum_at,
-            coalesce(option.enabled, 'true') <> 'false' and current_setting('autovacuum') = 'on' as autovacuum_enabled,
-            ${ms('greatest(s.last_vacuum, s.last_autovacuum)')} as vacuumed_at,
+            coalesce(option.enabled::bool, true) as autovacuum_enabled,
+            current_setting('autovacuum')::bool and current_setting('track_counts')::bool as autovacuum_runs,
+            ${ms('greatest(pg_stat_get_last_vacuum_time(c.oid), pg_stat_get_last_autovacuum_time(c.oid))')} as vacuumed_at,
             age(c.relfrozenxid)::float8 as frozen_age,
             current_setting('autovacuum_freeze_max_age')::float8 as freeze_max_age
        from pg_class c
        join pg_namespace n on n.oid = c.relnamespace
-       join pg_stat_user_tables s on s.relid = c.oid
-       cross join lateral (
+      cross join lateral (
+         select pg_stat_get_live_tuples(c.oid)::float8 as live, pg_stat_get_dead_tuples(c.oid)::float8 as dead) as s
+      cross join lateral (
          select max(o.option_value) filter (where o.option_name = 'autovacuum_vacuum_threshold') as threshold,
                 max(o.option_value) filter (where o.option_name = 'autovacuum_vacuum_scale_factor') as scale,
                 max(o.option_value) filter (where o.option_name = 'autovacuum_enabled') as enabled
            from pg_options_to_table(c.reloptions) as o) as option
-      where n.nspname = 'absurd' and c.relkind = 'r'`,
+      where n.nspname = 'absurd' and c.relkind = 'r'
+        and (s.live + s.dead >= $1 or age(c.relfrozenxid) > current_setting('autovacuum_freeze_max_age')::float8)
+      order by 1`,
+    [minDead],
   );
 }
 
@@ -218,7 +268,7 @@ export interface PartitionFacts {
 }
 
 export async function readPartitions(reader: BoundedReader): Promise<PartitionFacts[] | null> {
-  return reader.rows<PartitionFacts>(
+  return reader.catalogs<PartitionFacts>(
     'the partitions',
     `select p.relname::text as parent, c.relname::text as partition,
             pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT' as is_default, pg_get_expr(c.relpartbound, c.oid) as bound,

@@ -1,14 +1,23 @@
 import type { Unread } from '../../sql/bounded.js';
 import type { LockHolder } from '../../sql/diagnosis-locks.js';
 import type { KnownQueue, QueueFlow } from '../../sql/diagnosis-queues.js';
-import type { DeadEnd, EndedEarly, ErrorCount, Leftovers, SampledRun, WaitSample } from '../../sql/doctor-queue.js';
+import type {
+  CheckpointLoad,
+  DeadEnd,
+  EndedEarly,
+  ErrorCount,
+  Leftovers,
+  SampledRun,
+  WaitSample,
+} from '../../sql/doctor-queue.js';
+import type { SurveyedTable } from '../../sql/doctor-survey.js';
 import type {
   IndexFacts,
   PartitionFacts,
   SchemaFacts,
   ServerFacts,
   SessionFacts,
-  TableColumn,
+  DriftedColumn,
   TableHealth,
 } from '../../sql/doctor.js';
 import type { Standing } from '../../sql/grants.js';
@@ -31,6 +40,8 @@ export interface QueueFacts {
   endedEarly: EndedEarly[];
   waits: WaitSample[];
   leftovers: Leftovers | null;
+  /** Tasks with many checkpoints, at a closer look. */
+  loads: { run: SampledRun; load: CheckpointLoad }[];
   locks: LockHolder[];
 }
 
@@ -43,9 +54,13 @@ export interface Facts {
   shippedRevision: number | null;
   /** Registered queues, also those with tables missing. */
   known: KnownQueue[];
+  /** False where the registry could not be read, or hides rows: a queue that is not known may be registered. */
+  knowsAll: boolean;
+  /** Tables of the schema that are not partitions. */
+  survey: SurveyedTable[];
   queues: QueueFacts[];
   missingFunctions: string[];
-  columns: TableColumn[];
+  columns: DriftedColumn[];
   indexes: IndexFacts[];
   tables: TableHealth[];
   transactions: SessionFacts[];

@@ -1,5 +1,6 @@
-import type { SchemaFacts } from '../../sql/doctor.js';
+import type { ExpectedColumn, SchemaFacts } from '../../sql/doctor.js';
 import { pastedIdent } from '../../sql/identifiers.js';
+import { queueIndexes } from '../../sql/indexes.js';
 import { at, plural, quoted } from '../diagnosis/words.js';
 import { overall, type Check, type Facts, type Finding } from './check.js';
 import { command, hint, type Hint } from '../cli/hint.js';
@@ -41,7 +42,7 @@ export function expectedFunctions({ version, revision }: Pick<SchemaFacts, 'vers
 }
 
 const time = 'timestamp with time zone';
-const expectedColumns: Record<string, Record<string, string>> = {
+const columnTypes: Record<string, Record<string, string>> = {
   t: {
     task_id: 'uuid',
     task_name: 'text',
@@ -88,18 +89,21 @@ const expectedColumns: Record<string, Record<string, string>> = {
   w: { task_id: 'uuid', run_id: 'uuid', step_name: 'text', event_name: 'text', timeout_at: time, created_at: time },
 };
 
-function drift({ known, columns, missingFunctions, schema }: Facts): Finding[] {
-  const types = new Map(columns.map((column) => [`${column.table_name}\0${column.column_name}`, column.type]));
-  const found = known.flatMap((queue) =>
-    queue.tables.flatMap((prefix) =>
-      Object.entries(expectedColumns[prefix] ?? {}).flatMap(([name, type]) => {
-        const actual = types.get(`${prefix}_${queue.queue_name}\0${name}`);
-        if (actual === type) return [];
-        const what = `column ${name} of table ${quoted(`${prefix}_${queue.queue_name}`)}`;
-        return [actual === undefined ? `${what} is missing` : `${what} is ${actual} instead of ${type}`];
-      }),
-    ),
-  );
+export const expectedColumns: ExpectedColumn[] = Object.entries(columnTypes).flatMap(([letter, columns]) =>
+  Object.entries(columns).map(([column, type]) => ({ letter, column, type })),
+);
+
+/** Indexes of the contract, and those that our own schema adds. */
+export function expectedIndexes(ours: boolean): readonly { letter: string; label: string }[] {
+  const contract = ['r_sai', 'r_ti', 'r_cei', 'w_eni', 'w_ti', 'e_eai'];
+  return ours ? queueIndexes : queueIndexes.filter(({ letter, label }) => contract.includes(`${letter}_${label}`));
+}
+
+function drift({ columns, missingFunctions, schema }: Facts): Finding[] {
+  const found = columns.map(({ table_name: table, column_name: name, type, expected }) => {
+    const what = `column ${name} of table ${quoted(table)}`;
+    return type === null ? `${what} is missing` : `${what} is ${type} instead of ${expected}`;
+  });
   const all = [...missingFunctions, ...found];
   if (all.length === 0) return [];
   const more = all.length > 5 ? ` and ${all.length - 5} more` : '';
