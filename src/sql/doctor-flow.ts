@@ -36,12 +36,7 @@ export async function readFlows<I extends Readable & { queue: string }>(
   set: (queue: I, flow: QueueFlow, unfinished: boolean) => void,
 ): Promise<I[]> {
   const large: I[] = [];
-  const values = [
-    nowText,
-    windowSeconds,
-    Math.max(windowSeconds, claimSeconds),
-    uuidFloor(now - windowSeconds * 1000),
-  ];
+  const values = [nowText, windowSeconds, Math.max(windowSeconds, claimSeconds), uuidFloor(now - windowSeconds * 1000)];
   const failed = await reader.batch<I, SmallFlow>(
     queues,
     (some) => ({ text: some.map(({ queue }, at) => smallFlow(queue, at)).join(' union all '), values }),

@@ -315,7 +315,9 @@ export async function readPartitionRows(
     partitions.map((partition) => ({ partition, what: `the rows of ${partition}`, locks: 7 })),
     (some) => ({
       text: some
-        .map(({ partition }, at) => `select ${at} as at, ${boundedCount(`from absurd.${quoteIdent(partition)}`)} as rows`)
+        .map(
+          ({ partition }, at) => `select ${at} as at, ${boundedCount(`from absurd.${quoteIdent(partition)}`)} as rows`,
+        )
         .join(' union all '),
       values: [],
     }),

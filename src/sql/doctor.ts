@@ -111,7 +111,12 @@ export async function readDriftedColumns(
          on a.attrelid = c.oid and a.attname = x.column_name and a.attnum > 0 and not a.attisdropped
       where format_type(a.atttypid, a.atttypmod) is distinct from x.type
       order by 1, 2`,
-    [queues, expected.map(({ letter }) => letter), expected.map(({ column }) => column), expected.map(({ type }) => type)],
+    [
+      queues,
+      expected.map(({ letter }) => letter),
+      expected.map(({ column }) => column),
+      expected.map(({ type }) => type),
+    ],
   );
 }
 
