@@ -2,7 +2,9 @@ import * as Flags from '@oclif/core/flags';
 import { dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { plural } from '../lib/diagnosis/words.js';
-import { severities } from '../lib/doctor/check.js';
+import { flat } from '../lib/doctor/causes.js';
+import { severities, type DoctorFinding } from '../lib/doctor/check.js';
+import type { Advice } from '../lib/cli/hint.js';
 import { checkIds, examine, type DoctorResult } from '../lib/doctor/index.js';
 import { openMetrics } from '../lib/doctor/openmetrics.js';
 import { thresholdNames, thresholds, type Thresholds } from '../lib/doctor/thresholds.js';
@@ -58,6 +60,7 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
       default: 'critical',
       description: 'least severity that makes the exit code 1',
     })(),
+    watch: Flags.boolean({ description: 'look again every five seconds until Ctrl-C' }),
     timeout: Flags.integer({ min: 1, default: 5, helpValue: 'SECONDS', description: 'longest time for one statement' }),
     ...thresholdFlags,
   };
@@ -84,31 +87,41 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
       throw usageError('No check is left to make: --skip names all that --only does');
     this.failOn = failOn;
     const chosen = Object.fromEntries(thresholdNames.map((name) => [name, Reflect.get(flags, name)])) as Thresholds;
-    const examination = await examine(await this.db(), {
-      only,
-      skip,
-      thresholds: chosen,
-      timeoutMs: flags.timeout * 1000,
-    });
-    if (flags.output === 'openmetrics') this.metrics = openMetrics(examination);
-    return examination.result;
+    const look = async (): Promise<DoctorResult> => {
+      const options = { only, skip, thresholds: chosen, timeoutMs: flags.timeout * 1000 };
+      const examination = await examine(await this.db(), options);
+      if (flags.output === 'openmetrics') this.metrics = openMetrics(examination);
+      return examination.result;
+    };
+    if (!flags.watch) return look();
+    for (;;) {
+      const result = await look();
+      // Home and clear before each look, so that the screen does not scroll away.
+      if (this.io.outTty) this.io.out('\u001b[H\u001b[2J');
+      this.lookedAt = this.io.now();
+      await this.show(result);
+      await this.pause(5000);
+    }
   }
 
+  private lookedAt: Date | null = null;
+
+  /** The worst finding and the summary come last: that is what a terminal shows when it has printed everything. */
   render(result: DoctorResult, { next }: RenderContext): Rendering {
     if (this.metrics !== null) return { text: this.metrics };
     const { critical, warning, info } = result.counts;
-    const blocks = result.findings.map(({ severity, check, queue, seen, why, mend }) =>
-      [
-        `${severity.toUpperCase()}  ${check}${queue === null ? '' : `  ${harmless(queue)}`}`,
-        `  ${seen}`,
-        `  ${why}`,
-        ...mend.map((step) => `  → ${next(step)}`),
-      ].join('\n'),
-    );
+    const blocks = result.findings.toReversed().map((finding) => block(finding, next));
     const made = `${plural(result.checks.length, 'check')} of database ${harmless(result.database)}`;
+    const looked = this.lookedAt === null ? '' : ` at ${this.lookedAt.toISOString().slice(11, 19)} UTC`;
+    const [first] = result.hidden_sessions;
+    const blind =
+      first === undefined
+        ? ''
+        : `Sessions of other roles are hidden from this role: of a session that holds a lock, only its process id is known\n  → ${next(first)}\n\n`;
+    const nothing = blocks.length === 0;
     return {
-      text: blocks.length === 0 ? `Nothing found: ${made}\n` : `${blocks.join('\n\n')}\n`,
-      note: blocks.length === 0 ? [] : `${critical} critical, ${warning} warning, ${info} info in ${made}`,
+      text: `${blind}${nothing ? `Nothing found: ${made}${looked}` : blocks.join('\n\n')}\n`,
+      note: nothing ? [] : `${critical} critical, ${warning} warning, ${info} info in ${made}${looked}`,
       name: result.findings.map(({ check }) => check),
       // One line, or one row, a finding.
       jsonResult: this.mode() === 'json' ? result : result.findings,
@@ -120,4 +133,27 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
     const least = severities.indexOf(this.failOn);
     return findings.some(({ severity }) => severities.indexOf(severity) >= least) ? exit.failed : exit.done;
   }
+}
+
+/** Consequences that are listed beneath a cause; more are counted. */
+const listed = 5;
+
+function block(
+  { severity, check, queue, seen, why, mend, leads_to }: DoctorFinding,
+  next: (advice: Advice) => string,
+): string {
+  const effects = flat(leads_to);
+  const lines = effects
+    .slice(0, listed)
+    .map(
+      (effect) => `    ${effect.check}${effect.queue === null ? '' : `  ${harmless(effect.queue)}`}: ${effect.seen}`,
+    );
+  const more = effects.length > listed ? [`    and ${effects.length - listed} more (--json lists them)`] : [];
+  return [
+    `${severity.toUpperCase()}  ${check}${queue === null ? '' : `  ${harmless(queue)}`}`,
+    `  ${seen}`,
+    `  ${why}`,
+    ...(effects.length === 0 ? [] : ['  It leads to:', ...lines, ...more]),
+    ...mend.map((step) => `  → ${next(step)}`),
+  ].join('\n');
 }

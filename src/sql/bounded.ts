@@ -6,6 +6,8 @@ export interface Unread {
   reason: string;
   /** SQLSTATE of the refusal. */
   code: string;
+  /** The session that is in the way, where it is known. */
+  session?: number;
 }
 
 export interface Bounds {
@@ -147,10 +149,10 @@ export class BoundedReader {
     await this.close();
   }
 
-  /** Waits for a third of a second, outside a transaction: what is still the same then was not of a moment. */
-  async rest(): Promise<void> {
+  /** Waits outside a transaction: what is still the same then was not of a moment. */
+  async rest(seconds = 0.3): Promise<void> {
     await this.close();
-    await this.db.query('select pg_sleep(0.3)');
+    await this.db.query('select pg_sleep($1)', [seconds]);
   }
 
   /** Ends the transaction; to be called when the last question is answered, also after an error. */

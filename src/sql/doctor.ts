@@ -216,7 +216,7 @@ export interface SessionFacts {
 
 /** Transactions of this database that have been open for at least `minSeconds`, prepared ones too; the oldest 20. */
 export async function readOldTransactions(reader: BoundedReader, minSeconds: number): Promise<SessionFacts[] | null> {
-  return reader.rows<SessionFacts>(
+  return reader.catalogs<SessionFacts>(
     'the sessions',
     `select * from (
        select a.pid, a.application_name as application, a.usename::text as user_name, a.state, left(a.query, 200) as query,
@@ -237,29 +237,66 @@ export async function readOldTransactions(reader: BoundedReader, minSeconds: num
   );
 }
 
+/** How many connections somebody may have, and who has them. */
+export interface ConnectionLimit {
+  of: 'server' | 'role' | 'database';
+  /** The role or the database; null for the server. */
+  name: string | null;
+  limit: number;
+  used: number;
+  /** Programs with the most of them, at most three. */
+  holders: { application: string; user_name: string; connections: number; idle: number }[];
+}
+
 export interface ServerFacts {
-  connections: number;
-  /** Connections that ordinary roles can have. */
-  connection_limit: number;
+  limits: ConnectionLimit[];
   /** Replication slots that hold back the removal of dead rows, with their distance in transactions. */
   slots: { slot_name: string; active: boolean; xmin_age: number }[];
 }
 
 export async function readServer(reader: BoundedReader): Promise<ServerFacts | null> {
-  const found = await reader.row<{ connections: number; connection_limit: number }>(
+  const limits = await reader.catalogs<Omit<ConnectionLimit, 'holders'> & { holders: string }>(
     'the connections',
-    `select (select count(*)::int from pg_stat_activity a where a.backend_type = 'client backend') as connections,
-            current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
-              -- From PostgreSQL 16 on, some can be kept for the roles of pg_use_reserved_connections.
-              - coalesce(current_setting('reserved_connections', true)::int, 0) as connection_limit`,
+    // The kind of a session that is hidden from this role does not show; only clients have a database, and a few others that
+    // are not hidden.
+    `with client as materialized (
+       select a.usename::text as user_name, a.datname::text as database, coalesce(a.application_name, '') as application, a.state
+         from pg_stat_activity a
+        where a.datid is not null and a.usename is not null and coalesce(a.backend_type, 'client backend') = 'client backend'
+     ),
+     one as (
+       select 'server' as of, null::text as name,
+              current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+                -- From PostgreSQL 16 on, some can be kept for the roles of pg_use_reserved_connections.
+                - coalesce(current_setting('reserved_connections', true)::int, 0) as "limit"
+       union all
+       select 'role', r.rolname::text, r.rolconnlimit from pg_roles r where r.rolconnlimit >= 0 and not r.rolsuper
+       union all
+       select 'database', d.datname::text, d.datconnlimit from pg_database d
+        where d.datconnlimit >= 0 and d.datname = current_database()
+     )
+     select one.of, one.name, one."limit",
+            (select count(*)::int from client c where one.of = 'server' or one.name = case one.of when 'role' then c.user_name else c.database end) as used,
+            (select coalesce(jsonb_agg(h order by h.connections desc, h.application, h.user_name), '[]')::text
+               from (select c.application, c.user_name, count(*)::int as connections,
+                            (count(*) filter (where c.state = 'idle'))::int as idle
+                       from client c
+                      where one.of = 'server' or one.name = case one.of when 'role' then c.user_name else c.database end
+                      group by 1, 2 order by 3 desc, 1, 2 limit 3) as h) as holders
+       from one`,
   );
-  const slots = await reader.rows<ServerFacts['slots'][number]>(
+  const slots = await reader.catalogs<ServerFacts['slots'][number]>(
     'the replication slots',
     `select s.slot_name::text as slot_name, s.active,
             greatest(age(s.xmin), age(s.catalog_xmin))::float8 as xmin_age
        from pg_replication_slots s where s.xmin is not null`,
   );
-  return found && { ...found, slots: slots ?? [] };
+  return (
+    limits && {
+      limits: limits.map((limit) => ({ ...limit, holders: JSON.parse(limit.holders) as ConnectionLimit['holders'] })),
+      slots: slots ?? [],
+    }
+  );
 }
 
 export interface PartitionFacts {

@@ -14,8 +14,10 @@ import {
   readTableHealth,
   readTime,
 } from '../../sql/doctor.js';
+import { readSight } from '../../sql/sessions.js';
 import { readSchemaScript } from '../schema/schema-file.js';
 import type { Facts, Need } from './check.js';
+import { formerPartitions } from './names.js';
 import { isOpen, readQueueFacts } from './queues.js';
 import { expectedColumns, expectedFunctions, expectedIndexes } from './schema.js';
 import type { Thresholds } from './thresholds.js';
@@ -48,8 +50,9 @@ async function listQueues(
   } else reader.unread.push(lockedTable(registry));
   const time = await readTime(reader);
   const names = [...tables.keys()].filter((name) => name.startsWith('t_') && tables.has(`e_${name.slice(2)}`));
-  const queues = names.map((name) => name.slice(2)).map(
-    (name): KnownQueue => ({
+  const queues = names
+    .map((name) => name.slice(2))
+    .map((name): KnownQueue => ({
       queue_name: name,
       created_at: null,
       storage_mode: null,
@@ -57,8 +60,7 @@ async function listQueues(
       cleanup_ttl_seconds: null,
       lookahead_seconds: null,
       tables: [...'trcewi'].filter((letter) => tables.has(`${letter}_${name}`)),
-    }),
-  );
+    }));
   return time && { ...time, queues, whole: false };
 }
 
@@ -66,6 +68,7 @@ const lockedTable = ({ table_name: name, locked_by: pid }: SurveyedTable): Unrea
   what: `table ${name}`,
   reason: pid === null ? 'a prepared transaction has locked it' : `session ${pid} has locked it, or waits to lock it`,
   code: '55P03',
+  ...(pid === null ? {} : { session: pid }),
 });
 
 /** Tables of queues that are not read: somebody has locked them, or this role may not. Filtered ones have a finding. */
@@ -114,12 +117,15 @@ export async function readFacts(
     transactions: [],
     server: null,
     tableLocks: [],
+    sight: null,
     partitions: [],
+    detachedRows: [],
     defaultRows: [],
     unread: reader.unread,
     standing: null,
   };
   if (needs.has('sessions')) {
+    facts.sight = await readSight(reader);
     facts.server = await readServer(reader);
     const age = Math.min(thresholds['idle-age'], thresholds['transaction-age']);
     facts.transactions = (await readOldTransactions(reader, age)) ?? [];
@@ -150,14 +156,16 @@ export async function readFacts(
       reader,
       defaults.map(({ partition }) => partition),
     );
+    const former = formerPartitions(facts).filter(({ table }) => isOpen(tables.get(table) ?? locked));
+    facts.detachedRows = await readPartitionRows(
+      reader,
+      former.map(({ table }) => table),
+    );
   }
   if (needs.has('queues')) {
     reader.unread.push(...closedTables(survey, list.queues));
     facts.queues = await readQueueFacts(reader, list, tables, thresholds);
   }
-  // A session that is named for a table lock is not named again for the rows that it holds.
-  const named = new Set(facts.tableLocks.map((holder) => holder.pid));
-  for (const queue of facts.queues) queue.locks = queue.locks.filter((holder) => !named.has(holder.pid));
   return facts;
 }
 

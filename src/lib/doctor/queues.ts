@@ -93,15 +93,23 @@ export async function readQueueFacts(
   missed(
     await readErrors(
       reader,
-      among('rt', where(({ window_failed: failed }) => failed > 0)),
+      among(
+        'rt',
+        where(({ window_failed: failed }) => failed > 0),
+      ),
       nowText,
       windowSeconds,
       (target, error) => of(target).errors.push(error),
     ),
   );
   missed(
-    await readWaitSample(reader, among('rwe', where(({ sleeping }) => sleeping > 0)), (target, wait) =>
-      of(target).waits.push(wait),
+    await readWaitSample(
+      reader,
+      among(
+        'rwe',
+        where(({ sleeping }) => sleeping > 0),
+      ),
+      (target, wait) => of(target).waits.push(wait),
     ),
   );
   await readLoads(reader, among('c'), nowText, windowSeconds);
@@ -144,7 +152,10 @@ async function readHeadLocks(
   });
   if (holding.size === 0) return;
   // One question about all of them; only where it names somebody, whose queue that is.
-  const anyone = await readRowLockHolders(reader, [...holding.values()].flatMap((xmaxes) => [...xmaxes]));
+  const anyone = await readRowLockHolders(
+    reader,
+    [...holding.values()].flatMap((xmaxes) => [...xmaxes]),
+  );
   for (const [facts, xmaxes] of anyone.length > 0 ? holding : []) {
     const held: LockHolder[] = await readRowLockHolders(reader, [...xmaxes]);
     facts.locks.push(...held);

@@ -2,6 +2,7 @@ import type { ExpectedColumn, SchemaFacts } from '../../sql/doctor.js';
 import { pastedIdent } from '../../sql/identifiers.js';
 import { queueIndexes } from '../../sql/indexes.js';
 import { at, plural, quoted } from '../diagnosis/words.js';
+import { unregistered } from './names.js';
 import { overall, type Check, type Facts, type Finding } from './check.js';
 import { command, hint, type Hint } from '../cli/hint.js';
 
@@ -112,11 +113,33 @@ function drift({ columns, missingFunctions, schema }: Facts): Finding[] {
   return [overall('critical', `${all.slice(0, 5).join('; ')}${more}`, mend)];
 }
 
-/** A queue is made again in the mode that it has: tables of one mode do not serve the other. */
-const makeOrDrop = (queue: string, partitioned: boolean): Hint[] => [
-  command('create-queue', queue, { 'storage-mode': partitioned ? 'partitioned' : undefined }),
-  hint`or give it up with all that it holds: ${command('drop-queue', queue)}`,
-];
+/** A queue is created again in the mode that it has: tables of one mode do not serve the other. */
+const again = (queue: string, partitioned: boolean): Hint =>
+  command('create-queue', queue, { 'storage-mode': partitioned ? 'partitioned' : undefined });
+
+/** Row-level security on a table hides rows from a role without any error: nothing can be said of what it shows. */
+function filtered({ survey, standing }: Facts): Finding[] {
+  const hidden = survey.filter((table) => table.filtered);
+  const [first] = hidden;
+  if (!first) return [];
+  const names = hidden.slice(0, 3).map(({ table_name: name }) => quoted(name));
+  const more = hidden.length > 3 ? ` and ${hidden.length - 3} more` : '';
+  const role = standing === null ? 'this role' : `role ${quoted(standing.me)}`;
+  return [
+    overall(
+      'critical',
+      `row-level security hides rows of ${plural(hidden.length, 'table')} from ${role}: ${names.join(', ')}${more}; they were not examined`,
+      standing === null || standing.me === first.owner
+        ? `psql: alter table absurd.${pastedIdent(first.table_name)} no force row level security`
+        : hint`connect as the owner: ${command('doctor', { U: first.owner })}`,
+      ...(standing === null
+        ? []
+        : [
+            `psql, as a superuser: alter role ${pastedIdent(standing.me)} bypassrls (it then sees every row of every table)`,
+          ]),
+    ),
+  ];
+}
 
 /** The statement that takes the setting back from where it was made. */
 function resetClock({ database, frozen_in, frozen_for }: Facts['schema']): string {
@@ -160,7 +183,7 @@ export const schemaChecks: Check[] = [
   },
   {
     id: 'schema-drifted',
-    why: 'A schema that somebody has changed by hand fails in the middle of the night, and not when it was changed.',
+    why: 'A schema that was changed by hand fails in the middle of the night, and not when it was changed.',
     needs: ['catalog'],
     find: drift,
   },
@@ -178,7 +201,7 @@ export const schemaChecks: Check[] = [
             severity: 'critical',
             queue: queue_name,
             seen: `${plural(missing.length, 'table')} missing: ${names}`,
-            mend: makeOrDrop(queue_name, mode === 'partitioned'),
+            mend: [again(queue_name, mode === 'partitioned')],
           },
         ];
       }),
@@ -187,20 +210,27 @@ export const schemaChecks: Check[] = [
     id: 'queue-unregistered',
     why: 'No command and no worker sees such tables, and they take space.',
     needs: ['catalog'],
-    find: ({ known, columns }) => {
-      const names = new Set(columns.map((column) => column.table_name));
-      const registered = new Set(known.map((queue) => queue.queue_name));
-      return [...names]
-        .filter((name) => name.startsWith('t_') && names.has(`r_${name.slice(2)}`) && !registered.has(name.slice(2)))
-        .map((name) =>
-          overall(
-            'warning',
-            `tables of a queue ${quoted(name.slice(2))} exist, and no such queue is registered`,
-            // Only a partitioned queue has a table for its idempotency keys.
-            ...makeOrDrop(name.slice(2), names.has(`i_${name.slice(2)}`)),
-          ),
-        );
-    },
+    // Where the registry hides rows, a queue that is not seen may well be registered.
+    find: (facts) =>
+      facts.knowsAll
+        ? unregistered(facts).map((name) =>
+            overall(
+              'warning',
+              `tables of a queue ${quoted(name)} exist, and no such queue is registered`,
+              // Only a partitioned queue has a table for its idempotency keys.
+              hint`${again(
+                name,
+                facts.survey.some(({ table_name: table }) => table === `i_${name}`),
+              )} registers it again, with the tasks that its tables hold`,
+            ),
+          )
+        : [],
+  },
+  {
+    id: 'row-security',
+    why: 'Rows that are hidden look like rows that do not exist: counts are too low, and queues look empty.',
+    needs: [],
+    find: filtered,
   },
   {
     id: 'clock-stopped',
@@ -210,8 +240,8 @@ export const schemaChecks: Check[] = [
       schema.frozen_at
         ? [
             overall(
-              'warning',
-              `the setting absurd.fake_now stops the clock of ${schema.frozen_for === null ? 'this database' : `role ${quoted(schema.frozen_for)}`} at ${quoted(schema.frozen_at)} (here it is ${at(now)})`,
+              'critical',
+              `the setting absurd.fake_now stops the clock of ${schema.frozen_for === null ? 'this database' : `role ${quoted(schema.frozen_for)}`} at ${quoted(schema.frozen_at)} (here it is ${at(now)}); what depends on the time is not examined`,
               resetClock(schema),
             ),
           ]
