@@ -6,12 +6,21 @@ import { uuidFloor } from './doctor-queue.js';
 /** A queue with more unfinished or recent runs than this is measured by itself, at the ends of its indexes. */
 const SMALL = 300;
 
-type SmallFlow = QueueFlow & { at: number; unfinished: number; recent: number };
+type SmallFlow = QueueFlow & { at: number; unfinished: number; recent: number; runs: number };
+
+/** What else shows where a flow is counted. */
+export interface FlowShape {
+  /** Whether there is an unfinished run, and whether there is a run at all. */
+  unfinished: boolean;
+  runs: boolean;
+  /** Too many runs to be read at once. */
+  large: boolean;
+}
 
 const counts = [
   'unfinished, pending_ready, sleeping_ready, oldest_ready_at, running, expired, oldest_expired_at, without_lease',
   'sleeping, sleeping_forever, next_wake_at, recent, window_created, window_failed, window_completed',
-  'window_running + window_completed + window_failed as window_claims',
+  'runs, window_running + window_completed + window_failed as window_claims',
 ].join(', ');
 
 /** What the flows of queues are counted by. */
@@ -33,7 +42,7 @@ export async function readFlows<I extends Readable & { queue: string }>(
   reader: BoundedReader,
   queues: readonly I[],
   { now, nowText, windowSeconds, claimSeconds }: FlowMoment,
-  set: (queue: I, flow: QueueFlow, unfinished: boolean) => void,
+  set: (queue: I, flow: QueueFlow, shape: FlowShape) => void,
 ): Promise<I[]> {
   const large: I[] = [];
   const values = [nowText, windowSeconds, Math.max(windowSeconds, claimSeconds), uuidFloor(now - windowSeconds * 1000)];
@@ -41,15 +50,15 @@ export async function readFlows<I extends Readable & { queue: string }>(
     queues,
     (some) => ({ text: some.map(({ queue }, at) => smallFlow(queue, at)).join(' union all '), values }),
     (queue, row) => {
-      const { at: _at, unfinished, recent, ...flow } = row;
+      const { at: _at, unfinished, recent, runs: known, ...flow } = row;
       if (unfinished > SMALL || recent > SMALL || flow.window_created > SMALL) large.push(queue);
-      else set(queue, flow, unfinished > 0);
+      else set(queue, flow, { unfinished: unfinished > 0, runs: known > 0, large: false });
     },
   );
   for (const queue of large) {
     const flow = await readQueueFlow(reader, queue.queue, nowText, windowSeconds);
     await reader.pause();
-    if (flow) set(queue, flow, true);
+    if (flow) set(queue, flow, { unfinished: true, runs: true, large: true });
     else failed.push(queue);
   }
   return failed;
@@ -86,8 +95,7 @@ function smallFlow(queue: string, at: number): string {
                from (select r.state, r.available_at, r.started_at from ${r} r
                       where r.state = any ('{completed,failed,cancelled}') and r.available_at <= $1::timestamptz
                         and r.available_at > $1::timestamptz - make_interval(secs => $3) limit ${SMALL + 1}) as x) as f,
-            (select count(*)::int as window_created
-               from (select from ${r} r where r.run_id >= $4::uuid limit ${SMALL + 1}) as x) as n,
-            (select max(started_at) as l_claim
-               from (select r.started_at from ${r} r order by r.run_id desc limit 200) as x) as l)`;
+            (select count(*) filter (where run_id >= $4::uuid)::int as window_created, count(*)::int as runs,
+                    max(started_at) as l_claim
+               from (select r.run_id, r.started_at from ${r} r order by r.run_id desc limit ${SMALL + 1}) as x) as l)`;
 }

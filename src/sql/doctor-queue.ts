@@ -52,6 +52,9 @@ export interface SampledRun {
   max_attempts: number | null;
   /** Latest checkpoint of the run; only for running and sleeping ones. */
   checkpoint_at: number | null;
+  /** Versions of the two rows that a session holds or has held; "0" where none has. */
+  xmax: string;
+  task_xmax: string | null;
   /** Of the task's first 200 checkpoints: how many there are, and their bytes. */
   checkpoints: number;
   checkpoint_bytes: number;
@@ -61,28 +64,34 @@ export interface SampledRun {
 }
 
 /**
- * Unfinished runs: the first of each state in line, with their tasks, and those that start last: one that starts centuries
- * from now is at the end of the line.
+ * Unfinished runs, with their tasks: all of a small queue. Of a large one the first of each state in line, and those that start
+ * last: one that starts centuries from now is at the end of the line.
  */
 export function readUnfinished(
   reader: BoundedReader,
   targets: readonly QueueTarget[],
   nowText: string,
   farSeconds: number,
+  size: 'small' | 'large',
   add: (target: QueueTarget, run: SampledRun) => void,
 ): Promise<QueueTarget[]> {
   const arm = (queue: string, at: number): string => {
+    const columns = 'r.*, r.xmax';
     const line = (state: string): string =>
-      `(select * from ${runs(queue)} r where r.state = '${state}' order by r.available_at limit ${SAMPLE})`;
+      `(select ${columns} from ${runs(queue)} r where r.state = '${state}' order by r.available_at limit ${SAMPLE})`;
     const last = (state: string): string =>
-      `(select * from ${runs(queue)} r where r.state = '${state}' and r.available_at < 'infinity'
+      `(select ${columns} from ${runs(queue)} r where r.state = '${state}' and r.available_at < 'infinity'
            and r.available_at > $1::timestamptz + make_interval(secs => $2) order by r.available_at desc limit 5)`;
-    const arms = [...['pending', 'sleeping', 'running'].map(line), ...['pending', 'sleeping'].map(last)];
+    const arms =
+      size === 'small'
+        ? [`select ${columns} from ${runs(queue)} r where r.state = any ('{pending,sleeping,running}') limit ${SAMPLE}`]
+        : [...['pending', 'sleeping', 'running'].map(line), ...['pending', 'sleeping'].map(last)];
     return `
      select ${at} as at, r.run_id, r.task_id, r.state, r.attempt, r.claimed_by, ${ms('r.started_at')} as started_at,
             ${ms('r.available_at')} as available_at, ${ms('r.claim_expires_at')} as claim_expires_at, r.wake_event,
             t.task_name, t.state as task_state, t.last_attempt_run, t.max_attempts,
             t.cancellation::text as cancellation, t.retry_strategy::text as retry_strategy,
+            r.xmax::text as xmax, t.xmax::text as task_xmax,
             c.checkpoint_at, coalesce(c.checkpoints, 0) as checkpoints, coalesce(c.bytes, 0)::float8 as checkpoint_bytes
        from (${arms.join(' union all ')}) as r
        left join ${tasks(queue)} t on t.task_id = r.task_id
@@ -92,7 +101,8 @@ export function readUnfinished(
            from (select x.updated_at, x.state from ${checkpoints(queue)} x where x.task_id = r.task_id limit 200) as k
        ) c on r.state in ('running', 'sleeping')`;
   };
-  return collect<SampledRun>(reader, targets, arm, () => [nowText, farSeconds], add);
+  // A statement without parameters in it refuses values.
+  return collect<SampledRun>(reader, targets, arm, () => (size === 'small' ? [] : [nowText, farSeconds]), add);
 }
 
 /** What a task's checkpoints are like; counted up to 10,001. */
@@ -276,33 +286,6 @@ export function readWaitSample(
       left join ${events(queue)} e on e.event_name = w.event_name
      group by w.event_name order by 4 limit 1000`;
   return collect<WaitSample>(reader, targets, arm, () => [], add);
-}
-
-export interface HeadRun {
-  run_id: string;
-  task_id: string;
-  xmax: string;
-  task_xmax: string | null;
-}
-
-/** The head of each line, to see whether another session holds it. */
-export function readHeads(
-  reader: BoundedReader,
-  targets: readonly QueueTarget[],
-  nowText: string,
-  add: (target: QueueTarget, run: HeadRun) => void,
-): Promise<QueueTarget[]> {
-  const arm = (queue: string, at: number): string => {
-    const head = (state: string): string =>
-      `(select r.run_id, r.task_id, r.available_at, r.xmax::text as xmax from ${runs(queue)} r
-         where r.state = '${state}' and r.available_at <= $1::timestamptz order by r.available_at, r.run_id limit 20)`;
-    return `
-    select ${at} as at, h.run_id, h.task_id, h.xmax, t.xmax::text as task_xmax
-      from (${head('pending')} union all ${head('sleeping')}) as h
-      left join ${tasks(queue)} t on t.task_id = h.task_id
-     order by h.available_at, h.run_id limit 20`;
-  };
-  return collect<HeadRun>(reader, targets, arm, () => [nowText], add);
 }
 
 /** How many rows these partitions hold, bounded each. */

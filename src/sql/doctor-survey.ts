@@ -13,6 +13,8 @@ export interface SurveyedTable {
   locked_by: number | null;
   /** Whether a lock is held that keeps readers out, even where no session holds it (a prepared transaction). */
   locked: boolean;
+  /** By the server's statistics; partitioned tables have none. */
+  may_have_rows: boolean;
   /** Locks that a read of it takes: the table, its partitions and their indexes. */
   locks: number;
 }
@@ -35,6 +37,7 @@ export async function readSurvey(reader: BoundedReader): Promise<SurveyedTable[]
      select c.relname::text as table_name, c.relkind = 'p' as partitioned,
             has_table_privilege(c.oid, 'select') as readable, row_security_active(c.oid) as filtered,
             pg_get_userbyid(c.relowner)::text as owner,
+            c.relkind = 'p' or pg_stat_get_live_tuples(c.oid) > 0 or c.reltuples > 0 as may_have_rows,
             e.pid as locked_by, e.root is not null as locked,
             ((1 + coalesce(p.n, 0)) * (1 + coalesce(x.n, 0)))::int as locks
        from pg_class c

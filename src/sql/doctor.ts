@@ -102,14 +102,18 @@ export async function readDriftedColumns(
 ): Promise<DriftedColumn[] | null> {
   return reader.catalogs<DriftedColumn>(
     'the columns',
-    `select c.relname::text as table_name, x.column_name, format_type(a.atttypid, a.atttypmod) as type, x.type as expected
+    `with expected as materialized (
+       select x.letter, x.column_name, x.type, to_regtype(x.type)::oid as oid
+         from unnest($2::text[], $3::text[], $4::text[]) as x (letter, column_name, type)
+     )
+     select c.relname::text as table_name, x.column_name, format_type(a.atttypid, a.atttypmod) as type, x.type as expected
        from unnest($1::text[]) as q (name)
-      cross join unnest($2::text[], $3::text[], $4::text[]) as x (letter, column_name, type)
+      cross join expected x
        join pg_class c on c.relname = x.letter || '_' || q.name and c.relkind in ('r', 'p') and not c.relispartition
        join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'absurd'
        left join pg_attribute a
          on a.attrelid = c.oid and a.attname = x.column_name and a.attnum > 0 and not a.attisdropped
-      where format_type(a.atttypid, a.atttypmod) is distinct from x.type
+      where a.atttypid is distinct from x.oid or a.atttypmod <> -1
       order by 1, 2`,
     [
       queues,

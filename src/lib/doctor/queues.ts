@@ -1,16 +1,16 @@
 /** Reads the facts of queues: many in one statement, in short transactions, and only where a cheaper question found something. */
 import type { BoundedReader } from '../../sql/bounded.js';
-import { readRowLockHolders, type LockHolder } from '../../sql/diagnosis-locks.js';
+import { readRowLockHolders } from '../../sql/diagnosis-locks.js';
 import { isWhole, type QueueList } from '../../sql/diagnosis-queues.js';
 import { readFlows } from '../../sql/doctor-flow.js';
 import {
   readCheckpointLoad,
   readErrors,
-  readHeads,
   readTaskEnds,
   readUnfinished,
   readWaitSample,
   type QueueTarget,
+  type SampledRun,
 } from '../../sql/doctor-queue.js';
 import type { SurveyedTable } from '../../sql/doctor-survey.js';
 import type { QueueFacts } from './check.js';
@@ -66,29 +66,40 @@ export async function readQueueFacts(
   const missed = (failed: readonly QueueTarget[]): void => failed.forEach((one) => lost.add(one));
   const of = (target: QueueTarget): QueueFacts => (target as Asked).facts;
 
-  const working: Asked[] = [];
+  const small: Asked[] = [];
+  const large: Asked[] = [];
+  const empty = new Set<Asked>();
+  const hasRows = ({ queue }: Asked): boolean =>
+    ['t', 'e'].some((letter) => tables.get(`${letter}_${queue}`)?.may_have_rows !== false);
   const { window: windowSeconds, 'ready-age': claimSeconds } = thresholds;
   missed(
-    await readFlows(reader, among('r'), { now, nowText, windowSeconds, claimSeconds }, (one, flow, unfinished) => {
+    await readFlows(reader, among('r'), { now, nowText, windowSeconds, claimSeconds }, (one, flow, shape) => {
       one.facts.flow = flow;
-      if (unfinished) working.push(one);
+      if (shape.unfinished) (shape.large ? large : small).push(one);
+      if (!shape.runs && !hasRows(one)) empty.add(one);
     }),
   );
   const flows = all.flatMap((one) => (one.facts.flow ? [{ one, flow: one.facts.flow }] : []));
   const where = (rule: (flow: NonNullable<QueueFacts['flow']>) => boolean): Asked[] =>
     flows.filter(({ flow }) => rule(flow)).map(({ one }) => one);
   const seen = new Set<string>();
+  const far = thresholds['far-future'];
+  const add = (target: QueueTarget, run: SampledRun): void => {
+    if (seen.has(run.run_id)) return;
+    seen.add(run.run_id);
+    of(target).unfinished.push(run);
+  };
+  missed(await readUnfinished(reader, among('rtc', small), nowText, far, 'small', add));
+  missed(await readUnfinished(reader, among('rtc', large), nowText, far, 'large', add));
   missed(
-    await readUnfinished(reader, among('rtc', working), nowText, thresholds['far-future'], (target, run) => {
-      if (seen.has(run.run_id)) return;
-      seen.add(run.run_id);
-      of(target).unfinished.push(run);
-    }),
-  );
-  missed(
-    await readTaskEnds(reader, among('tre'), nowText, (target, { deadEnds, leftovers }) => {
-      Object.assign(of(target), { deadEnds, leftovers });
-    }),
+    await readTaskEnds(
+      reader,
+      among('tre').filter((one) => !empty.has(one)),
+      nowText,
+      (target, { deadEnds, leftovers }) => {
+        Object.assign(of(target), { deadEnds, leftovers });
+      },
+    ),
   );
   missed(
     await readErrors(
@@ -113,8 +124,7 @@ export async function readQueueFacts(
     ),
   );
   await readLoads(reader, among('c'), nowText, windowSeconds);
-  const ready = where((flow) => flow.pending_ready + flow.sleeping_ready > 0);
-  await readHeadLocks(reader, among('rt', ready), nowText, of);
+  await readHeadLocks(reader, among('rt', [...small, ...large]), now);
   return all.map(({ facts }) => facts);
 }
 
@@ -137,28 +147,26 @@ async function readLoads(
   }
 }
 
+/** Runs at the head of a line that are looked at for locks. */
+const head = 20;
+
 /** Sessions that hold rows at the head of a line, by queue. */
-async function readHeadLocks(
-  reader: BoundedReader,
-  asked: readonly Asked[],
-  nowText: string,
-  of: (target: QueueTarget) => QueueFacts,
-): Promise<void> {
-  const holding = new Map<QueueFacts, Set<string>>();
-  await readHeads(reader, asked, nowText, (target, { xmax, task_xmax: taskXmax }) => {
-    const xmaxes = holding.get(of(target)) ?? new Set();
-    for (const one of [xmax, taskXmax ?? '0']) if (one !== '0') xmaxes.add(one);
-    if (xmaxes.size > 0) holding.set(of(target), xmaxes);
+async function readHeadLocks(reader: BoundedReader, asked: readonly Asked[], now: number): Promise<void> {
+  const holding = asked.flatMap(({ facts }) => {
+    const line = facts.unfinished
+      .filter((run) => run.state !== 'running' && run.available_at <= now)
+      .sort((left, right) => left.available_at - right.available_at || (left.run_id < right.run_id ? -1 : 1))
+      .slice(0, head);
+    const xmaxes = line.flatMap((run) => [run.xmax, run.task_xmax ?? '0']).filter((xmax) => xmax !== '0');
+    return xmaxes.length > 0 ? [{ facts, xmaxes }] : [];
   });
-  if (holding.size === 0) return;
-  // One question about all of them; only where it names somebody, whose queue that is.
+  if (holding.length === 0) return;
+  // One question about all of them; only where it names a session, whose queue that is.
   const anyone = await readRowLockHolders(
     reader,
-    [...holding.values()].flatMap((xmaxes) => [...xmaxes]),
+    holding.flatMap(({ xmaxes }) => xmaxes),
   );
-  for (const [facts, xmaxes] of anyone.length > 0 ? holding : []) {
-    const held: LockHolder[] = await readRowLockHolders(reader, [...xmaxes]);
-    facts.locks.push(...held);
-  }
+  for (const { facts, xmaxes } of anyone.length > 0 ? holding : [])
+    facts.locks.push(...(await readRowLockHolders(reader, xmaxes)));
   await reader.pause();
 }

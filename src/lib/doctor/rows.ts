@@ -3,7 +3,7 @@ import { isPutBackPattern, seconds, unreadableSettings } from '../diagnosis/sett
 import { pastedIdent } from '../../sql/identifiers.js';
 import type { CheckpointLoad, SampledRun } from '../../sql/doctor-queue.js';
 import { atLeast, inQueue, type Check, type Facts, type Finding, type QueueFacts } from './check.js';
-import { command, hint, type Advice } from '../cli/hint.js';
+import { command, type Advice } from '../cli/hint.js';
 
 /** One finding a queue for the runs that a rule picks out of the sample. */
 const pick = (
@@ -160,7 +160,8 @@ export const rowChecks: Check[] = [
           seen: `${picked(found, queue, 'task')} without an attempt limit${delay}, the highest at attempt ${worst.attempt}: ${names(found)}`,
           mend: [
             command('why', worst.task_id),
-            hint`${command('cancel-task', worst.task_id, { queue: queue.queue.queue_name })} ends it; spawn it again with a limit and a delay`,
+            command('cancel-task', worst.task_id, { queue: queue.queue.queue_name }),
+            'then spawn it again with a limit and a delay',
           ],
         };
       },
@@ -236,7 +237,8 @@ export const rowChecks: Check[] = [
           seen: `${plural(found.length, 'task')} ${found.length === 1 ? 'starts' : 'start'} or ${found.length === 1 ? 'wakes' : 'wake'} years from now, such as ${last.task_id} (${quoted(last.task_name ?? '')}) in ${plural(years, 'year')}: milliseconds?`,
           mend: [
             command('why', last.task_id),
-            hint`${command('cancel-task', last.task_id, { queue: queue.queue.queue_name })}; then spawn it again with seconds`,
+            command('cancel-task', last.task_id, { queue: queue.queue.queue_name }),
+            'then spawn it again with seconds',
           ],
         };
       },

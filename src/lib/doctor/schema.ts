@@ -131,7 +131,7 @@ function filtered({ survey, standing }: Facts): Finding[] {
       `row-level security hides rows of ${plural(hidden.length, 'table')} from ${role}: ${names.join(', ')}${more}; they were not examined`,
       standing === null || standing.me === first.owner
         ? `psql: alter table absurd.${pastedIdent(first.table_name)} no force row level security`
-        : hint`connect as the owner: ${command('doctor', { U: first.owner })}`,
+        : command('doctor', { U: first.owner }),
       ...(standing === null
         ? []
         : [
@@ -216,7 +216,7 @@ export const schemaChecks: Check[] = [
         ? unregistered(facts).map((name) =>
             overall(
               'warning',
-              `tables of a queue ${quoted(name)} exist, and no such queue is registered`,
+              `tables of a queue ${quoted(name)} exist, and no such queue is registered; creating it registers it again, with the tasks that they hold`,
               // Only a partitioned queue has a table for its idempotency keys.
               hint`${again(
                 name,

@@ -4,7 +4,7 @@ import type { PartitionFacts } from '../../sql/doctor.js';
 import { at, plural, quoted, shown, span } from '../diagnosis/words.js';
 import { grantCommand } from '../grants/hint.js';
 import { inQueue, overall, type Check, type Facts, type Finding } from './check.js';
-import { command, hint, type Advice } from '../cli/hint.js';
+import { command, type Advice } from '../cli/hint.js';
 import { formerPartitions, grouped, queueOf } from './names.js';
 
 const week = 7 * 86_400_000;
@@ -78,10 +78,7 @@ export const storageChecks: Check[] = [
           severity: 'warning',
           queue: queueOf(facts, partition),
           seen: `default partition ${quoted(partition)} holds ${plural(rows, 'row')}`,
-          mend: [
-            command('ensure-partitions'),
-            hint`a longer --partition-lookback or --partition-lookahead: ${command('queue-policy', '--help')}`,
-          ],
+          mend: [command('ensure-partitions'), 'a longer --partition-lookback or --partition-lookahead (queue-policy)'],
         })),
   },
   {
@@ -115,7 +112,7 @@ export const storageChecks: Check[] = [
             severity: 'info',
             queue: first.queue,
             seen: `${plural(tables.length, 'table')} of a detached week ${tables.length === 1 ? 'holds' : 'hold'} rows: ${held.join(', ')}`,
-            mend: [hint`${command('attach-partition', first.table)} brings the week back`],
+            mend: [command('attach-partition', first.table)],
           },
         ];
       });
@@ -130,7 +127,7 @@ export const storageChecks: Check[] = [
         const left = queue.leftovers;
         if (!left || left.tasks + left.events === 0) return [];
         const days = span(queue.queue.cleanup_ttl_seconds ?? 0);
-        const seen = `${left.tasks >= 1000 ? '1000+' : left.tasks} of the oldest tasks and ${plural(left.events, 'event')} are kept beyond the policy of ${days}${left.oldest_at === null ? '' : `; the oldest finished ${at(left.oldest_at)}`}`;
+        const seen = `${left.tasks >= 1000 ? '1000+' : left.tasks} of the oldest tasks and ${plural(left.events, 'event')} are kept beyond the policy of ${days}, and a cleanup deletes them${left.oldest_at === null ? '' : `; the oldest finished ${at(left.oldest_at)}`}`;
         const name = queue.queue.queue_name;
         const ttl = Math.max(1, Math.ceil((queue.queue.cleanup_ttl_seconds ?? 0) / 86_400));
         return [
@@ -138,7 +135,8 @@ export const storageChecks: Check[] = [
             'warning',
             queue,
             seen,
-            hint`${command('cleanup', name, String(ttl), { 'dry-run': true })} counts what it would delete; then the same without --dry-run`,
+            command('cleanup', name, String(ttl), { 'dry-run': true }),
+            command('cleanup', name, String(ttl)),
             command('cron', { enable: true, queue: name }),
           ),
         ];
