@@ -10,6 +10,7 @@ import { openMetrics } from '../lib/doctor/openmetrics.js';
 import { thresholdNames, thresholds, type Thresholds } from '../lib/doctor/thresholds.js';
 import { exit, usageError } from '../lib/cli/errors.js';
 import { harmless } from '../lib/cli/format/text.js';
+import { watchFlag } from '../lib/cli/watch.js';
 import { MetricsCommand } from '../lib/cli/metrics-command.js';
 import { nearest } from '../lib/cli/nearest.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
@@ -60,7 +61,7 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
       default: 'critical',
       description: 'least severity that makes the exit code 1',
     })(),
-    watch: Flags.boolean({ description: 'look again every five seconds until Ctrl-C' }),
+    watch: watchFlag,
     timeout: Flags.integer({ min: 1, default: 5, helpValue: 'SECONDS', description: 'longest time for one statement' }),
     ...thresholdFlags,
   };
@@ -69,6 +70,9 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
     needs: 'reader',
     samples: ['--fail-on never'],
   };
+
+  /** A watched window shows the beginning of an answer. */
+  private watching = false;
 
   private failOn: (typeof severities)[number] | 'never' = 'critical';
 
@@ -93,26 +97,18 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
       if (flags.output === 'openmetrics') this.metrics = openMetrics(examination);
       return examination.result;
     };
-    if (!flags.watch) return look();
-    for (;;) {
-      const result = await look();
-      // Home and clear before each look, so that the screen does not scroll away.
-      if (this.io.outTty) this.io.out('\u001b[H\u001b[2J');
-      this.lookedAt = this.io.now();
-      await this.show(result);
-      await this.pause(5000);
-    }
+    this.watching = flags.watch === true;
+    return this.watching ? this.watch(look) : look();
   }
-
-  private lookedAt: Date | null = null;
 
   /** The worst finding and the summary come last: that is what a terminal shows when it has printed everything. */
   render(result: DoctorResult, { next }: RenderContext): Rendering {
     if (this.metrics !== null) return { text: this.metrics };
     const { critical, warning, info } = result.counts;
-    const blocks = result.findings.toReversed().map((finding) => block(finding, next));
+    const blocks = (this.watching ? result.findings : result.findings.toReversed()).map((finding) =>
+      block(finding, next),
+    );
     const made = `${plural(result.checks.length, 'check')} of database ${harmless(result.database)}`;
-    const looked = this.lookedAt === null ? '' : ` at ${this.lookedAt.toISOString().slice(11, 19)} UTC`;
     const [first] = result.hidden_sessions;
     const blind =
       first === undefined
@@ -120,8 +116,8 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
         : `Sessions of other roles are hidden from this role: of a session that holds a lock, only its process id is known\n  → ${next(first)}\n\n`;
     const nothing = blocks.length === 0;
     return {
-      text: `${blind}${nothing ? `Nothing found: ${made}${looked}` : blocks.join('\n\n')}\n`,
-      note: nothing ? [] : `${critical} critical, ${warning} warning, ${info} info in ${made}${looked}`,
+      text: `${blind}${nothing ? `Nothing found: ${made}` : blocks.join('\n\n')}\n`,
+      note: nothing ? [] : `${critical} critical, ${warning} warning, ${info} info in ${made}`,
       name: result.findings.map(({ check }) => check),
       // One line, or one row, a finding.
       jsonResult: this.mode() === 'json' ? result : result.findings,

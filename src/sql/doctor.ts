@@ -9,6 +9,8 @@ export interface SchemaFacts {
   version: string | null;
   /** Null on a schema that is not ours. */
   revision: number | null;
+  /** Whether pg_cron is in this database. */
+  cron: boolean;
   /** Where a role or the database stops the clock for all its sessions. */
   frozen_at: string | null;
   /** The role that it is stopped for; null for every role. */
@@ -21,6 +23,7 @@ export async function readSchema(reader: BoundedReader): Promise<SchemaFacts | n
   const found = await reader.row<{
     database: string;
     installed: boolean;
+    cron: boolean;
     versioned: boolean;
     revised: boolean;
     frozen_at: string | null;
@@ -29,6 +32,7 @@ export async function readSchema(reader: BoundedReader): Promise<SchemaFacts | n
   }>(
     'the schema',
     `select current_database()::text as database, to_regclass('absurd.queues') is not null as installed,
+            to_regclass('cron.job') is not null as cron,
             to_regprocedure('absurd.get_schema_version()') is not null as versioned,
             to_regprocedure('absurd.get_schema_revision()') is not null as revised,
             f.frozen_at, f.frozen_for, coalesce(f.frozen_in, false) as frozen_in
@@ -50,6 +54,7 @@ export async function readSchema(reader: BoundedReader): Promise<SchemaFacts | n
   return {
     database: found.database,
     installed: found.installed,
+    cron: found.cron,
     version: found.versioned ? await one('get_schema_version') : null,
     revision: revision === null ? null : Number(revision),
     frozen_at: found.frozen_at,

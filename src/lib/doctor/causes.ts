@@ -8,6 +8,7 @@ const byTheClock = new Set([
   'backlog-growing',
   'retry-storm',
   'top-errors',
+  'unusable-strategies',
   'lost-waits',
   'hanging-runs',
   'unknown-names',

@@ -5,6 +5,7 @@ import { isWhole, type QueueList } from '../../sql/diagnosis-queues.js';
 import { readFlows } from '../../sql/doctor-flow.js';
 import {
   readCheckpointLoad,
+  readEndedEarly,
   readErrors,
   readTaskEnds,
   readUnfinished,
@@ -52,6 +53,7 @@ export async function readQueueFacts(
         unfinished: [],
         deadEnds: [],
         errors: [],
+        endedEarly: [],
         waits: [],
         leftovers: null,
         loads: [],
@@ -99,6 +101,12 @@ export async function readQueueFacts(
       (target, { deadEnds, leftovers }) => {
         Object.assign(of(target), { deadEnds, leftovers });
       },
+    ),
+  );
+  const failing = where(({ window_failed: failed }) => failed > 0);
+  missed(
+    await readEndedEarly(reader, among('rt', failing), nowText, windowSeconds, (target, task) =>
+      of(target).endedEarly.push(task),
     ),
   );
   missed(

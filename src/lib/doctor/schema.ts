@@ -135,7 +135,7 @@ function filtered({ survey, standing }: Facts): Finding[] {
       ...(standing === null
         ? []
         : [
-            `psql, as a superuser: alter role ${pastedIdent(standing.me)} bypassrls (it then sees every row of every table)`,
+            `or let the role see every row of every table, as a superuser: psql: alter role ${pastedIdent(standing.me)} bypassrls`,
           ]),
     ),
   ];
@@ -218,10 +218,10 @@ export const schemaChecks: Check[] = [
               'warning',
               `tables of a queue ${quoted(name)} exist, and no such queue is registered; creating it registers it again, with the tasks that they hold`,
               // Only a partitioned queue has a table for its idempotency keys.
-              hint`${again(
+              again(
                 name,
                 facts.survey.some(({ table_name: table }) => table === `i_${name}`),
-              )} registers it again, with the tasks that its tables hold`,
+              ),
             ),
           )
         : [],

@@ -4,7 +4,7 @@ import type { PartitionFacts } from '../../sql/doctor.js';
 import { at, plural, quoted, shown, span } from '../diagnosis/words.js';
 import { grantCommand } from '../grants/hint.js';
 import { inQueue, overall, type Check, type Facts, type Finding } from './check.js';
-import { command, type Advice } from '../cli/hint.js';
+import { command, hint, type Advice } from '../cli/hint.js';
 import { formerPartitions, grouped, queueOf } from './names.js';
 
 const week = 7 * 86_400_000;
@@ -122,7 +122,7 @@ export const storageChecks: Check[] = [
     id: 'cleanup-behind',
     why: 'Finished work that is kept beyond its time costs space, and time in every vacuum.',
     needs: ['queues'],
-    find: ({ queues }) =>
+    find: ({ queues, schema }) =>
       queues.flatMap((queue) => {
         const left = queue.leftovers;
         if (!left || left.tasks + left.events === 0) return [];
@@ -137,7 +137,9 @@ export const storageChecks: Check[] = [
             seen,
             command('cleanup', name, String(ttl), { 'dry-run': true }),
             command('cleanup', name, String(ttl)),
-            command('cron', { enable: true, queue: name }),
+            schema.cron
+              ? command('cron', { enable: true, queue: name })
+              : hint`run ${command('maintain')} every hour, as a system's cron does it`,
           ),
         ];
       }),
