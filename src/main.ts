@@ -28,6 +28,7 @@ const commands = new Map<string, Load>(
     'ensure-partitions': () => import('./commands/ensure-partitions.js'),
     'list-partitions': () => import('./commands/list-partitions.js'),
     'list-detach-candidates': () => import('./commands/list-detach-candidates.js'),
+    'attach-partition': () => import('./commands/attach-partition.js'),
     'detach-candidate': () => import('./commands/detach-candidate.js'),
     cleanup: () => import('./commands/cleanup.js'),
     maintain: () => import('./commands/maintain.js'),

@@ -5,16 +5,11 @@ import type { Declaration } from '../lib/cli/declaration.js';
 import { detach, dropFormer, finish, type Detached } from '../lib/queue/detach.js';
 import { refused } from '../lib/cli/errors.js';
 import { nearest } from '../lib/cli/nearest.js';
+import { bareName, partitionName } from '../lib/queue/partition-name.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { queuesToLookIn } from '../lib/task/find-task.js';
 import { listDetachCandidates, listHalfDetached, listPartitions } from '../sql/partitions.js';
 import { command, hint, type Advice } from '../lib/cli/hint.js';
-
-/** `t_q_401` of `t_q_401`, `absurd.t_q_401`, `"t_q_401"`, `absurd."t_q_401"` and `"absurd"."t_q_401"`. */
-function bareName(typed: string): string {
-  const quoted = /^(?:(?:absurd|"absurd")\.)?"((?:[^"]|"")+)"$/.exec(typed)?.[1];
-  return quoted === undefined ? typed.replace(/^(?:absurd|"absurd")\./, '') : quoted.replaceAll('""', '"');
-}
 
 export default class DetachCandidateCommand extends BaseCommand<Detached> {
   static override summary = 'Detach one old, empty partition';
@@ -38,7 +33,7 @@ export default class DetachCandidateCommand extends BaseCommand<Detached> {
     const db = await this.db();
     const queues = await this.read((read) => queuesToLookIn(read, flags.queue));
     const candidates = await db.read((read) => listDetachCandidates(read, flags.queue ?? null));
-    const names = [args.partition, bareName(args.partition)];
+    const names = partitionName(args.partition);
     const candidate = candidates.find(({ partition }) => names.includes(partition));
     if (candidate !== undefined) return detach(db, candidate, flags.drop === true);
 

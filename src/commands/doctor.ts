@@ -2,12 +2,15 @@ import * as Flags from '@oclif/core/flags';
 import { dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { plural } from '../lib/diagnosis/words.js';
-import { severities } from '../lib/doctor/check.js';
+import { flat } from '../lib/doctor/causes.js';
+import { severities, type DoctorFinding } from '../lib/doctor/check.js';
+import type { Advice } from '../lib/cli/hint.js';
 import { checkIds, examine, type DoctorResult } from '../lib/doctor/index.js';
 import { openMetrics } from '../lib/doctor/openmetrics.js';
 import { thresholdNames, thresholds, type Thresholds } from '../lib/doctor/thresholds.js';
 import { exit, usageError } from '../lib/cli/errors.js';
 import { harmless } from '../lib/cli/format/text.js';
+import { watchFlag } from '../lib/cli/watch.js';
 import { MetricsCommand } from '../lib/cli/metrics-command.js';
 import { nearest } from '../lib/cli/nearest.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
@@ -58,6 +61,7 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
       default: 'critical',
       description: 'least severity that makes the exit code 1',
     })(),
+    watch: watchFlag,
     timeout: Flags.integer({ min: 1, default: 5, helpValue: 'SECONDS', description: 'longest time for one statement' }),
     ...thresholdFlags,
   };
@@ -66,6 +70,9 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
     needs: 'reader',
     samples: ['--fail-on never'],
   };
+
+  /** A watched window shows the beginning of an answer. */
+  private watching = false;
 
   private failOn: (typeof severities)[number] | 'never' = 'critical';
 
@@ -84,31 +91,33 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
       throw usageError('No check is left to make: --skip names all that --only does');
     this.failOn = failOn;
     const chosen = Object.fromEntries(thresholdNames.map((name) => [name, Reflect.get(flags, name)])) as Thresholds;
-    const examination = await examine(await this.db(), {
-      only,
-      skip,
-      thresholds: chosen,
-      timeoutMs: flags.timeout * 1000,
-    });
-    if (flags.output === 'openmetrics') this.metrics = openMetrics(examination);
-    return examination.result;
+    const look = async (): Promise<DoctorResult> => {
+      const options = { only, skip, thresholds: chosen, timeoutMs: flags.timeout * 1000 };
+      const examination = await examine(await this.db(), options);
+      if (flags.output === 'openmetrics') this.metrics = openMetrics(examination);
+      return examination.result;
+    };
+    this.watching = flags.watch === true;
+    return this.watching ? this.watch(look) : look();
   }
 
+  /** The worst finding and the summary come last: that is what a terminal shows when it has printed everything. */
   render(result: DoctorResult, { next }: RenderContext): Rendering {
     if (this.metrics !== null) return { text: this.metrics };
     const { critical, warning, info } = result.counts;
-    const blocks = result.findings.map(({ severity, check, queue, seen, why, mend }) =>
-      [
-        `${severity.toUpperCase()}  ${check}${queue === null ? '' : `  ${harmless(queue)}`}`,
-        `  ${seen}`,
-        `  ${why}`,
-        ...mend.map((step) => `  → ${next(step)}`),
-      ].join('\n'),
+    const blocks = (this.watching ? result.findings : result.findings.toReversed()).map((finding) =>
+      block(finding, next),
     );
     const made = `${plural(result.checks.length, 'check')} of database ${harmless(result.database)}`;
+    const [first] = result.hidden_sessions;
+    const blind =
+      first === undefined
+        ? ''
+        : `Sessions of other roles are hidden from this role: of a session that holds a lock, only its process id is known\n  → ${next(first)}\n\n`;
+    const nothing = blocks.length === 0;
     return {
-      text: blocks.length === 0 ? `Nothing found: ${made}\n` : `${blocks.join('\n\n')}\n`,
-      note: blocks.length === 0 ? [] : `${critical} critical, ${warning} warning, ${info} info in ${made}`,
+      text: `${blind}${nothing ? `Nothing found: ${made}` : blocks.join('\n\n')}\n`,
+      note: nothing ? [] : `${critical} critical, ${warning} warning, ${info} info in ${made}`,
       name: result.findings.map(({ check }) => check),
       // One line, or one row, a finding.
       jsonResult: this.mode() === 'json' ? result : result.findings,
@@ -120,4 +129,27 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
     const least = severities.indexOf(this.failOn);
     return findings.some(({ severity }) => severities.indexOf(severity) >= least) ? exit.failed : exit.done;
   }
+}
+
+/** Consequences that are listed beneath a cause; more are counted. */
+const listed = 5;
+
+function block(
+  { severity, check, queue, seen, why, mend, leads_to }: DoctorFinding,
+  next: (advice: Advice) => string,
+): string {
+  const effects = flat(leads_to);
+  const lines = effects
+    .slice(0, listed)
+    .map(
+      (effect) => `    ${effect.check}${effect.queue === null ? '' : `  ${harmless(effect.queue)}`}: ${effect.seen}`,
+    );
+  const more = effects.length > listed ? [`    and ${effects.length - listed} more (--json lists them)`] : [];
+  return [
+    `${severity.toUpperCase()}  ${check}${queue === null ? '' : `  ${harmless(queue)}`}`,
+    `  ${seen}`,
+    `  ${why}`,
+    ...(effects.length === 0 ? [] : ['  It leads to:', ...lines, ...more]),
+    ...mend.map((step) => `  → ${next(step)}`),
+  ].join('\n');
 }

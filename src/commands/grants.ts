@@ -5,13 +5,14 @@ import type { Declaration } from '../lib/cli/declaration.js';
 import { applyGrants, planFor, type GrantsPlan } from '../lib/grants/index.js';
 import { kinds } from '../lib/grants/kinds.js';
 import type { Wanted } from '../lib/grants/plan.js';
+import { sightRole } from '../sql/sessions.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { command, hint, type Advice } from '../lib/cli/hint.js';
 
 export default class Grants extends BaseCommand<GrantsPlan> {
   static override summary = 'Print, or run, the rights that a role needs to read, to work or to operate';
   static override description = [
-    'reader: every command that only looks. worker: also all that the SDK, its workers and the commands on tasks and events do. operator: also cleanup, queue-policy and cron. Creating, upgrading and dropping stay with the owner of the schema (docs/operations.md, Roles).',
+    'reader: every command that only looks. worker: also all that the SDK, its workers and the commands on tasks and events do. operator: also cleanup, queue-policy and cron, and membership in pg_read_all_stats, with which why and doctor see the sessions of other roles. Creating, upgrading and dropping stay with the owner of the schema (docs/operations.md, Roles).',
     'Without --apply it prints a script for psql and changes nothing. --apply runs it in one transaction, needs a superuser or the owner of the tables, and may be run again at any time.',
   ].join('\n');
   static override examples = [
@@ -63,7 +64,14 @@ export default class Grants extends BaseCommand<GrantsPlan> {
     const done = revoke ? `"${role}" is no ${kind} any more` : `"${role}" is ${article(kind)} now`;
     return {
       ...(this.applied ? {} : { text: script }),
-      note: [...(this.applied ? [`${done}: ${statements.length} statements`] : []), ...advice(plan)],
+      note: [
+        ...(this.applied ? [`${done}: ${statements.length} statements`] : []),
+        ...plan.beyond.map(
+          ({ statement, why }) =>
+            `${this.applied ? 'Not run: only' : 'Only'} a superuser, or a role with admin option on ${sightRole}, may run: ${statement};  -- ${why}`,
+        ),
+        ...advice(plan),
+      ],
       name: statements.map(({ statement }) => statement),
       jsonResult: statements,
     };

@@ -7,6 +7,8 @@ export interface Unread {
   reason: string;
   /** SQLSTATE of the refusal. */
   code: string;
+  /** The session that is in the way, where it is known. */
+  session?: number;
 }
 
 export interface Bounds {
@@ -32,6 +34,8 @@ const bearable = new Set([
   '3F000',
   '22023',
   '0A000',
+  // The server's lock table is full.
+  '53200',
   '55000',
   'XX000',
 ]);
@@ -45,14 +49,29 @@ export const rangesOnly = ['enable_seqscan', 'enable_bitmapscan', 'enable_hashjo
   .map((setting) => `set local ${setting} = off`)
   .join('; ');
 
+/** Once a lock was not granted, others that are held as long would only cost the same wait again. */
+const impatientLockTimeoutMs = 100;
+
+/** Locks that one transaction may hold: tables, partitions and indexes. A server's lock table has room for some thousands. */
+const LOCKS = 400;
+
+/** What a batch of one question is about: the name of a thing, and how many locks it takes to read it. */
+export interface Readable {
+  what: string;
+  locks: number;
+}
+
 /**
- * Asks one bounded question after another, over one connection (a pool would scatter the transaction). All of them see the same instant (repeatable read), none can write, each has a
- * statement timeout of its own; timeouts are local to the transaction, so a transaction pooler is no hindrance.
+ * Asks one bounded question after another, over one connection (a pool would scatter the transaction). Questions between two
+ * calls of `pause` see the same instant (repeatable read), none can write, each has a statement timeout of its own; timeouts
+ * are local to the transaction, so a transaction pooler is no hindrance.
  * An answer of `null` means that the question could not be answered, and `unread` then says why.
  */
 export class BoundedReader {
   readonly unread: Unread[] = [];
-  private open = false;
+  /** How the transaction under way plans; null: there is none. */
+  private open: 'ranges' | 'catalogs' | null = null;
+  private impatient = false;
 
   constructor(
     private readonly db: Queryable,
@@ -60,17 +79,23 @@ export class BoundedReader {
   ) {}
 
   /** Raises what is not about bounds: a lost connection, an interruption, a mistake in the statement. */
-  async rows<T extends object>(what: string, text: string, values: unknown[] = []): Promise<T[] | null> {
-    await this.begin();
+  async rows<T extends object>(
+    what: string,
+    text: string,
+    values: unknown[] = [],
+    of: 'ranges' | 'catalogs' = 'ranges',
+  ): Promise<T[] | null> {
+    if (this.open !== of) await this.begin(of);
     const startedAt = performance.now();
     try {
       return (await this.db.query<T>(text, values)).rows;
     } catch (error) {
-      this.open = false;
+      this.open = null;
       await this.db.query('rollback');
       const code = sqlState(error);
       const timedOut = code === '57014' && performance.now() - startedAt >= this.bounds.timeoutMs * 0.9;
       if (!timedOut && !bearable.has(code)) throw error;
+      this.impatient ||= code === '55P03';
       this.unread.push({ what, code, reason: error instanceof Error ? error.message : String(error) });
       return null;
     }
@@ -81,23 +106,93 @@ export class BoundedReader {
     return (await this.rows<T>(what, text, values))?.[0] ?? null;
   }
 
+  /** Like `rows`, for a question about catalogs and statistics: they are read as the planner likes. */
+  async catalogs<T extends object>(what: string, text: string, values: unknown[] = []): Promise<T[] | null> {
+    return this.rows<T>(what, text, values, 'catalogs');
+  }
+
+  /**
+   * Asks the same question about many things, several in one statement, in transactions that hold few locks. What a
+   * statement cannot answer is asked in smaller parts, until `unread` names the things that are to blame.
+   * `ask` makes one statement; its rows say in `at` which thing of its list they are about.
+   */
+  async batch<I extends Readable, T extends { at: number }>(
+    things: readonly I[],
+    ask: (some: readonly I[]) => { text: string; values: unknown[] },
+    each: (thing: I, row: T) => void,
+    atOnce = 25,
+  ): Promise<I[]> {
+    const failed: I[] = [];
+    const answer = async (some: readonly I[]): Promise<void> => {
+      const { text, values } = ask(some);
+      const rows = await this.rows<T>(some[0]?.what ?? '', text, values);
+      for (const row of rows ?? []) {
+        const thing = some[row.at];
+        if (thing !== undefined) each(thing, row);
+      }
+      await this.pause();
+      if (rows !== null) return;
+      if (some.length === 1) {
+        failed.push(...some);
+        return;
+      }
+      this.unread.pop();
+      const half = Math.ceil(some.length / 2);
+      await answer(some.slice(0, half));
+      await answer(some.slice(half));
+    };
+    for (const some of portions(things, atOnce)) await answer(some);
+    return failed;
+  }
+
+  /** Ends the transaction, and with it the locks that it holds. The next question begins another. */
+  async pause(): Promise<void> {
+    await this.close();
+  }
+
+  /** Waits outside a transaction: what is still the same then was not of a moment. */
+  async rest(seconds = 0.3): Promise<void> {
+    await this.close();
+    await this.db.query('select pg_sleep($1)', [seconds]);
+  }
+
   /** Ends the transaction; to be called when the last question is answered, also after an error. */
   async close(): Promise<void> {
-    if (!this.open) return;
-    this.open = false;
+    if (this.open === null) return;
+    this.open = null;
     await this.db.query('commit');
   }
 
-  private async begin(): Promise<void> {
-    if (this.open) return;
-    const { timeoutMs, lockTimeoutMs } = this.bounds;
+  private async begin(of: 'ranges' | 'catalogs'): Promise<void> {
+    await this.close();
+    const { timeoutMs } = this.bounds;
+    const lockTimeoutMs = this.impatient
+      ? Math.min(impatientLockTimeoutMs, this.bounds.lockTimeoutMs)
+      : this.bounds.lockTimeoutMs;
     await this.db.query(
       `begin isolation level repeatable read read only;
        set local statement_timeout = ${Math.ceil(timeoutMs)}; set local lock_timeout = ${Math.ceil(lockTimeoutMs)};
-       ${plainText}; ${plainNames}; ${rangesOnly}`,
+       ${plainText}; ${plainNames}${of === 'ranges' ? `; ${rangesOnly}` : ''}`,
     );
-    this.open = true;
+    this.open = of;
   }
+}
+
+/** Lists of at most `atOnce` things that take no more than LOCKS locks together, or of one that takes more. */
+function portions<I extends Readable>(things: readonly I[], atOnce: number): I[][] {
+  const lists: I[][] = [];
+  let locks = 0;
+  for (const thing of things) {
+    const last = lists.at(-1);
+    if (last !== undefined && last.length < atOnce && locks + thing.locks <= LOCKS) {
+      last.push(thing);
+      locks += thing.locks;
+    } else {
+      lists.push([thing]);
+      locks = thing.locks;
+    }
+  }
+  return lists;
 }
 
 /** Gives `work` a reader and ends its transaction, whatever happens. */

@@ -2,6 +2,7 @@
 import type { BoundedReader } from './bounded.js';
 import { quoteIdent } from './identifiers.js';
 import type { Queryable } from './queryable.js';
+import { sightRole } from './sessions.js';
 
 /** The role that is to get rights, and who could give them. */
 export interface RoleFacts {
@@ -18,6 +19,9 @@ export interface RoleFacts {
   closed: number;
   /** Whether pg_cron is in this database. */
   cron: boolean;
+  /** Whether the connected role may make others members of pg_read_all_stats, and whether the role is one already. */
+  grants_sight: boolean;
+  has_sight: boolean;
   /** Columns of the registry that a policy sets; a schema older than 0.4.0 has none. */
   policy: string[];
 }
@@ -42,6 +46,11 @@ export async function readRoleFacts(db: Queryable, role: string): Promise<RoleFa
                 and not has_function_privilege('public', p.oid, 'execute')) as closed,
             exists (select from pg_class c join pg_namespace s on s.oid = c.relnamespace
                      where s.nspname = 'cron' and c.relname = 'job') as cron,
+            pg_has_role($2, 'member with admin option')
+              or current_setting('server_version_num')::int < 160000
+                 and exists (select from pg_roles m where m.rolname = current_user and m.rolcreaterole) as grants_sight,
+            r.oid is not null and exists (select from pg_auth_members m join pg_roles s on s.oid = m.roleid
+                                           where m.member = r.oid and s.rolname = $2) as has_sight,
             array(select a.attname::text from pg_attribute a join pg_class c on c.oid = a.attrelid
                    where c.relnamespace = n.oid and c.relname = 'queues' and a.attnum > 0 and not a.attisdropped
                      and a.attname not in ('queue_name', 'created_at', 'storage_mode')
@@ -49,7 +58,7 @@ export async function readRoleFacts(db: Queryable, role: string): Promise<RoleFa
        from pg_namespace n
        left join pg_roles r on r.rolname = $1
       where n.nspname = 'absurd'`,
-    [role],
+    [role, sightRole],
   );
   if (!rows[0]) throw new Error('there is no schema absurd');
   return rows[0];
@@ -96,6 +105,8 @@ export type Target =
   | { kind: 'table'; name: string; columns?: string[] }
   | { kind: 'tables'; names: string[] }
   | { kind: 'functions' }
+  /** Membership in a role of the server. */
+  | { kind: 'role'; name: string }
   /** Tables and, where PUBLIC may not execute functions, functions that `maker` will make. */
   | { kind: 'future'; maker: string; what: 'tables' | 'functions' };
 
@@ -116,6 +127,8 @@ function object(on: Target): string {
       return on.names.map(inSchema).join(', ');
     case 'functions':
       return 'all functions in schema absurd';
+    case 'role':
+      return quoteIdent(on.name);
     case 'future':
       return on.what;
   }
@@ -123,6 +136,10 @@ function object(on: Target): string {
 
 /** The statement that grants a right, or takes it away; no semicolon. */
 export function rightStatement({ privileges, on }: Right, role: string, revoke: boolean): string {
+  if (on.kind === 'role')
+    return revoke
+      ? `revoke ${quoteIdent(on.name)} from ${quoteIdent(role)}`
+      : `grant ${quoteIdent(on.name)} to ${quoteIdent(role)}`;
   const columns = on.kind === 'table' && on.columns ? ` (${on.columns.map(quoteIdent).join(', ')})` : '';
   const what = `${privileges.map((privilege) => `${privilege}${columns}`).join(', ')} on ${object(on)}`;
   const change = revoke ? `revoke ${what} from ${quoteIdent(role)}` : `grant ${what} to ${quoteIdent(role)}`;

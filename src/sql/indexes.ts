@@ -27,6 +27,9 @@ const definitions: IndexDefinition[] = [
   { letter: 'i', label: 'ti', on: '(task_id)' },
 ];
 
+/** The indexes that a queue of ours has, by the letter of the table. */
+export const queueIndexes: readonly { letter: string; label: string }[] = definitions;
+
 /** An index that a queue lacks. */
 export interface MissingIndex {
   queue_name: string;

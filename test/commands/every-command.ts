@@ -21,6 +21,8 @@ export interface Given {
   event: string;
   /** An old, empty partition; a made-up name where the queue has none. */
   candidate: string;
+  /** A partition that was detached, and holds nothing; a made-up name where the queue has none. */
+  detached: string;
   /** A file in the current folder that export-task wrote. */
   exported: string;
   /** A module in the current folder that registers the task `open`. */

@@ -18,6 +18,7 @@ const given: Given = {
   step: 'charge',
   event: 'paid',
   candidate: 't_q_401',
+  detached: 'w_q_401',
   exported: 'exported.json',
   module: 'open.mjs',
 };

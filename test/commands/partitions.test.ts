@@ -159,6 +159,93 @@ describe('detaching', () => {
   });
 });
 
+describe('attaching', () => {
+  /** Detaches all tables of the present week of a queue that has a task in it; its tag is returned. */
+  async function detachWeek(db: TestDatabase, queue = 'q'): Promise<string> {
+    await db.queue(queue, 'partitioned');
+    await db.spawn(queue, 'kept');
+    // Ids have the real time, whatever stops the clock.
+    const { rows } = await db.query<{ tag: string }>('select absurd.partition_week_tag(clock_timestamp()) as tag');
+    const tag = rows[0]?.tag ?? '';
+    for (const letter of 'trcw')
+      await db.query(`alter table absurd."${letter}_${queue}" detach partition absurd."${letter}_${queue}_${tag}"`);
+    return tag;
+  }
+  const tasks = async (db: TestDatabase): Promise<unknown> =>
+    (await db.query('select t.task_name, r.state from absurd.t_q t join absurd.r_q r using (task_id)')).rows;
+
+  test('the whole week comes back, with rows that came meanwhile, and again does no harm', async ({ db }) => {
+    const tag = await detachWeek(db);
+    expect(await tasks(db)).toEqual([]);
+    expect((await run(['ensure-partitions', '-q', 'q'], db)).code).not.toBe(0);
+    await db.spawn('q', 'meanwhile');
+
+    const first = await run(['attach-partition', `absurd."t_q_${tag}"`, '--json'], db);
+    const again = await run(['attach-partition', `r_q_${tag}`], db);
+
+    expect(first.json()).toMatchObject({
+      queue: 'q',
+      attached: [`t_q_${tag}`, `r_q_${tag}`, `c_q_${tag}`, `w_q_${tag}`],
+      already: [],
+      missing: [],
+      moved: 2,
+      from_at: expect.stringMatching(/T00:00:00/) as string,
+    });
+    expect(again).toMatchObject({ code: 0, stderr: expect.stringContaining('Nothing to do') as string });
+    expect(await tasks(db)).toEqual([
+      { task_name: 'kept', state: 'pending' },
+      { task_name: 'meanwhile', state: 'pending' },
+    ]);
+    expect((await run(['ensure-partitions', '-q', 'q'], db)).stdout).toMatch(/^Created: 0\n/);
+    expect(await db.claim('q', { qty: 5 })).toHaveLength(2);
+  });
+
+  test('a week that has lost a table is attached as far as it exists, and ensure-partitions is named', async ({
+    db,
+  }) => {
+    const tag = await detachWeek(db);
+    await db.query(`drop table absurd.c_q_${tag}`);
+    const { stderr } = await run(['attach-partition', `t_q_${tag}`], db);
+    expect(stderr).toContain(`c_q_${tag} does not exist: absurdctl ensure-partitions --queue q creates them`);
+    expect((await run(['ensure-partitions', '-q', 'q'], db)).stdout).toMatch(/^Created: 1\n/);
+  });
+
+  test('rows of another week, other columns and other tables are refused, and nothing is changed', async ({ db }) => {
+    const tag = await detachWeek(db);
+    const attached = async (): Promise<unknown> =>
+      (
+        await db.query(
+          `select count(*)::int as n from pg_inherits i join pg_class c on c.oid = i.inhrelid where c.relname like '%_${tag}'`,
+        )
+      ).rows[0]?.['n'];
+    await db.query(`alter table absurd.w_q_${tag} add column mine int`);
+    expect(await run(['attach-partition', `t_q_${tag}`], db)).toMatchObject({
+      code: 4,
+      stderr: expect.stringContaining('differ in "mine"') as string,
+    });
+    await db.query(`alter table absurd.w_q_${tag} drop column mine`);
+    await db.query(
+      `insert into absurd.c_q_${tag} (task_id, checkpoint_name) values ('00000000-0000-7000-8000-000000000000', 's')`,
+    );
+    expect(await run(['attach-partition', `t_q_${tag}`], db)).toMatchObject({
+      code: 4,
+      stderr: expect.stringContaining('not the week of its name') as string,
+    });
+    for (const other of ['t_q', 't_q_d', 'queues', 'pg_class', 't_q_611x', 't_q_999']) {
+      const result = await run(['attach-partition', other], db);
+      expect([other, result.code]).toEqual([other, other === 't_q_d' ? 0 : 4]);
+    }
+    expect(await attached()).toBe(0);
+  });
+
+  test('a queue whose name ends in a week keeps its tables', async ({ db }) => {
+    await db.queue('q', 'partitioned');
+    await db.queue('q_610');
+    expect((await run(['attach-partition', 't_q_610'], db)).code).toBe(4);
+    expect((await run(['list-queues'], db)).stdout).toBe('q\nq_610\n');
+  });
+});
+
 test('ensure-partitions makes those of other queues where one is in trouble, and fails for that one', async ({
   db,
 }) => {

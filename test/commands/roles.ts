@@ -77,6 +77,23 @@ export async function makeQueue(db: Filler, mode: 'unpartitioned' | 'partitioned
   return queue;
 }
 
+/** Sees to it that the oldest week of waits is detached. */
+async function detachOne(db: Filler, queue: string): Promise<string> {
+  const parent = `absurd.${quoteIdent(`w_${queue}`)}`;
+  const { rows } = await db.query<{ name: string; attached: boolean }>(
+    `select c.relname::text as name, c.relispartition as attached from pg_class c
+      where c.relnamespace = 'absurd'::regnamespace and c.relkind = 'r'
+        and left(c.relname, length($1) + 1) = $1 || '_' and c.relname ~ '_[0-9]{3}$'
+      order by absurd.uuidv7_timestamp(substring(pg_get_expr(c.relpartbound, c.oid) from 'FROM \\(''([0-9a-f-]{36})')::uuid) nulls first
+      limit 1`,
+    [`w_${queue}`],
+  );
+  const [oldest] = rows;
+  if (!oldest) return 't_nothing_401';
+  if (oldest.attached) await db.query(`alter table ${parent} detach partition absurd.${quoteIdent(oldest.name)}`);
+  return oldest.name;
+}
+
 /** Fills a queue, again where it was filled before: whatever is pending is cancelled first. */
 export async function fill(db: Filler, queue: string, role: string, folder: string): Promise<Given> {
   const ask = async (sql: string, values: unknown[]): Promise<Row> => (await db.query(sql, values)).rows[0] ?? {};
@@ -95,6 +112,7 @@ export async function fill(db: Filler, queue: string, role: string, folder: stri
   await ask(`select absurd.emit_event($1, 'paid', '1')`, [queue]);
   const { task_id: open } = await db.spawn(queue, 'open', {}, { idempotency_key: `open ${waiting}` });
   const candidates = await ask('select partition_table from absurd.list_detach_candidates($1) limit 1', [queue]);
+  const detached = await detachOne(db, queue);
   const written = await run(['export-task', failed, 'exported.json', '--force'], { url: db.url, cwd: folder });
   if (written.code !== 0) throw new Error(written.stderr);
   return {
@@ -106,6 +124,7 @@ export async function fill(db: Filler, queue: string, role: string, folder: stri
     step: 'charge',
     event: 'paid',
     candidate: String(candidates['partition_table'] ?? 't_nothing_401'),
+    detached,
     exported: 'exported.json',
     module: 'open.mjs',
   };

@@ -160,7 +160,7 @@ describe('the schema', () => {
 
   test('clock-stopped', async ({ db }) => {
     await db.freeze(start);
-    await expectFound(db, 'clock-stopped', 'warning', /2026-03-02/);
+    await expectFound(db, 'clock-stopped', 'critical', /2026-03-02/);
   });
 });
 
@@ -213,7 +213,7 @@ describe('flow', () => {
         '{"name":"Bad","message":"\\u001b]0;x"}',
       ]);
     await expectHere(db, 'retry-storm', 'warning', /25 failed runs .* 100 %/);
-    await expectFound(db, 'top-errors', 'info', /25 runs .* "Bad: \\x1b\]0;x", such as "a"/);
+    await expectFound(db, 'top-errors', 'info', /25 runs .* "Bad: \\x1b\]0;x", such as task "a"/);
     await expectHere(db, 'retry-storm', 'warning', /25 failed runs .* 100 %/);
   });
 
@@ -413,7 +413,7 @@ describe('storage', () => {
     await second.query('lock table absurd.r_q in access exclusive mode');
     const { result } = await examine(queryable(db), { only: ['backlog', 'unread'], timeoutMs: 1500 });
     expect(result.findings[0]).toMatchObject({ check: 'unread', severity: 'warning' });
-    expect(result.findings[0]?.seen).toContain('not read: the');
+    expect(result.findings[0]?.seen).toContain('not read: table r_q (session ');
     made.add('unread');
   });
 });
@@ -489,13 +489,13 @@ test('prepared-transactions and replication-slots, as rules over facts: no slot 
     prepared: "it's",
   };
   facts.transactions = [forgotten];
-  facts.server = { connections: 1, connection_limit: 100, slots: [{ slot_name: 'old', active: false, xmin_age: 2e6 }] };
+  facts.server = { limits: [], slots: [{ slot_name: 'old', active: false, xmin_age: 2e6 }] };
 
   const { findings: found } = judge(checks, facts);
 
   expect(found.map(({ check, seen }) => `${check}: ${seen}`)).toEqual([
-    `prepared-transactions: prepared transaction "it's" has been open for 2 hours`,
-    'replication-slots: replication slot "old" is not in use and 2000000 transactions behind',
+    `prepared-transactions: prepared transaction "it's" has been open for 2 hours; a rollback loses what it changed, commit prepared keeps it`,
+    'replication-slots: replication slot "old" is not in use and 2000000 transactions behind; once it is dropped, a replica that used it must be set up again',
   ]);
   expect(found[0]?.mend).toEqual([`psql: rollback prepared 'it''s'`]);
   found.forEach(({ check }) => made.add(check));

@@ -79,8 +79,8 @@ describe('what could not be read says nothing: the lock is the cause, and not a 
 
     const { stdout } = await run(['doctor', '--only', 'blocked,unread', '-o', 'ndjson'], db);
 
-    expect(stdout).toContain('has held AccessExclusiveLock on a table for');
-    expect(stdout).toContain('not read: the flow of queue q');
+    expect(stdout).toContain(String.raw`has held AccessExclusiveLock on table \"r_q\" for`);
+    expect(stdout).toContain('not read: table r_q (session ');
     expect(stdout).toContain('"absurdctl doctor --only blocked"');
     expect(stdout).not.toContain('doctor --timeout');
   });

@@ -35,6 +35,7 @@ export const table: Record<string, Golden> = {
   'list-partitions': { reads: ['list-partitions', 'list-partitions -q orders'] },
   maintain: { writes: ['maintain', 'maintain -q orders'] },
   'list-detach-candidates': { reads: ['list-detach-candidates', 'list-detach-candidates -q ledgr'] },
+  'attach-partition': { reads: ['attach-partition t_ledger_401'] },
   'detach-candidate': { reads: ['detach-candidate t_ledger_401'] },
   cleanup: {
     writes: [

@@ -217,9 +217,21 @@ export abstract class BaseCommand<T> extends Command {
     const { outTty: tty, width } = io;
     const place = this.place();
     const next = (advice: Advice): string => adviceText(advice, place);
-    const drawn = this.render(result, { tty, width, now: this.io.now(), next });
+    const drawn = await this.unfiltered(this.render(result, { tty, width, now: this.io.now(), next }));
     const rendering = { ...drawn, warning: [...(drawn.warning ?? []), ...(await this.skippedNotes())] };
     await show(io, this.mode(), rendering, result, next);
+  }
+
+  /** A list may be empty because row-level security hides its rows: then that is what it says, and nothing else. */
+  private async unfiltered(drawn: Rendering): Promise<Rendering> {
+    const { table } = drawn;
+    const database = await this.database?.catch(() => undefined);
+    if (database === undefined || table?.empty === undefined || table.rows.length > 0) return drawn;
+    const { readFiltered } = await import('../../sql/row-security.js');
+    const hidden = await database.read(readFiltered).catch(() => null);
+    if (hidden === null) return drawn;
+    const { filteredHint } = await import('../grants/hint.js');
+    return { ...drawn, note: undefined, table: { ...table, empty: filteredHint(hidden, this.ctor.id) } };
   }
 
   /** Shows what `look` finds, again and again until Ctrl-C. On a terminal each look replaces the one before, fitted to the window. */

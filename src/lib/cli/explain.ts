@@ -2,10 +2,11 @@
 import type { CommandAbout } from './declaration.js';
 import { inspectSchema, listQueueNames, type SchemaState } from '../../sql/schema.js';
 import type { Database } from '../connection/database.js';
+import { readFiltered } from '../../sql/row-security.js';
 import { readStanding } from '../../sql/grants.js';
 import { CliError, errorCode, exit, notFound, refused, toCliError, usageError } from './errors.js';
 import { harmless } from './format/text.js';
-import { rightHint } from '../grants/hint.js';
+import { filteredHint, rightHint } from '../grants/hint.js';
 import type { Need } from '../grants/kinds.js';
 import { command as typed, hint as advise, type Advice } from './hint.js';
 import { flagOfFault } from '../task/retry-strategy.js';
@@ -76,11 +77,19 @@ export async function explainError(error: unknown, database: Database | undefine
     if (plain.code === 'not_permitted') return await notPermitted(plain, database, asked);
     if (plain.code === 'read_only') return await readOnly(plain, database);
     if (plain.code === 'schema_missing') return noSchema(await database.read(inspectSchema), error) ?? plain;
+    if (plain.exitCode === exit.notFound) {
+      const hidden = await database.read(readFiltered);
+      // What was not found may be there, and so may its neighbours: nothing is suggested.
+      if (hidden) return withHint(plain, filteredHint(hidden, asked.command));
+    }
     return error instanceof CliError ? plain : await missing(error, plain, database, asked.queue);
   } catch {
     return plain;
   }
 }
+
+const withHint = ({ message, exitCode, code, cause }: CliError, hint: Advice): CliError =>
+  new CliError(message, { exitCode, code, cause, hint });
 
 /** A retry strategy that the server refused, with the flag of `spawn-task` that it came from. */
 function named(plain: CliError, error: unknown, command: string): CliError {

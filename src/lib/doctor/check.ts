@@ -1,17 +1,27 @@
 import type { Unread } from '../../sql/bounded.js';
 import type { LockHolder } from '../../sql/diagnosis-locks.js';
 import type { KnownQueue, QueueFlow } from '../../sql/diagnosis-queues.js';
-import type { DeadEnd, EndedEarly, ErrorCount, Leftovers, SampledRun, WaitSample } from '../../sql/doctor-queue.js';
+import type {
+  CheckpointLoad,
+  DeadEnd,
+  EndedEarly,
+  ErrorCount,
+  Leftovers,
+  SampledRun,
+  WaitSample,
+} from '../../sql/doctor-queue.js';
+import type { SurveyedTable } from '../../sql/doctor-survey.js';
 import type {
   IndexFacts,
   PartitionFacts,
   SchemaFacts,
   ServerFacts,
   SessionFacts,
-  TableColumn,
+  DriftedColumn,
   TableHealth,
 } from '../../sql/doctor.js';
 import type { Standing } from '../../sql/grants.js';
+import type { Sight } from '../../sql/sessions.js';
 import type { Thresholds } from './thresholds.js';
 import { type Advice } from '../cli/hint.js';
 
@@ -31,6 +41,8 @@ export interface QueueFacts {
   endedEarly: EndedEarly[];
   waits: WaitSample[];
   leftovers: Leftovers | null;
+  /** Tasks with many checkpoints, at a closer look. */
+  loads: { run: SampledRun; load: CheckpointLoad }[];
   locks: LockHolder[];
 }
 
@@ -43,16 +55,24 @@ export interface Facts {
   shippedRevision: number | null;
   /** Registered queues, also those with tables missing. */
   known: KnownQueue[];
+  /** False where the registry could not be read, or hides rows: a queue that is not known may be registered. */
+  knowsAll: boolean;
+  /** Tables of the schema that are not partitions. */
+  survey: SurveyedTable[];
   queues: QueueFacts[];
   missingFunctions: string[];
-  columns: TableColumn[];
+  columns: DriftedColumn[];
   indexes: IndexFacts[];
   tables: TableHealth[];
   transactions: SessionFacts[];
   server: ServerFacts | null;
   tableLocks: LockHolder[];
+  /** What this role may see of sessions; null: not asked. */
+  sight: Sight | null;
   partitions: PartitionFacts[];
   defaultRows: { partition: string; rows: number }[];
+  /** Rows of tables that were partitions once. */
+  detachedRows: { partition: string; rows: number }[];
   unread: Unread[];
   /** Who is connected; only read where a right was missing. */
   standing: Standing | null;
@@ -63,8 +83,21 @@ export interface Finding {
   queue: string | null;
   /** What was seen, fit for a terminal. */
   seen: string;
-  /** Commands or advice that mend it, in order. */
+  /** Commands or advice that fix it, in order. */
   mend: Advice[];
+  /** The session that is to blame: its process id, or the name of its prepared transaction. */
+  session?: number | string;
+  /** Queues whose work it stops, for a finding that is of no single queue. */
+  queues?: string[];
+  /** Whether it keeps vacuum from removing rows. */
+  snapshot?: boolean;
+}
+
+export interface DoctorFinding extends Finding {
+  check: string;
+  why: string;
+  /** What follows from it: gone with the cause. */
+  leads_to: DoctorFinding[];
 }
 
 export interface Check {
@@ -75,6 +108,9 @@ export interface Check {
   needs: Need[];
   find(facts: Facts): Finding[];
 }
+
+/** In front of a count that comes from a sample which was full. */
+export const atLeast = (cut: boolean): string => (cut ? 'at least ' : '');
 
 /** A finding for a queue, in the order that reads best in a check. */
 export const inQueue = (severity: Severity, { queue }: QueueFacts, seen: string, ...mend: Advice[]): Finding => ({

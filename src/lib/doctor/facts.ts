@@ -1,36 +1,93 @@
-import { type BoundedReader } from '../../sql/bounded.js';
-import { readRowLockHolders, readTableLockHolders } from '../../sql/diagnosis-locks.js';
+import type { BoundedReader, Unread } from '../../sql/bounded.js';
+import { readTableLockHolders } from '../../sql/diagnosis-locks.js';
+import { readQueues, type KnownQueue, type QueueList } from '../../sql/diagnosis-queues.js';
+import { readPartitionRows } from '../../sql/doctor-queue.js';
+import { readSurvey, type SurveyedTable } from '../../sql/doctor-survey.js';
 import {
-  isWhole,
-  readHeadOfLine,
-  readQueueFlow,
-  readQueues,
-  type KnownQueue,
-  type QueueList,
-} from '../../sql/diagnosis-queues.js';
-import {
-  readDeadEnds,
-  readEndedEarly,
-  readErrors,
-  readLeftovers,
-  readPartitionRows,
-  readUnfinished,
-  readWaitSample,
-} from '../../sql/doctor-queue.js';
-import {
-  readColumns,
   readDrift,
+  readDriftedColumns,
   readIndexes,
   readOldTransactions,
   readPartitions,
   readSchema,
   readServer,
   readTableHealth,
+  readTime,
 } from '../../sql/doctor.js';
+import { readSight } from '../../sql/sessions.js';
 import { readSchemaScript } from '../schema/schema-file.js';
-import type { Facts, Need, QueueFacts } from './check.js';
-import { expectedFunctions } from './schema.js';
+import type { Facts, Need } from './check.js';
+import { formerPartitions } from './names.js';
+import { isOpen, readQueueFacts } from './queues.js';
+import { expectedColumns, expectedFunctions, expectedIndexes } from './schema.js';
 import type { Thresholds } from './thresholds.js';
+
+/** A lock that is gone at the second look was a moment of daily business. */
+async function surveyTables(reader: BoundedReader): Promise<SurveyedTable[]> {
+  const first = (await readSurvey(reader)) ?? [];
+  if (!first.some(({ locked: held }) => held)) return first;
+  await reader.rest();
+  const held = new Map(first.map((table) => [table.table_name, table]));
+  return ((await readSurvey(reader)) ?? []).map((table) => {
+    const still = table.locked && held.get(table.table_name)?.locked_by === table.locked_by;
+    return { ...table, locked: still };
+  });
+}
+
+/** Stands in for a table that is not there. */
+const locked = { readable: false, filtered: false, locked: true } as SurveyedTable;
+
+/** The queues by the registry; where another session has locked it, by the tables that exist. */
+async function listQueues(
+  reader: BoundedReader,
+  tables: ReadonlyMap<string, SurveyedTable>,
+): Promise<(QueueList & { whole: boolean }) | null> {
+  const registry = tables.get('queues');
+  if (registry?.locked !== true) {
+    const list = await readQueues(reader);
+    if (list) return { ...list, whole: registry?.filtered !== true };
+    if (reader.unread.at(-1)?.code !== '55P03') return null;
+  } else reader.unread.push(lockedTable(registry));
+  const time = await readTime(reader);
+  const names = [...tables.keys()].filter((name) => name.startsWith('t_') && tables.has(`e_${name.slice(2)}`));
+  const queues = names
+    .map((name) => name.slice(2))
+    .map((name): KnownQueue => ({
+      queue_name: name,
+      created_at: null,
+      storage_mode: null,
+      default_partition: null,
+      cleanup_ttl_seconds: null,
+      lookahead_seconds: null,
+      tables: [...'trcewi'].filter((letter) => tables.has(`${letter}_${name}`)),
+    }));
+  return time && { ...time, queues, whole: false };
+}
+
+const lockedTable = ({ table_name: name, locked_by: pid }: SurveyedTable): Unread => ({
+  what: `table ${name}`,
+  reason: pid === null ? 'a prepared transaction has locked it' : `session ${pid} has locked it, or waits to lock it`,
+  code: '55P03',
+  ...(pid === null ? {} : { session: pid }),
+});
+
+/** Tables of queues that are not read: somebody has locked them, or this role may not. Filtered ones have a finding. */
+function closedTables(survey: SurveyedTable[], queues: KnownQueue[]): Unread[] {
+  const own = new Set(queues.flatMap(({ queue_name: name }) => [...'trcew'].map((letter) => `${letter}_${name}`)));
+  return survey
+    .filter((table) => own.has(table.table_name))
+    .flatMap((table): Unread[] => {
+      if (!table.readable)
+        return [
+          {
+            what: `table ${table.table_name}`,
+            reason: `permission denied for table ${table.table_name}`,
+            code: '42501',
+          },
+        ];
+      return table.locked ? [lockedTable(table)] : [];
+    });
+}
 
 /** Reads what the selected checks need, each question once and within its bounds. Null where not even the catalogs answer, or the list of queues may not be read. */
 export async function readFacts(
@@ -40,14 +97,18 @@ export async function readFacts(
 ): Promise<Facts | null> {
   const schema = await readSchema(reader);
   if (!schema) return null;
-  const list = schema.installed ? await readQueues(reader) : null;
-  if (schema.installed && list === null && reader.unread[0]?.code === '42501') return null;
+  const survey = schema.installed ? await surveyTables(reader) : [];
+  const tables = new Map(survey.map((table) => [table.table_name, table]));
+  const list = schema.installed ? await listQueues(reader, tables) : null;
+  if (schema.installed && list === null && reader.unread.some(({ code }) => code === '42501')) return null;
   const facts: Facts = {
     now: list?.now ?? Date.now(),
     thresholds,
     schema,
     shippedRevision: schema.revision === null ? null : shippedRevision(),
     known: list?.queues ?? [],
+    knowsAll: list?.whole ?? false,
+    survey,
     queues: [],
     missingFunctions: [],
     columns: [],
@@ -56,22 +117,27 @@ export async function readFacts(
     transactions: [],
     server: null,
     tableLocks: [],
+    sight: null,
     partitions: [],
+    detachedRows: [],
     defaultRows: [],
     unread: reader.unread,
     standing: null,
   };
   if (needs.has('sessions')) {
+    facts.sight = await readSight(reader);
     facts.server = await readServer(reader);
     const age = Math.min(thresholds['idle-age'], thresholds['transaction-age']);
     facts.transactions = (await readOldTransactions(reader, age)) ?? [];
   }
+  await reader.pause();
   if (!list) return facts;
   if (needs.has('catalog')) {
     facts.missingFunctions = await readDrift(reader, expectedFunctions(schema));
-    facts.columns = (await readColumns(reader)) ?? [];
-    facts.indexes = (await readIndexes(reader)) ?? [];
-    facts.tables = (await readTableHealth(reader)) ?? [];
+    const names = list.queues.map(({ queue_name: name }) => name);
+    facts.columns = (await readDriftedColumns(reader, names, expectedColumns)) ?? [];
+    facts.indexes = (await readIndexes(reader, names, expectedIndexes(schema.revision !== null))) ?? [];
+    facts.tables = (await readTableHealth(reader, thresholds['min-dead'])) ?? [];
   }
   if (needs.has('sessions')) {
     const tables = list.queues.flatMap(({ queue_name, tables: prefixes }) =>
@@ -79,48 +145,31 @@ export async function readFacts(
     );
     facts.tableLocks = await readTableLockHolders(reader, tables);
   }
+  await reader.pause();
   if (needs.has('partitions')) {
     facts.partitions = (await readPartitions(reader)) ?? [];
-    const defaults = facts.partitions.filter((partition) => partition.is_default).map(({ partition }) => partition);
-    facts.defaultRows = await readPartitionRows(reader, defaults);
+    await reader.pause();
+    const defaults = facts.partitions.filter(
+      ({ parent, is_default: isDefault }) => isDefault && isOpen(tables.get(parent) ?? locked),
+    );
+    facts.defaultRows = await readPartitionRows(
+      reader,
+      defaults.map(({ partition }) => partition),
+    );
+    const former = formerPartitions(facts).filter(({ table }) => isOpen(tables.get(table) ?? locked));
+    facts.detachedRows = await readPartitionRows(
+      reader,
+      former.map(({ table }) => table),
+    );
   }
   if (needs.has('queues')) {
-    for (const queue of list.queues.filter(isWhole))
-      facts.queues.push(await readQueueFacts(reader, list, queue, thresholds));
+    reader.unread.push(...closedTables(survey, list.queues));
+    facts.queues = await readQueueFacts(reader, list, tables, thresholds);
   }
-  // A session that is named for a table lock is not named again for the rows that it holds.
-  const named = new Set(facts.tableLocks.map((holder) => holder.pid));
-  for (const queue of facts.queues) queue.locks = queue.locks.filter((holder) => !named.has(holder.pid));
   return facts;
 }
 
 function shippedRevision(): number | null {
   const found = /function absurd\.get_schema_revision \(\)[^$]*\$\$\s*select (\d+)\s/.exec(readSchemaScript());
   return found?.[1] === undefined ? null : Number(found[1]);
-}
-
-async function readQueueFacts(
-  reader: BoundedReader,
-  list: QueueList,
-  queue: KnownQueue,
-  thresholds: Thresholds,
-): Promise<QueueFacts> {
-  const { queue_name: name } = queue;
-  const ttl = queue.cleanup_ttl_seconds;
-  const head = await readHeadOfLine(reader, name, list.now_text);
-  return {
-    queue,
-    flow: await readQueueFlow(reader, name, list.now_text, thresholds.window),
-    unfinished: (await readUnfinished(reader, name)) ?? [],
-    deadEnds: (await readDeadEnds(reader, name)) ?? [],
-    errors: (await readErrors(reader, name, list.now_text, thresholds.window)) ?? [],
-    endedEarly: (await readEndedEarly(reader, name, list.now_text, thresholds.window)) ?? [],
-    waits: (await readWaitSample(reader, name)) ?? [],
-    leftovers:
-      ttl === null ? null : await readLeftovers(reader, name, list.now_text, ttl + thresholds['cleanup-grace']),
-    locks: await readRowLockHolders(
-      reader,
-      head.flatMap((run) => [run.xmax, run.task_xmax ?? '0']),
-    ),
-  };
 }

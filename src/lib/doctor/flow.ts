@@ -1,8 +1,9 @@
 import { unusableStrategy } from '../diagnosis/settings.js';
 import { isSilent, rate } from '../diagnosis/waiting.js';
 import { at, plural, quoted, shown, since, span } from '../diagnosis/words.js';
+import type { ErrorCount } from '../../sql/doctor-queue.js';
 import type { QueueFlow } from '../../sql/diagnosis-queues.js';
-import { inQueue, type Check, type Facts, type Finding, type QueueFacts } from './check.js';
+import { atLeast, inQueue, type Check, type Facts, type Finding, type QueueFacts } from './check.js';
 import { command } from '../cli/hint.js';
 
 /** A check of one queue's flow; queues whose flow could not be read are left to `unread`. */
@@ -12,10 +13,18 @@ const perFlow = (find: (flow: QueueFlow, queue: QueueFacts, facts: Facts) => Fin
 const inIt = ({ queue }: QueueFacts): { queue: string } => ({ queue: queue.queue_name });
 const ready = (flow: QueueFlow): number => flow.pending_ready + flow.sleeping_ready;
 
+/** Counts of errors come from the latest 500 failures. */
+const errorSample = 500;
+
+function errorText({ error, variants }: ErrorCount): string {
+  const like = variants > 1 ? ` and ${plural(variants - 1, 'error')} that differ only in ids or numbers` : '';
+  return `${quoted(error)}${like}`;
+}
+
 export const flowChecks: Check[] = [
   {
     id: 'unclaimed-work',
-    why: 'Ready work that nobody claims stays where it is: no worker polls the queue, or none can reach it.',
+    why: 'Ready work that no worker claims stays where it is: no worker polls the queue, or none can reach it.',
     needs: ['queues'],
     find: perFlow((flow, queue, { now, thresholds }) => {
       const age = thresholds['ready-age'] * 1000;
@@ -39,7 +48,7 @@ export const flowChecks: Check[] = [
   },
   {
     id: 'expired-leases',
-    why: 'The worker is gone, and the task waits until a claim sweeps its lease.',
+    why: 'The worker no longer exists, and the task waits until a claim sweeps its lease.',
     needs: ['queues'],
     find: perFlow((flow, queue, { now, thresholds }) => {
       const late = (now - (flow.oldest_expired_at ?? now)) / 1000;
@@ -113,14 +122,15 @@ export const flowChecks: Check[] = [
       const percent = finished === 0 ? 0 : (flow.window_failed * 100) / finished;
       if (flow.window_failed < thresholds['min-failures'] || percent < thresholds['failure-percent']) return [];
       const worst = queue.errors[0];
-      const error = worst ? `; the commonest error: ${quoted(worst.error)}` : '';
+      const error = worst ? `; the commonest error: ${errorText(worst)}` : '';
       const seen = `${plural(flow.window_failed, 'failed run')} in the last ${span(thresholds.window)}, ${Math.round(percent)} % of what finished${error}`;
       return [
         inQueue(
           'warning',
           queue,
           seen,
-          command('list-tasks', { ...inIt(queue), status: 'failed' }),
+          // The tasks of a storm are pending again; their failed runs are what shows them.
+          command('list-runs', { ...inIt(queue), status: 'failed' }),
           'longer or exponential retry delays',
         ),
       ];
@@ -128,7 +138,7 @@ export const flowChecks: Check[] = [
   },
   {
     id: 'top-errors',
-    why: 'One error that many runs die of is one thing to mend.',
+    why: 'One error with which many runs fail is one thing to fix.',
     needs: ['queues'],
     find: ({ queues, thresholds }) =>
       queues.flatMap((queue) =>
@@ -138,7 +148,7 @@ export const flowChecks: Check[] = [
             inQueue(
               'info',
               queue,
-              `${plural(error.failures, 'run')} in the last ${span(thresholds.window)} died of ${quoted(error.error)}, such as ${quoted(error.task_name ?? 'unknown')}`,
+              `${atLeast(queue.errors.reduce((sum, one) => sum + one.failures, 0) >= errorSample)}${plural(error.failures, 'run')} in the last ${span(thresholds.window)} failed with ${errorText(error)}, such as task ${quoted(error.task_name ?? 'unknown')}`,
               command('why', error.task_id),
             ),
           ),
@@ -177,16 +187,7 @@ export const flowChecks: Check[] = [
         const [oldest] = lost;
         if (!oldest) return [];
         const seen = `${plural(lost.length, 'event')} awaited without a timeout ${lost.length === 1 ? 'has' : 'have'} not come, the oldest ${quoted(oldest.event_name)} since ${since(oldest.oldest_at, now)}`;
-        return [
-          inQueue(
-            'warning',
-            queue,
-            seen,
-            command('why', oldest.task_id),
-            command('emit-event', oldest.event_name, inIt(queue)),
-            'give awaits a timeout',
-          ),
-        ];
+        return [inQueue('warning', queue, seen, command('why', oldest.task_id), 'give awaits a timeout')];
       }),
   },
 ];

@@ -2,31 +2,45 @@ import { readBounded, type Unread } from '../../sql/bounded.js';
 import type { Queryable } from '../../sql/queryable.js';
 import { readStandingIn } from '../../sql/grants.js';
 import { CliError, notPermitted } from '../cli/errors.js';
+import type { Advice } from '../cli/hint.js';
+import { grantCommand } from '../grants/hint.js';
 import { shown } from '../diagnosis/words.js';
-import { severities, type Check, type Facts, type Finding, type Severity } from './check.js';
+import { byCause, unreliable } from './causes.js';
+import { severities, type Check, type DoctorFinding, type Facts, type Severity } from './check.js';
 import { readFacts } from './facts.js';
 import { flowChecks } from './flow.js';
 import { rowChecks } from './rows.js';
 import { schemaChecks } from './schema.js';
 import { sessionChecks } from './sessions.js';
 import { storageChecks } from './storage.js';
+import { vacuumChecks } from './vacuum.js';
 import { defaultThresholds, type Thresholds } from './thresholds.js';
 
-/** Every check, in the order in which findings of the same weight are shown. */
-export const checks: Check[] = [...schemaChecks, ...sessionChecks, ...flowChecks, ...rowChecks, ...storageChecks];
-export const checkIds = checks.map((check) => check.id);
+export type { DoctorFinding } from './check.js';
 
-export interface DoctorFinding extends Finding {
-  check: string;
-  why: string;
-}
+/** Every check, in the order in which findings of the same weight are shown. */
+export const checks: Check[] = [
+  ...schemaChecks,
+  ...sessionChecks,
+  ...flowChecks,
+  ...rowChecks,
+  ...vacuumChecks,
+  ...storageChecks,
+];
+export const checkIds = checks.map((check) => check.id);
 
 export interface DoctorResult {
   database: string;
   /** Ids of the checks that were made. */
   checks: string[];
-  /** The heaviest first. */
+  /** One for each cause, the heaviest first; what follows from it is in its `leads_to`. */
   findings: DoctorFinding[];
+  /** Checks that say nothing because the clock stands still. */
+  unreliable: string[];
+  /** False where other roles' sessions are hidden from this one; null where no check asked. */
+  sees_sessions: boolean | null;
+  /** What to type so that it sees them; empty where it does. */
+  hidden_sessions: Advice[];
   counts: Record<Severity, number>;
   unread: Unread[];
 }
@@ -53,7 +67,12 @@ export function examine(db: Queryable, options: DoctorOptions): Promise<Examinat
   return readBounded(db, options, async (reader) => {
     const facts = await readFacts(reader, needs, { ...defaultThresholds, ...options.thresholds });
     if (!facts) throw unreadable(reader.unread[0]);
-    if (reader.unread.some(({ code }) => code === '42501')) facts.standing = await readStandingIn(reader);
+    if (
+      reader.unread.some(({ code }) => code === '42501') ||
+      facts.survey.some((table) => table.filtered) ||
+      facts.sight?.sees_sessions === false
+    )
+      facts.standing = await readStandingIn(reader);
     return { facts, result: judge(selected, facts) };
   });
 }
@@ -66,16 +85,21 @@ function unreadable(first: Unread | undefined): CliError {
 
 /** The rules over the facts: pure. */
 export function judge(selected: Check[], facts: Facts): DoctorResult {
-  const weight = (finding: Finding): number => -severities.indexOf(finding.severity);
-  const findings = selected
-    .flatMap((check) => check.find(facts).map((finding) => ({ check: check.id, ...finding, why: check.why })))
-    .sort((left, right) => weight(left) - weight(right));
+  const weight = ({ severity }: DoctorFinding): number => -severities.indexOf(severity);
+  const findings = byCause(
+    selected.flatMap((check) => check.find(facts).map((finding) => ({ check: check.id, ...finding, why: check.why }))),
+  ).sort((left, right) => weight(left) - weight(right));
   const count = (severity: Severity): number => findings.filter((finding) => finding.severity === severity).length;
+  const made = selected.map((check) => check.id);
   return {
     database: facts.schema.database,
-    checks: selected.map((check) => check.id),
+    checks: made,
     findings,
     counts: { critical: count('critical'), warning: count('warning'), info: count('info') },
+    unreliable: unreliable(made, findings),
+    sees_sessions: facts.sight?.sees_sessions ?? null,
+    hidden_sessions:
+      facts.sight?.sees_sessions === false && facts.standing !== null ? [grantCommand(facts.standing, 'operator')] : [],
     unread: facts.unread,
   };
 }

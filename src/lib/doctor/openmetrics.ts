@@ -1,5 +1,6 @@
 import type { QueueFlow } from '../../sql/diagnosis-queues.js';
 import { openMetricsText, type Family, type Labels } from '../cli/format/openmetrics.js';
+import { flat } from './causes.js';
 import { severities } from './check.js';
 import type { Examination } from './index.js';
 
@@ -34,7 +35,7 @@ export function openMetrics({ result, facts }: Examination): string {
   const findings: [Labels, number][] = result.checks.flatMap((check) =>
     severities.map((severity): [Labels, number] => [
       { check, severity },
-      result.findings.filter((finding) => finding.check === check && finding.severity === severity).length,
+      flat(result.findings).filter((finding) => finding.check === check && finding.severity === severity).length,
     ]),
   );
   const families: Family[] = [

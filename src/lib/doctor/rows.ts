@@ -1,9 +1,8 @@
-import { isPutBackPattern } from '../diagnosis/settings.js';
-import { dumpTask, plural, quoted, shown, span } from '../diagnosis/words.js';
-import { unreadableSettings } from '../diagnosis/settings.js';
+import { dumpTask, plural, quoted, shown, span, tally } from '../diagnosis/words.js';
+import { isPutBackPattern, seconds, unreadableSettings } from '../diagnosis/settings.js';
 import { pastedIdent } from '../../sql/identifiers.js';
-import type { SampledRun } from '../../sql/doctor-queue.js';
-import { inQueue, type Check, type Facts, type Finding, type QueueFacts } from './check.js';
+import type { CheckpointLoad, SampledRun } from '../../sql/doctor-queue.js';
+import { atLeast, inQueue, type Check, type Facts, type Finding, type QueueFacts } from './check.js';
 import { command, type Advice } from '../cli/hint.js';
 
 /** One finding a queue for the runs that a rule picks out of the sample. */
@@ -20,6 +19,16 @@ const pick = (
       return [inQueue(severity, queue, seen, ...mend)];
     });
 };
+
+/** Runs of each state that are looked at. */
+const sample = 1000;
+
+/** A count of runs that a rule picked out of a queue's sample. */
+function picked(found: readonly SampledRun[], { unfinished }: QueueFacts, noun: string): string {
+  const states = new Set(found.map(({ state }) => state));
+  const cut = [...states].some((state) => unfinished.filter((run) => run.state === state).length >= sample);
+  return `${atLeast(cut)}${plural(found.length, noun)}`;
+}
 
 const names = (runs: SampledRun[]): string => {
   const distinct = [...new Set(runs.map((run) => run.task_name ?? 'unknown'))];
@@ -61,18 +70,30 @@ function rowContradictions(queue: QueueFacts): { what: string; taskId: string }[
   return found;
 }
 
+/** Whether a retry comes at once: there is no strategy, or it waits for less than a second. */
+function isImmediate(strategy: string | null): boolean {
+  const settings: unknown = strategy === null ? null : JSON.parse(strategy);
+  const kind: unknown = typeof settings === 'object' && settings !== null ? Reflect.get(settings, 'kind') : null;
+  if (kind !== 'fixed' && kind !== 'exponential') return true;
+  return (seconds(settings, 'base_seconds') ?? 60) < 1;
+}
+
+/** Sleeps a minute, over the time in which they were seen. */
+const napsPerMinute = ({ naps, first_nap_at: first }: CheckpointLoad, now: number): number =>
+  first === null ? 0 : (naps * 60_000) / Math.max(60_000, now - first);
+
 export const rowChecks: Check[] = [
   {
     id: 'orphaned-runs',
-    why: 'A run whose task is gone is claimed by nobody, or breaks whoever claims it.',
+    why: 'No worker claims a run whose task no longer exists, or the claim fails.',
     needs: ['queues'],
     find: pick(
       'critical',
       (run) => run.task_name === null,
       (found, queue) => ({
-        seen: `${plural(found.length, 'unfinished run')} without a task, such as ${found[0].run_id}`,
+        seen: `${picked(found, queue, 'unfinished run')} without a task, such as ${found[0].run_id}`,
         mend: [
-          `psql, after a backup: delete from absurd.${pastedIdent(`r_${queue.queue.queue_name}`)} r where not exists (select 1 from absurd.${pastedIdent(`t_${queue.queue.queue_name}`)} t where t.task_id = r.task_id)`,
+          `psql, after a backup (it deletes the runs without a task, and their results): delete from absurd.${pastedIdent(`r_${queue.queue.queue_name}`)} r where not exists (select 1 from absurd.${pastedIdent(`t_${queue.queue.queue_name}`)} t where t.task_id = r.task_id)`,
         ],
       }),
     ),
@@ -100,8 +121,8 @@ export const rowChecks: Check[] = [
         run.started_at !== null &&
         (run.claim_expires_at ?? 0) > now &&
         now - Math.max(run.started_at, run.checkpoint_at ?? 0) >= thresholds['hang-after'] * 1000,
-      (found, _queue, { now }) => ({
-        seen: `${plural(found.length, 'run')} without a checkpoint for long, such as ${found[0].task_id} (${quoted(found[0].task_name ?? '')}, claimed ${span((now - (found[0].started_at ?? now)) / 1000)} ago by ${quoted(found[0].claimed_by ?? 'unknown')})`,
+      (found, queue, { now }) => ({
+        seen: `${picked(found, queue, 'run')} without a checkpoint for long, such as ${found[0].task_id} (${quoted(found[0].task_name ?? '')}, claimed ${span((now - (found[0].started_at ?? now)) / 1000)} ago by ${quoted(found[0].claimed_by ?? 'unknown')})`,
         mend: [command('why', found[0].task_id), 'look at what that worker does'],
       }),
     ),
@@ -114,7 +135,7 @@ export const rowChecks: Check[] = [
       'warning',
       (run, { now }) => run.task_name !== null && isPutBackPattern(run, now),
       (found, queue) => ({
-        seen: `no worker seems to take ${names(found)}: ${plural(found.length, 'run')} claimed and put back without a checkpoint (inferred)`,
+        seen: `no worker seems to take ${names(found)}: ${picked(found, queue, 'run')} claimed and put back without a checkpoint (inferred)`,
         mend: [
           command('why', found[0].task_id),
           `register the name in a worker of queue ${quoted(queue.queue.queue_name)}`,
@@ -124,19 +145,103 @@ export const rowChecks: Check[] = [
   },
   {
     id: 'unlimited-retries',
-    why: 'A task without an attempt limit that cannot succeed fails for ever.',
+    why: 'A task without an attempt limit that cannot succeed fails forever.',
     needs: ['queues'],
     find: pick(
       'warning',
       (run, { thresholds }) =>
         run.task_name !== null && run.max_attempts === null && run.attempt >= thresholds['max-attempts'],
-      (found, queue) => ({
-        seen: `${plural(found.length, 'task')} without an attempt limit at attempt ${Math.max(...found.map((run) => run.attempt))}: ${names(found)}`,
-        mend: [
-          command('why', found[0].task_id),
-          command('cancel-task', found[0].task_id, { queue: queue.queue.queue_name }),
-        ],
+      (found, queue) => {
+        const worst = found.reduce((left, right) => (right.attempt > left.attempt ? right : left));
+        const hasty = found.filter(({ retry_strategy: strategy }) => isImmediate(strategy)).length;
+        const delay =
+          hasty === 0 ? '' : `, ${hasty === found.length ? '' : `${hasty} of them `}without a delay between attempts`;
+        return {
+          seen: `${picked(found, queue, 'task')} without an attempt limit${delay}, the highest at attempt ${worst.attempt}: ${names(found)}`,
+          mend: [
+            command('why', worst.task_id),
+            command('cancel-task', worst.task_id, { queue: queue.queue.queue_name }),
+            'then spawn it again with a limit and a delay',
+          ],
+        };
+      },
+    ),
+  },
+  {
+    id: 'polling-sleepers',
+    why: 'Each short sleep costs a claim and a checkpoint, and every claim reads all checkpoints of the task.',
+    needs: ['queues'],
+    find: ({ queues, now, thresholds }) =>
+      queues.flatMap((queue) => {
+        const [worst] = queue.loads
+          .map(({ run, load }) => ({ run, load, perMinute: napsPerMinute(load, now) }))
+          .filter(
+            ({ load, perMinute }) => load.naps >= 2 * thresholds['nap-rate'] && perMinute >= thresholds['nap-rate'],
+          )
+          .sort((left, right) => right.perMinute - left.perMinute);
+        if (!worst) return [];
+        const { run, load, perMinute } = worst;
+        const seen = `task ${run.task_id} (${quoted(run.task_name ?? '')}) sleeps about ${Math.round(perMinute)} times a minute and has ${tally(load.checkpoints)} checkpoints`;
+        return [
+          inQueue(
+            'warning',
+            queue,
+            seen,
+            command('why', run.task_id),
+            'let it await an event, or sleep longer each time',
+          ),
+        ];
       }),
+  },
+  {
+    id: 'large-checkpoints',
+    why: 'A worker loads all checkpoints of a task at every claim.',
+    needs: ['queues'],
+    find: ({ queues, thresholds }) =>
+      queues.flatMap((queue) => {
+        const sizes = new Map(queue.unfinished.map((run) => [run.task_id, { run, bytes: run.checkpoint_bytes }]));
+        for (const { run, load } of queue.loads) sizes.set(run.task_id, { run, bytes: load.bytes });
+        const large = [...sizes.values()]
+          .filter(({ run, bytes }) => run.task_name !== null && bytes >= thresholds['checkpoint-megabytes'] * 1e6)
+          .sort((left, right) => right.bytes - left.bytes);
+        const [first] = large;
+        if (!first) return [];
+        const megabytes = Math.round(first.bytes / 1e6);
+        const seen = `${plural(large.length, 'task')} with large checkpoints, such as ${first.run.task_id} (${quoted(first.run.task_name ?? '')}): at least ${megabytes} MB`;
+        return [
+          inQueue(
+            'warning',
+            queue,
+            seen,
+            command('list-checkpoints', first.run.task_id),
+            'keep large values elsewhere, and their address in the checkpoint',
+          ),
+        ];
+      }),
+  },
+  {
+    id: 'far-future',
+    why: 'No task is meant to wait for years: a number of milliseconds was taken for seconds.',
+    needs: ['queues'],
+    find: pick(
+      'warning',
+      (run, { now, thresholds }) =>
+        run.task_name !== null &&
+        run.state !== 'running' &&
+        Number.isFinite(run.available_at) &&
+        run.available_at - now > thresholds['far-future'] * 1000,
+      (found, queue, { now }) => {
+        const last = found.reduce((left, right) => (right.available_at > left.available_at ? right : left));
+        const years = Math.floor((last.available_at - now) / 31_556_952_000);
+        return {
+          seen: `${plural(found.length, 'task')} ${found.length === 1 ? 'starts' : 'start'} or ${found.length === 1 ? 'wakes' : 'wake'} years from now, such as ${last.task_id} (${quoted(last.task_name ?? '')}) in ${plural(years, 'year')}: milliseconds?`,
+          mend: [
+            command('why', last.task_id),
+            command('cancel-task', last.task_id, { queue: queue.queue.queue_name }),
+            'then spawn it again with seconds',
+          ],
+        };
+      },
     ),
   },
   {
@@ -147,7 +252,7 @@ export const rowChecks: Check[] = [
       'warning',
       (run) => unreadableSettings(run.cancellation, run.retry_strategy) !== null,
       (found, queue) => ({
-        seen: `${plural(found.length, 'task')} with a setting that cannot be read, such as ${found[0].task_id}: ${shown(unreadableSettings(found[0].cancellation, found[0].retry_strategy) ?? '')}`,
+        seen: `${picked(found, queue, 'task')} with a setting that cannot be read, such as ${found[0].task_id}: ${shown(unreadableSettings(found[0].cancellation, found[0].retry_strategy) ?? '')}`,
         mend: [
           dumpTask(found[0].task_id),
           command('cancel-task', found[0].task_id, { queue: queue.queue.queue_name }),

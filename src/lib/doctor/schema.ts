@@ -1,6 +1,8 @@
-import type { SchemaFacts } from '../../sql/doctor.js';
+import type { ExpectedColumn, SchemaFacts } from '../../sql/doctor.js';
 import { pastedIdent } from '../../sql/identifiers.js';
+import { queueIndexes } from '../../sql/indexes.js';
 import { at, plural, quoted } from '../diagnosis/words.js';
+import { unregistered } from './names.js';
 import { overall, type Check, type Facts, type Finding } from './check.js';
 import { command, hint, type Hint } from '../cli/hint.js';
 
@@ -41,7 +43,7 @@ export function expectedFunctions({ version, revision }: Pick<SchemaFacts, 'vers
 }
 
 const time = 'timestamp with time zone';
-const expectedColumns: Record<string, Record<string, string>> = {
+const columnTypes: Record<string, Record<string, string>> = {
   t: {
     task_id: 'uuid',
     task_name: 'text',
@@ -88,18 +90,21 @@ const expectedColumns: Record<string, Record<string, string>> = {
   w: { task_id: 'uuid', run_id: 'uuid', step_name: 'text', event_name: 'text', timeout_at: time, created_at: time },
 };
 
-function drift({ known, columns, missingFunctions, schema }: Facts): Finding[] {
-  const types = new Map(columns.map((column) => [`${column.table_name}\0${column.column_name}`, column.type]));
-  const found = known.flatMap((queue) =>
-    queue.tables.flatMap((prefix) =>
-      Object.entries(expectedColumns[prefix] ?? {}).flatMap(([name, type]) => {
-        const actual = types.get(`${prefix}_${queue.queue_name}\0${name}`);
-        if (actual === type) return [];
-        const what = `column ${name} of table ${quoted(`${prefix}_${queue.queue_name}`)}`;
-        return [actual === undefined ? `${what} is missing` : `${what} is ${actual} instead of ${type}`];
-      }),
-    ),
-  );
+export const expectedColumns: ExpectedColumn[] = Object.entries(columnTypes).flatMap(([letter, columns]) =>
+  Object.entries(columns).map(([column, type]) => ({ letter, column, type })),
+);
+
+/** Indexes of the contract, and those that our own schema adds. */
+export function expectedIndexes(ours: boolean): readonly { letter: string; label: string }[] {
+  const contract = ['r_sai', 'r_ti', 'r_cei', 'w_eni', 'w_ti', 'e_eai'];
+  return ours ? queueIndexes : queueIndexes.filter(({ letter, label }) => contract.includes(`${letter}_${label}`));
+}
+
+function drift({ columns, missingFunctions, schema }: Facts): Finding[] {
+  const found = columns.map(({ table_name: table, column_name: name, type, expected }) => {
+    const what = `column ${name} of table ${quoted(table)}`;
+    return type === null ? `${what} is missing` : `${what} is ${type} instead of ${expected}`;
+  });
   const all = [...missingFunctions, ...found];
   if (all.length === 0) return [];
   const more = all.length > 5 ? ` and ${all.length - 5} more` : '';
@@ -108,11 +113,33 @@ function drift({ known, columns, missingFunctions, schema }: Facts): Finding[] {
   return [overall('critical', `${all.slice(0, 5).join('; ')}${more}`, mend)];
 }
 
-/** A queue is made again in the mode that it has: tables of one mode do not serve the other. */
-const makeOrDrop = (queue: string, partitioned: boolean): Hint[] => [
-  command('create-queue', queue, { 'storage-mode': partitioned ? 'partitioned' : undefined }),
-  hint`or give it up with all that it holds: ${command('drop-queue', queue)}`,
-];
+/** A queue is created again in the mode that it has: tables of one mode do not serve the other. */
+const again = (queue: string, partitioned: boolean): Hint =>
+  command('create-queue', queue, { 'storage-mode': partitioned ? 'partitioned' : undefined });
+
+/** Row-level security on a table hides rows from a role without any error: nothing can be said of what it shows. */
+function filtered({ survey, standing }: Facts): Finding[] {
+  const hidden = survey.filter((table) => table.filtered);
+  const [first] = hidden;
+  if (!first) return [];
+  const names = hidden.slice(0, 3).map(({ table_name: name }) => quoted(name));
+  const more = hidden.length > 3 ? ` and ${hidden.length - 3} more` : '';
+  const role = standing === null ? 'this role' : `role ${quoted(standing.me)}`;
+  return [
+    overall(
+      'critical',
+      `row-level security hides rows of ${plural(hidden.length, 'table')} from ${role}: ${names.join(', ')}${more}; they were not examined`,
+      standing === null || standing.me === first.owner
+        ? `psql: alter table absurd.${pastedIdent(first.table_name)} no force row level security`
+        : command('doctor', { U: first.owner }),
+      ...(standing === null
+        ? []
+        : [
+            `or let the role see every row of every table, as a superuser: psql: alter role ${pastedIdent(standing.me)} bypassrls`,
+          ]),
+    ),
+  ];
+}
 
 /** The statement that takes the setting back from where it was made. */
 function resetClock({ database, frozen_in, frozen_for }: Facts['schema']): string {
@@ -156,7 +183,7 @@ export const schemaChecks: Check[] = [
   },
   {
     id: 'schema-drifted',
-    why: 'A schema that somebody has changed by hand fails in the middle of the night, and not when it was changed.',
+    why: 'A schema that was changed by hand fails in the middle of the night, and not when it was changed.',
     needs: ['catalog'],
     find: drift,
   },
@@ -174,7 +201,7 @@ export const schemaChecks: Check[] = [
             severity: 'critical',
             queue: queue_name,
             seen: `${plural(missing.length, 'table')} missing: ${names}`,
-            mend: makeOrDrop(queue_name, mode === 'partitioned'),
+            mend: [again(queue_name, mode === 'partitioned')],
           },
         ];
       }),
@@ -183,20 +210,27 @@ export const schemaChecks: Check[] = [
     id: 'queue-unregistered',
     why: 'No command and no worker sees such tables, and they take space.',
     needs: ['catalog'],
-    find: ({ known, columns }) => {
-      const names = new Set(columns.map((column) => column.table_name));
-      const registered = new Set(known.map((queue) => queue.queue_name));
-      return [...names]
-        .filter((name) => name.startsWith('t_') && names.has(`r_${name.slice(2)}`) && !registered.has(name.slice(2)))
-        .map((name) =>
-          overall(
-            'warning',
-            `tables of a queue ${quoted(name.slice(2))} exist, and no such queue is registered`,
-            // Only a partitioned queue has a table for its idempotency keys.
-            ...makeOrDrop(name.slice(2), names.has(`i_${name.slice(2)}`)),
-          ),
-        );
-    },
+    // Where the registry hides rows, a queue that is not seen may well be registered.
+    find: (facts) =>
+      facts.knowsAll
+        ? unregistered(facts).map((name) =>
+            overall(
+              'warning',
+              `tables of a queue ${quoted(name)} exist, and no such queue is registered; creating it registers it again, with the tasks that they hold`,
+              // Only a partitioned queue has a table for its idempotency keys.
+              again(
+                name,
+                facts.survey.some(({ table_name: table }) => table === `i_${name}`),
+              ),
+            ),
+          )
+        : [],
+  },
+  {
+    id: 'row-security',
+    why: 'Rows that are hidden look like rows that do not exist: counts are too low, and queues look empty.',
+    needs: [],
+    find: filtered,
   },
   {
     id: 'clock-stopped',
@@ -206,8 +240,8 @@ export const schemaChecks: Check[] = [
       schema.frozen_at
         ? [
             overall(
-              'warning',
-              `the setting absurd.fake_now stops the clock of ${schema.frozen_for === null ? 'this database' : `role ${quoted(schema.frozen_for)}`} at ${quoted(schema.frozen_at)} (here it is ${at(now)})`,
+              'critical',
+              `the setting absurd.fake_now stops the clock of ${schema.frozen_for === null ? 'this database' : `role ${quoted(schema.frozen_for)}`} at ${quoted(schema.frozen_at)} (here it is ${at(now)}); what depends on the time is not examined`,
               resetClock(schema),
             ),
           ]

@@ -1,10 +1,11 @@
-import { pastedIdent } from '../../sql/identifiers.js';
+import type { Unread } from '../../sql/bounded.js';
 import { uuidFloor } from '../../sql/doctor-queue.js';
-import type { PartitionFacts, TableHealth } from '../../sql/doctor.js';
+import type { PartitionFacts } from '../../sql/doctor.js';
 import { at, plural, quoted, shown, span } from '../diagnosis/words.js';
 import { grantCommand } from '../grants/hint.js';
 import { inQueue, overall, type Check, type Facts, type Finding } from './check.js';
-import { command, hint } from '../cli/hint.js';
+import { command, hint, type Advice } from '../cli/hint.js';
+import { formerPartitions, grouped, queueOf } from './names.js';
 
 const week = 7 * 86_400_000;
 
@@ -15,7 +16,21 @@ function holds(partition: PartitionFacts, moment: number): boolean {
   return bounds?.[1] !== undefined && bounds[2] !== undefined && bounds[1] <= id && id < bounds[2];
 }
 
-function missingPartitions({ known, partitions, now }: Facts): Finding[] {
+/** The tag of a moment's ISO week, as `partition_week_tag` gives it: the last digit of the year and the week. */
+export function weekTag(moment: number): string {
+  const day = new Date(moment);
+  // The Thursday of a week is of the year that the week belongs to.
+  day.setUTCDate(day.getUTCDate() + 4 - (day.getUTCDay() || 7));
+  const year = day.getUTCFullYear();
+  const number = Math.ceil(
+    ((Date.UTC(year, day.getUTCMonth(), day.getUTCDate()) - Date.UTC(year, 0, 1)) / 86_400_000 + 1) / 7,
+  );
+  return `${year % 10}${String(number).padStart(2, '0')}`;
+}
+
+function missingPartitions(facts: Facts): Finding[] {
+  const { known, partitions, now } = facts;
+  const former = formerPartitions(facts);
   return known
     .filter((queue) => queue.storage_mode === 'partitioned')
     .flatMap((queue): Finding[] => {
@@ -31,42 +46,19 @@ function missingPartitions({ known, partitions, now }: Facts): Finding[] {
       const soon = gap <= now + week;
       const spare = queue.default_partition === 'enabled' ? 'rows go to the default partition' : 'a spawn then fails';
       const severity = soon && queue.default_partition !== 'enabled' ? 'critical' : 'warning';
+      const tag = weekTag(gap);
+      const away = former.filter((one) => one.queue === queue.queue_name && one.tag === tag);
+      const [table] = away;
       const mend = [
+        // A table of that name is in the way of a new partition, unless it is empty.
+        ...(table ? [command('attach-partition', table.table)] : []),
         command('ensure-partitions', { queue: queue.queue_name }),
-        command('cron', { enable: true, queue: queue.queue_name }),
       ];
-      return [{ severity, queue: queue.queue_name, seen: `no partition for the week of ${at(gap)}: ${spare}`, mend }];
+      const detached = table ? `; ${plural(away.length, 'table')} of that week exist, detached` : '';
+      const seen = `no partition for the week of ${at(gap)}: ${spare}${detached}`;
+      return [{ severity, queue: queue.queue_name, seen, mend }];
     });
 }
-
-/** The queue that a table, or a partition of one (`_048`, `_d`), belongs to, for a finding. */
-function owner({ known }: Facts, table: string): string | null {
-  const of = (name: string): string | undefined => known.find(({ queue_name }) => queue_name === name)?.queue_name;
-  const name = table.slice(2);
-  return of(name) ?? of(name.replace(/_(\d{3}|d)$/, '')) ?? null;
-}
-
-const perTable = (
-  severity: Finding['severity'],
-  rule: (table: TableHealth, facts: Facts) => string | null,
-): Check['find'] => {
-  return (facts) =>
-    facts.tables.flatMap((table) => {
-      const seen = rule(table, facts);
-      if (seen === null) return [];
-      const mend = `psql: vacuum (analyze) absurd.${pastedIdent(table.table_name)}`;
-      return [
-        {
-          severity,
-          queue: owner(facts, table.table_name),
-          seen: `table ${quoted(table.table_name)}: ${seen}`,
-          mend: [shown(mend)],
-        },
-      ];
-    });
-};
-
-const expectedIndexes = ['r_%_sai', 'r_%_ti', 'r_%_cei', 'w_%_eni', 'w_%_ti', 'e_%_eai'];
 
 export const storageChecks: Check[] = [
   {
@@ -84,35 +76,58 @@ export const storageChecks: Check[] = [
         .filter(({ rows }) => rows > 0)
         .map(({ partition, rows }) => ({
           severity: 'warning',
-          queue: owner(facts, partition),
+          queue: queueOf(facts, partition),
           seen: `default partition ${quoted(partition)} holds ${plural(rows, 'row')}`,
           mend: [command('ensure-partitions'), 'a longer --partition-lookback or --partition-lookahead (queue-policy)'],
         })),
   },
   {
     id: 'detaching-broken-off',
-    why: 'The table reads it no more, and lets no other partition go before it has gone.',
+    why: 'The table does not read it any more, and no other partition can be detached before it.',
     needs: ['partitions'],
     find: (facts) =>
       facts.partitions
         .filter(({ half_detached }) => half_detached)
         .map(({ partition }) => ({
           severity: 'warning',
-          queue: owner(facts, partition),
-          seen: `partition ${quoted(partition)} is half detached, and nobody is at it`,
+          queue: queueOf(facts, partition),
+          seen: `partition ${quoted(partition)} is half detached, and no session is working on it`,
           mend: [command('detach-candidate', partition)],
         })),
+  },
+  {
+    id: 'partitions-detached',
+    why: 'No command and no worker sees the tasks in a detached partition.',
+    needs: ['partitions'],
+    find: (facts) => {
+      const rows = new Map(facts.detachedRows.map((one) => [one.partition, one.rows]));
+      const full = formerPartitions(facts).filter(({ table }) => (rows.get(table) ?? 0) > 0);
+      const weeks = grouped(full, ({ queue, tag }) => JSON.stringify([queue, tag]));
+      return [...weeks.values()].flatMap((tables): Finding[] => {
+        const [first] = tables;
+        if (!first) return [];
+        const held = tables.map(({ table }) => `${quoted(table)} (${plural(rows.get(table) ?? 0, 'row')})`);
+        return [
+          {
+            severity: 'info',
+            queue: first.queue,
+            seen: `${plural(tables.length, 'table')} of a detached week ${tables.length === 1 ? 'holds' : 'hold'} rows: ${held.join(', ')}`,
+            mend: [command('attach-partition', first.table)],
+          },
+        ];
+      });
+    },
   },
   {
     id: 'cleanup-behind',
     why: 'Finished work that is kept beyond its time costs space, and time in every vacuum.',
     needs: ['queues'],
-    find: ({ queues }) =>
+    find: ({ queues, schema }) =>
       queues.flatMap((queue) => {
         const left = queue.leftovers;
         if (!left || left.tasks + left.events === 0) return [];
         const days = span(queue.queue.cleanup_ttl_seconds ?? 0);
-        const seen = `${left.tasks >= 1000 ? '1000+' : left.tasks} of the oldest tasks and ${plural(left.events, 'event')} are kept beyond the policy of ${days}${left.oldest_at === null ? '' : `; the oldest finished ${at(left.oldest_at)}`}`;
+        const seen = `${left.tasks >= 1000 ? '1000+' : left.tasks} of the oldest tasks and ${plural(left.events, 'event')} are kept beyond the policy of ${days}, and a cleanup deletes them${left.oldest_at === null ? '' : `; the oldest finished ${at(left.oldest_at)}`}`;
         const name = queue.queue.queue_name;
         const ttl = Math.max(1, Math.ceil((queue.queue.cleanup_ttl_seconds ?? 0) / 86_400));
         return [
@@ -120,93 +135,38 @@ export const storageChecks: Check[] = [
             'warning',
             queue,
             seen,
+            command('cleanup', name, String(ttl), { 'dry-run': true }),
             command('cleanup', name, String(ttl)),
-            command('cron', { enable: true, queue: name }),
+            schema.cron
+              ? command('cron', { enable: true, queue: name })
+              : hint`run ${command('maintain')} every hour, as a system's cron does it`,
           ),
         ];
       }),
   },
   {
-    id: 'dead-rows',
-    why: 'Claims read past dead rows: the more there are, the slower every claim.',
-    needs: ['catalog'],
-    find: perTable('warning', ({ live, dead }, { thresholds }) => {
-      const percent = (dead * 100) / Math.max(1, live + dead);
-      return dead >= thresholds['min-dead'] && percent >= thresholds['dead-percent']
-        ? `about ${Math.round(dead)} dead rows, ${Math.round(percent)} % of it`
-        : null;
-    }),
-  },
-  {
-    id: 'autovacuum-behind',
-    why: 'Without vacuum dead rows pile up, and transaction ids run out in the end.',
-    needs: ['catalog'],
-    find: perTable('warning', (table, { thresholds }) => {
-      if (!table.autovacuum_enabled && table.live + table.dead >= thresholds['min-dead'])
-        return 'autovacuum is switched off';
-      if (table.frozen_age > table.freeze_max_age * 1.5)
-        return `its oldest row is ${Math.round(table.frozen_age)} transactions old, ${Math.round(table.frozen_age - table.freeze_max_age)} more than autovacuum allows`;
-      const due = Math.max(table.vacuum_at * 3, thresholds['min-dead']);
-      return table.dead > due
-        ? `about ${Math.round(table.dead)} dead rows, and autovacuum should have started at ${Math.round(table.vacuum_at)}; last vacuum ${table.vacuumed_at === null ? 'never' : at(table.vacuumed_at)}`
-        : null;
-    }),
-  },
-  {
-    id: 'indexes-missing',
-    why: 'Without it, what a claim, a sweep or a cleanup looks for is found by reading the whole table.',
-    needs: ['catalog'],
-    find: ({ known, indexes, schema }) => {
-      const there = new Set(indexes.map((index) => index.index_name));
-      return known.flatMap((queue): Finding[] => {
-        const missing = expectedIndexes
-          .map((pattern) => pattern.replace('%', () => queue.queue_name))
-          .filter((name) => queue.tables.includes(name.charAt(0)) && !there.has(name));
-        if (missing.length === 0) return [];
-        const mend =
-          schema.revision === null
-            ? hint`run the installer of this schema again, or: ${command('init')}`
-            : command('init');
-        return [
-          {
-            severity: 'warning',
-            queue: queue.queue_name,
-            seen: `missing: ${missing.map(quoted).join(', ')}`,
-            mend: [mend],
-          },
-        ];
-      });
-    },
-  },
-  {
-    id: 'indexes-invalid',
-    why: 'An invalid index is kept up at every write, and used by no read.',
-    needs: ['catalog'],
-    find: (facts) =>
-      facts.indexes
-        .filter((index) => !index.valid)
-        .map((index) => ({
-          severity: 'warning',
-          queue: owner(facts, index.table_name),
-          seen: `index ${quoted(index.index_name)} of ${quoted(index.table_name)} is invalid`,
-          mend: [`psql: reindex index concurrently absurd.${pastedIdent(index.index_name)}`],
-        })),
-  },
-  {
     id: 'unread',
     why: 'What could not be read was not checked.',
     needs: [],
-    find: ({ unread, standing }) =>
-      unread.map(({ what, reason, code }) =>
-        overall(
-          'warning',
-          `not read: ${shown(what)} (${shown(reason)})`,
-          code === '42501' && standing !== null
-            ? grantCommand(standing, 'reader')
-            : code === '55P03'
-              ? command('doctor', { only: 'blocked' })
-              : command('doctor', { timeout: 60 }),
-        ),
-      ),
+    find: ({ unread, standing }) => {
+      // One locked table is one finding, and so is one missing right, however many things it is about.
+      const kinds = grouped(unread, ({ code, session, reason }) =>
+        code === '42501' ? code : JSON.stringify([code, session ?? reason]),
+      );
+      return [...kinds.values()].flatMap((same): Finding[] => {
+        const [first] = same;
+        if (!first) return [];
+        const names = same.slice(0, 3).map(({ what }) => shown(what));
+        const more = same.length > 3 ? ` and ${same.length - 3} more` : '';
+        const seen = `not read: ${names.join(', ')}${more} (${shown(first.reason)})`;
+        const found = overall('warning', seen, remedy(first, standing));
+        return [first.session === undefined ? found : { ...found, session: first.session }];
+      });
+    },
   },
 ];
+
+function remedy({ code }: Unread, standing: Facts['standing']): Advice {
+  if (code === '42501' && standing !== null) return grantCommand(standing, 'reader');
+  return code === '55P03' ? command('doctor', { only: 'blocked' }) : command('doctor', { timeout: 60 });
+}

@@ -2,6 +2,7 @@
 import { command, hint, type Advice, type Hint } from '../cli/hint.js';
 import { shellWord } from '../cli/format/shell.js';
 import type { Standing } from '../../sql/grants.js';
+import type { Filtered } from '../../sql/row-security.js';
 import type { Need } from './kinds.js';
 
 /** The command by which the owner of the schema gives the role what a kind needs. */
@@ -26,4 +27,13 @@ export function rightHint(standing: Standing, need: Need | undefined, message = 
   return owner === standing.me
     ? `connect as a superuser, or as the role that owns that table (-U)`
     : `only the owner of the schema may: -U ${shellWord(owner)}`;
+}
+
+/** For an answer that may lack rows, of which nothing can be concluded. */
+export function filteredHint({ me, owner, tables }: Filtered, asked: string): Advice {
+  const count = `${tables.length} ${tables.length === 1 ? 'table' : 'tables'}`;
+  const seen = `Row-level security hides rows of ${count} from role "${me}"`;
+  return me === owner
+    ? hint`${seen}: ${command('doctor', { only: 'row-security' })} names them`
+    : hint`${seen}: ${command(asked, { U: owner })} asks as the owner, ${command('doctor', { only: 'row-security' })} names them`;
 }

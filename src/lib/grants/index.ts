@@ -29,6 +29,10 @@ export interface GrantsPlan extends Wanted {
   /** Roles that own tables of the schema. */
   owners: string[];
   superuser: boolean;
+  /** Statements that the connected role may not run, though it may run the others: --apply omits them. */
+  omitted: Statement[];
+  /** Those of them that must still be run by another role. */
+  beyond: Statement[];
 }
 
 /** Raises exit 3 for a role or queue that is not there. */
@@ -42,9 +46,14 @@ export async function planFor(db: Queryable, wanted: Wanted): Promise<GrantsPlan
   const some = queues.filter(({ queue_name }) => wanted.queues.length === 0 || wanted.queues.includes(queue_name));
   const makers = wanted.newQueues ? facts.owners : revoke ? facts.opened : [];
   const rights = planGrants(wanted, some, facts, makers);
+  const statements = rights.map((right) => ({ statement: rightStatement(right, role, revoke), why: right.why }));
+  const omitted = facts.grants_sight ? [] : statements.filter((_, i) => rights[i]?.on.kind === 'role');
   return {
     ...wanted,
-    statements: rights.map((right) => ({ statement: rightStatement(right, role, revoke), why: right.why })),
+    statements,
+    omitted,
+    // A membership that exists already needs no one to grant it.
+    beyond: facts.has_sight && !revoke ? [] : omitted,
     rights,
     owners: facts.owners,
     superuser: facts.superuser,
@@ -69,10 +78,11 @@ export async function applyGrants(db: Database, wanted: Wanted): Promise<GrantsP
   return db.transaction(
     async (transaction) => {
       const plan = await planFor(transaction, wanted);
-      for (const { statement } of plan.statements) await runRightStatement(transaction, statement);
+      const ours = plan.statements.filter((one) => !plan.omitted.includes(one));
+      for (const { statement } of ours) await runRightStatement(transaction, statement);
       if (wanted.revoke) await requireGone(transaction, plan);
       else await requireGiven(transaction, plan);
-      return plan;
+      return { ...plan, statements: ours };
     },
     { lockTimeoutMs },
   );

@@ -1,5 +1,6 @@
 /** Which rights a kind of role needs, thing by thing, and why. */
 import type { QueueTables, Right, RoleFacts } from '../../sql/grants.js';
+import { sightRole } from '../../sql/sessions.js';
 import type { Kind } from './kinds.js';
 import { kinds } from './kinds.js';
 
@@ -136,6 +137,16 @@ export function planGrants(
             privileges: ['usage'],
             on: { kind: 'schema' as const, name: 'cron' },
             why: 'cron: its jobs run as this role, which can clean up, but neither make nor detach partitions',
+          },
+        ]
+      : []),
+    // What was not granted to the role is not taken from it either.
+    ...(operator && (!revoke || facts.has_sight)
+      ? [
+          {
+            privileges: ['member'],
+            on: { kind: 'role' as const, name: sightRole },
+            why: 'why and doctor: see which session holds a lock, since when, and its query',
           },
         ]
       : []),

@@ -10,6 +10,7 @@ import {
 } from '../../sql/partitions.js';
 import type { Database } from '../connection/database.js';
 import { refused } from '../cli/errors.js';
+import { command, hint } from '../cli/hint.js';
 
 export interface Detached extends DetachCandidate {
   concurrently: boolean;
@@ -47,7 +48,7 @@ async function requireEmpty(db: Database, partition: string): Promise<void> {
   if (!(await db.read((read) => holdsRows(read, partition)))) return;
   throw refused(
     `Detached partition "${partition}" holds rows`,
-    'they came after it was found empty: attach it again, or drop it by hand',
+    hint`they came after it was found empty: ${command('attach-partition', partition)} brings them back`,
     'partition_not_empty',
   );
 }

@@ -1,0 +1,121 @@
+/** What follows from what: one finding for a cause, with its consequences beneath it. Pure. */
+import { severities, type DoctorFinding, type Finding } from './check.js';
+
+/** Checks that measure by the clock: while it stands still, they say nothing. */
+const byTheClock = new Set([
+  'unclaimed-work',
+  'expired-leases',
+  'backlog-growing',
+  'retry-storm',
+  'top-errors',
+  'unusable-strategies',
+  'lost-waits',
+  'hanging-runs',
+  'unknown-names',
+  'polling-sleepers',
+  'far-future',
+  'partitions-missing',
+  'cleanup-behind',
+]);
+
+const session = new Set(['blocked', 'old-transactions', 'idle-in-transaction', 'prepared-transactions']);
+const vacuumed = new Set(['dead-rows', 'autovacuum-behind']);
+const flow = new Set(['unclaimed-work', 'expired-leases', 'backlog', 'backlog-growing']);
+
+interface Rule {
+  cause: (finding: Finding & { check: string }) => boolean;
+  effect: (effect: Finding & { check: string }, cause: Finding & { check: string }) => boolean;
+}
+
+const sameQueue = (left: Finding, right: Finding): boolean => left.queue !== null && left.queue === right.queue;
+
+/** The first rule that fits counts: what lies deepest comes first. */
+const rules: Rule[] = [
+  // A session is one finding, whatever it does.
+  {
+    cause: ({ check }) => session.has(check),
+    effect: (effect, cause) =>
+      session.has(effect.check) && effect.session !== undefined && effect.session === cause.session,
+  },
+  // No worker claims what a session has locked.
+  {
+    cause: ({ check }) => check === 'blocked',
+    effect: (effect, cause) =>
+      (flow.has(effect.check) || effect.check === 'hanging-runs') &&
+      effect.queue !== null &&
+      (cause.queues ?? []).includes(effect.queue),
+  },
+  {
+    cause: ({ check }) => check === 'blocked',
+    effect: (effect, cause) =>
+      effect.check === 'unread' && effect.session !== undefined && effect.session === cause.session,
+  },
+  // No vacuum removes what a snapshot may still see.
+  {
+    cause: ({ snapshot }) => snapshot === true,
+    effect: ({ check }) => vacuumed.has(check),
+  },
+  // A worker that cannot connect claims nothing.
+  {
+    cause: ({ check, severity }) => check === 'connections' && severity === 'critical',
+    effect: ({ check }) => flow.has(check),
+  },
+  // Where nothing claims, nothing sweeps leases and the line grows.
+  {
+    cause: ({ check }) => check === 'unclaimed-work' || check === 'expired-leases',
+    effect: (effect, cause) => flow.has(effect.check) && effect.check !== 'unclaimed-work' && sameQueue(effect, cause),
+  },
+  {
+    cause: ({ check }) => check === 'unlimited-retries' || check === 'retry-storm',
+    effect: (effect, cause) =>
+      (effect.check === 'retry-storm' || effect.check === 'top-errors') && sameQueue(effect, cause),
+  },
+  {
+    cause: ({ check }) => check === 'partitions-missing',
+    effect: (effect, cause) =>
+      (effect.check === 'default-partition-rows' || effect.check === 'partitions-detached') && sameQueue(effect, cause),
+  },
+];
+
+/** Each finding that follows from another goes beneath it; a cause is as bad as the worst that it leads to. */
+export function byCause(found: readonly (Finding & { check: string; why: string })[]): DoctorFinding[] {
+  const stopped = found.some(({ check }) => check === 'clock-stopped');
+  const all = found
+    .filter(({ check }) => !stopped || !byTheClock.has(check))
+    .map((finding): DoctorFinding => ({ ...finding, leads_to: [] }));
+  const roots: DoctorFinding[] = [];
+  const parents = new Map<DoctorFinding, DoctorFinding>();
+  const isAbove = (one: DoctorFinding, other: DoctorFinding): boolean => {
+    for (let at: DoctorFinding | undefined = other; at; at = parents.get(at)) if (at === one) return true;
+    return false;
+  };
+  for (const rule of rules)
+    for (const effect of all) {
+      if (parents.has(effect)) continue;
+      const cause = all.find(
+        (one) => one !== effect && rule.cause(one) && rule.effect(effect, one) && !isAbove(effect, one),
+      );
+      if (cause) parents.set(effect, cause);
+    }
+  for (const finding of all) {
+    const parent = parents.get(finding);
+    if (parent) parent.leads_to.push(finding);
+    else roots.push(finding);
+  }
+  roots.forEach(raise);
+  return roots;
+}
+
+function raise(finding: DoctorFinding): void {
+  finding.leads_to.forEach(raise);
+  const worst = Math.max(...[finding, ...finding.leads_to].map(({ severity }) => severities.indexOf(severity)));
+  finding.severity = severities[worst] ?? finding.severity;
+}
+
+/** Findings with all that they lead to, in one list. */
+export const flat = (findings: readonly DoctorFinding[]): DoctorFinding[] =>
+  findings.flatMap((finding) => [finding, ...flat(finding.leads_to)]);
+
+/** The checks that a stopped clock keeps from being made. */
+export const unreliable = (made: readonly string[], findings: readonly DoctorFinding[]): string[] =>
+  flat(findings).some(({ check }) => check === 'clock-stopped') ? made.filter((check) => byTheClock.has(check)) : [];
