@@ -75,7 +75,9 @@ function missing({ here, available, home, told, database, role }: CronPlace, job
   const fail = (message: string, advice: string): CliError =>
     new CliError(message, { exitCode: exit.failed, code: 'cron_missing', hint: hint`${advice}; ${without}` });
   const there =
-    jobs.length === 0 ? 'its jobs are removed there, with cron.unschedule' : `type there: ${jobs.join(' ')}`;
+    jobs.length === 0
+      ? 'its jobs are removed there, with cron.unschedule'
+      : `type there: ${jobs.join(' ').replace(/;$/, '')}`;
   const load =
     'add pg_cron to shared_preload_libraries, set cron.database_name to this database and restart the server';
   if (here) {

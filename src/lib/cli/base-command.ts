@@ -18,8 +18,8 @@ import type { Queryable } from '../../sql/queryable.js';
 import type { Database } from '../connection/database.js';
 import type { ConnectionFlags, Settings } from '../connection/settings.js';
 import { maskPasswords } from '../connection/uri.js';
-import { needOf, type CommandAbout } from './declaration.js';
-import { exit, interrupted, type CliError } from './errors.js';
+import { changes, needOf, type CommandAbout } from './declaration.js';
+import { exit, interrupted, usageError, type CliError } from './errors.js';
 import { explainError, parseError } from './explain.js';
 import { harmless } from './format/text.js';
 import { adviceText, type Advice, type Place } from './hint.js';
@@ -90,6 +90,17 @@ function unshield<T>(value: T): T {
   return (typeof value === 'string' ? bare(value) : value) as T;
 }
 
+/** An empty value is an unset variable of a shell: it names nothing, and must not count as absent, as all, or as a name. */
+function refuseEmpty({ flags, args, argv }: { flags: Values; args: Values; argv: unknown[] }): void {
+  const isEmpty = (value: unknown): boolean => value === '' || (Array.isArray(value) && value.includes(''));
+  const refuse = (what: string): never => {
+    throw usageError(`${what} is empty`, 'is a variable of the shell unset? Omit what is not meant');
+  };
+  for (const [name, value] of Object.entries(flags)) if (isEmpty(value)) refuse(`--${name}`);
+  for (const [name, value] of Object.entries(args)) if (isEmpty(value)) refuse(name.toUpperCase());
+  if (argv.includes('')) refuse('An argument');
+}
+
 interface ParsedFlags extends ConnectionFlags {
   output?: Mode;
   json?: boolean;
@@ -129,6 +140,7 @@ export abstract class BaseCommand<T> extends Command {
 
   /** Runs the command to its end and returns its exit code; nothing is thrown. */
   override async run(): Promise<number> {
+    if (changes(this.about(), this.argv)) this.io.outlivesReader?.();
     try {
       const result = await this.execute();
       await this.show(result, this.pagingIo());
@@ -159,6 +171,7 @@ export abstract class BaseCommand<T> extends Command {
       const parsed = await super.parse<F, B, A>(input, shield(argv));
       for (const [name, value] of Object.entries(parsed.flags))
         Object.assign(parsed.flags, { [name]: unshield(value) });
+      refuseEmpty(parsed);
       this.parsedFlags = parsed.flags as ParsedFlags;
       this.parsedArgs = parsed.args;
       return parsed;
