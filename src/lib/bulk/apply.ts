@@ -3,7 +3,7 @@ import type { BatchOutcome, ChosenTask } from '../../sql/bulk.js';
 import { CliError, errorCode, toCliError } from '../cli/errors.js';
 
 /** What became of one task. `left`: it was not reached. */
-export type Outcome = 'retried' | 'cancelled' | 'skipped' | 'failed' | 'left';
+export type Outcome = 'retried' | 'cancelled' | 'woken' | 'skipped' | 'failed' | 'left';
 
 export interface BulkTask {
   task_id: string;
