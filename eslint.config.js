@@ -56,6 +56,10 @@ export default tseslint.config(
       'no-restricted-syntax': [
         'error',
         { selector: `Literal[value=/${command}/]`, message: asData },
+        {
+          selector: "MethodDefinition[key.name='render'] ThisExpression",
+          message: 'render is pure: what it needs is in the result of execute, or in its context.',
+        },
         { selector: `TemplateElement[value.raw=/^(?!---)[^]*${command}/]`, message: asData },
       ],
     },

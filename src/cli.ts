@@ -1,7 +1,8 @@
 /** What bin/absurdctl starts: the one place that ends the process. */
 import { maskPasswords } from './lib/connection/uri.js';
-import { exit } from './lib/cli/errors.js';
+import { CliError, exit } from './lib/cli/errors.js';
 import { processIo } from './lib/cli/io.js';
+import { reportError } from './lib/cli/report.js';
 import { main } from './main.js';
 
 export { commandSpecs, topicSummaries } from './main.js';
@@ -16,17 +17,26 @@ function hidePasswords(): void {
   if (shown.some((word, i) => word !== words[i])) process.title = ['absurdctl', ...shown].join(' ');
 }
 
+/** What is said where output cannot be written, as on a full disk. */
+const unwritten = (error: Error): CliError =>
+  new CliError(`The output could not be written: ${error.message}`, { code: 'output_failed', cause: error });
+
 /**
- * Runs the command line of this process. A reader that went away (`| head`) ends it quietly; a second Ctrl-C ends it at
- * once.
+ * Runs the command line of this process. A reader that went away (`| head`) ends a command that only reads quietly; one that
+ * changes something runs to its end. A second Ctrl-C ends either at once.
  */
 export async function start(version: string): Promise<void> {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-      process.exit(0);
-    });
-  }
+  let outlivesReader = false;
+  let unwritable = false;
+  const onError = (error: NodeJS.ErrnoException): void => {
+    if (error.code !== 'EPIPE' && !unwritable) {
+      unwritable = true;
+      process.exitCode = exit.failed;
+      reportError(processIo(), unwritten(error), process.argv.includes('--json'));
+    }
+    if (!outlivesReader) process.exit(unwritable ? exit.failed : exit.done);
+  };
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', onError);
   hidePasswords();
   let interrupted = false;
   let exitsWhenDone = false;
@@ -38,7 +48,17 @@ export async function start(version: string): Promise<void> {
   };
   process.on('SIGINT', () => interrupt('SIGINT', exit.interrupted));
   process.on('SIGTERM', () => interrupt('SIGTERM', 143));
-  const io = Object.assign(processIo(), { exitsWhenDone: () => (exitsWhenDone = true) });
-  process.exitCode = await main(process.argv.slice(2), io, version);
+  const io = Object.assign(processIo(), {
+    exitsWhenDone: () => (exitsWhenDone = true),
+    outlivesReader: () => {
+      outlivesReader = true;
+      // oclif has one of its own, which throws.
+      for (const listener of process.stdout.listeners('error')) {
+        if (listener !== onError) process.stdout.off('error', listener as typeof onError);
+      }
+    },
+  });
+  const code = await main(process.argv.slice(2), io, version);
+  process.exitCode = code === exit.done && unwritable ? exit.failed : code;
   if (exitsWhenDone) process.exit();
 }

@@ -2,9 +2,9 @@ import * as Args from '@oclif/core/args';
 import { dbFlags, queueFlag } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { readIds } from '../lib/bulk/choose.js';
-import { BulkCommand, bulkLockTimeoutMs, type BulkResult } from '../lib/bulk/command.js';
+import { BulkCommand, bulkLockTimeoutMs, isBulk, renderMany, type BulkResult } from '../lib/bulk/command.js';
 import { bulkFlags, readChoice, statusFlag } from '../lib/bulk/flags.js';
-import type { Rendering } from '../lib/cli/output.js';
+import type { RenderContext, Rendering } from '../lib/cli/output.js';
 import { locateTask } from '../lib/task/find-task.js';
 import { cancelTasks } from '../sql/bulk.js';
 import { cancelTask } from '../sql/tasks.js';
@@ -58,10 +58,8 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
       dryRun: flags['dry-run'],
       yes: flags.yes,
       work: {
-        batch: async (queue, ids) =>
-          (await this.db()).transaction((db) => cancelTasks(db, queue, ids, flags.status), {
-            lockTimeoutMs: bulkLockTimeoutMs,
-          }),
+        batch: (queue, ids) =>
+          this.write((db) => cancelTasks(db, queue, ids, flags.status), { lockTimeoutMs: bulkLockTimeoutMs }),
         outcome: ({ state }) =>
           state === 'cancelled'
             ? { outcome: 'cancelled', reason: null }
@@ -81,8 +79,8 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
     return { queue_name, task_id, task_name, state, cancelled: !over && state === 'cancelled' };
   }
 
-  render(result: CancelledTask | BulkResult): Rendering {
-    if (this.isBulk(result)) return this.renderMany(result);
+  render(result: CancelledTask | BulkResult, context: RenderContext): Rendering {
+    if (isBulk(result)) return renderMany(result, context);
     const { queue_name, task_id, task_name, state, cancelled } = result;
     return {
       note: cancelled

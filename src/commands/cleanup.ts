@@ -22,7 +22,13 @@ interface Cleaned extends Deleted {
 /** Counting all that would go may take longer than another look at a queue. */
 const countTimeoutMs = 300_000;
 
-export default class Cleanup extends BaseCommand<Cleaned[]> {
+interface CleanedQueues {
+  /** Whether it was asked about one queue: then the answer is one record, and one object in JSON. */
+  single: boolean;
+  cleaned: Cleaned[];
+}
+
+export default class Cleanup extends BaseCommand<CleanedQueues> {
   static override summary = 'Delete tasks that ended, and events that were emitted, longer ago than a span';
   static override description = [
     'Goes on batch by batch, each a transaction of its own, until nothing is left: it may be interrupted and run again at any time. Tasks that are not over, and events that are only awaited, are never deleted.',
@@ -58,12 +64,8 @@ export default class Cleanup extends BaseCommand<Cleaned[]> {
     samples: ['<queue> 0', '--all', '<queue> 0 --dry-run'],
   };
 
-  /** Whether it was asked about one queue: then the answer is one record, and one object in JSON. */
-  private single = true;
-
-  async execute(): Promise<Cleaned[]> {
+  async execute(): Promise<CleanedQueues> {
     const { args, flags } = await this.parse(Cleanup);
-    this.single = !flags.all;
     const asked = checkAsked({ ...args, ...flags });
     const scopes = await this.read((db) => scopesOf(db, asked));
     const cleaned: Cleaned[] = [];
@@ -75,7 +77,7 @@ export default class Cleanup extends BaseCommand<Cleaned[]> {
         else cleaned.push({ ...(await this.drain(scope, deleted)), would_delete: null, error: null });
       } catch (error) {
         const code = skippable(error);
-        if (code === undefined || this.single) throw error;
+        if (code === undefined || !flags.all) throw error;
         const reason = toCliError(error).message;
         refusals.push(error);
         this.skip([{ queue_name: scope.queue_name, code, reason }]);
@@ -83,7 +85,7 @@ export default class Cleanup extends BaseCommand<Cleaned[]> {
       }
     }
     if (refusals.length > 0 && refusals.length === scopes.length) throw refusals[0];
-    return cleaned;
+    return { single: !flags.all, cleaned };
   }
 
   private async count(scope: Scope): Promise<CleanupCount> {
@@ -99,11 +101,11 @@ export default class Cleanup extends BaseCommand<Cleaned[]> {
     }
   }
 
-  render(cleaned: Cleaned[]): Rendering {
+  render({ single, cleaned }: CleanedQueues): Rendering {
     const dry = cleaned.some((queue) => queue.would_delete !== null);
     const [first] = cleaned;
     const note = dry ? 'Nothing was deleted' : undefined;
-    if (!this.single) return { note, ...allQueues(cleaned, dry), jsonResult: cleaned };
+    if (!single) return { note, ...allQueues(cleaned, dry), jsonResult: cleaned };
     if (first === undefined) return {};
     const { queue_name: queue, tasks, events, would_delete: would } = first;
     if (would === null) {

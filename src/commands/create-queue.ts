@@ -30,8 +30,7 @@ export default class CreateQueue extends BaseCommand<CreatedQueue> {
 
   async execute(): Promise<CreatedQueue> {
     const { args, flags } = await this.parse(CreateQueue);
-    const db = await this.db();
-    return db.transaction((transaction) => createQueue(transaction, args.name, flags['storage-mode']));
+    return this.write((db) => createQueue(db, args.name, flags['storage-mode']));
   }
 
   render({ queue_name, storage_mode, created }: CreatedQueue): Rendering {

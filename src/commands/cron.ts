@@ -9,7 +9,12 @@ import { command, hint } from '../lib/cli/hint.js';
 
 const schedule = (description: string) => Flags.string({ helpValue: 'CRON', description });
 
-export default class Cron extends BaseCommand<CronJob[]> {
+interface CronJobs {
+  enabled: boolean;
+  jobs: CronJob[];
+}
+
+export default class Cron extends BaseCommand<CronJobs> {
   static override summary = 'Have pg_cron make partitions, clean up and detach, or stop it';
   static override description =
     "With -q for one queue, without for all of them. The jobs do what each queue's policy says. It needs the extension pg_cron in this database.";
@@ -32,9 +37,7 @@ export default class Cron extends BaseCommand<CronJob[]> {
     ],
   };
 
-  private enabled = true;
-
-  async execute(): Promise<CronJob[]> {
+  async execute(): Promise<CronJobs> {
     const { flags } = await this.parse(Cron);
     if (flags.enable === flags.disable)
       throw usageError('Give exactly one of --enable and --disable', command('cron', { help: true }));
@@ -45,18 +48,17 @@ export default class Cron extends BaseCommand<CronJob[]> {
     };
     const useless = flags.disable && Object.values(schedules).some((value) => value !== undefined);
     if (useless) throw usageError('Schedules mean nothing with --disable');
-    this.enabled = flags.enable;
-    const db = await this.db();
     const queue = flags.queue ?? null;
-    const place = await findCron(db);
+    const place = await this.read(findCron);
     if (!place.usable) throw missing(place, flags.enable ? remoteJobs(place.database, queue, schedules) : []);
-    return flags.enable ? enableCron(db, queue, schedules) : disableCron(db, queue);
+    const jobs = await this.write((db) => (flags.enable ? enableCron(db, queue, schedules) : disableCron(db, queue)));
+    return { enabled: flags.enable, jobs };
   }
 
-  render(jobs: CronJob[]): Rendering {
+  render({ enabled, jobs }: CronJobs): Rendering {
     const what = counted(jobs.length, 'job');
     return {
-      note: this.enabled ? `pg_cron runs ${what}` : `Removed ${what}`,
+      note: enabled ? `pg_cron runs ${what}` : `Removed ${what}`,
       table: {
         columns: [
           { key: 'job_name', label: 'JOB', type: 'id' },
@@ -75,7 +77,9 @@ function missing({ here, available, home, told, database, role }: CronPlace, job
   const fail = (message: string, advice: string): CliError =>
     new CliError(message, { exitCode: exit.failed, code: 'cron_missing', hint: hint`${advice}; ${without}` });
   const there =
-    jobs.length === 0 ? 'its jobs are removed there, with cron.unschedule' : `type there: ${jobs.join(' ')}`;
+    jobs.length === 0
+      ? 'its jobs are removed there, with cron.unschedule'
+      : `type there: ${jobs.join(' ').replace(/;$/, '')}`;
   const load =
     'add pg_cron to shared_preload_libraries, set cron.database_name to this database and restart the server';
   if (here) {

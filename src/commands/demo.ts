@@ -6,7 +6,13 @@ import type { RenderContext, Rendering } from '../lib/cli/output.js';
 import { readFolded, renderTask, type FoldedTask } from '../lib/task/dump.js';
 import { locateTask } from '../lib/task/find-task.js';
 
-export default class Demo extends BaseCommand<FoldedTask> {
+interface Demonstrated {
+  task: FoldedTask;
+  /** How the task ended. */
+  code: number;
+}
+
+export default class Demo extends BaseCommand<Demonstrated> {
   static override summary = 'See it work: a queue, a workflow and its worker, on a PostgreSQL of its own';
   static override description =
     "Starts this folder's embedded server (absurdctl dev), works on one task with steps, a failure and its retry, a sleep and an event, shows what an operator would type, and ends with the task's dump. It touches no other database and can be run again.";
@@ -18,7 +24,7 @@ export default class Demo extends BaseCommand<FoldedTask> {
     samples: [''],
   };
 
-  async execute(): Promise<FoldedTask> {
+  async execute(): Promise<Demonstrated> {
     await this.parse(Demo);
     this.tell('absurdctl dev --detach');
     this.useDatabase('embedded:');
@@ -32,27 +38,26 @@ export default class Demo extends BaseCommand<FoldedTask> {
         say: (line) => this.note(`  ${line}`),
         tell: (line) => this.tell(line),
       });
-      this.outcome = followedExitCode([task]);
-      return await this.read(async (db) => readFolded(db, await locateTask(db, task.task_id, demoQueue)));
+      const dump = await this.read(async (db) => readFolded(db, await locateTask(db, task.task_id, demoQueue)));
+      return { task: dump, code: followedExitCode([task]) };
     } finally {
       await pool.close();
     }
   }
 
-  private outcome = 0;
-
-  protected override exitCode(): number {
-    return this.outcome;
+  protected override exitCode({ code }: Demonstrated): number {
+    return code;
   }
 
   private tell(command: string): void {
     this.note(`$ ${command}`);
   }
 
-  render(task: FoldedTask, context: RenderContext): Rendering {
+  render({ task }: Demonstrated, context: RenderContext): Rendering {
     const rendering = renderTask(task, context);
     return {
       ...rendering,
+      jsonResult: rendering.jsonResult ?? task,
       note: [
         'The server goes on for half an hour without a client: every absurdctl command in this folder finds it.',
         'Next: absurdctl list-tasks · absurdctl why ID · absurdctl --help · absurdctl dev --stop',

@@ -31,7 +31,16 @@ const thresholdFlags = Object.fromEntries(
   }),
 );
 
-export default class Doctor extends MetricsCommand<DoctorResult> {
+interface Examined {
+  result: DoctorResult;
+  failOn: (typeof severities)[number] | 'never';
+  /** Whether a watched window shows it: that one shows the beginning of an answer. */
+  watching: boolean;
+  /** The answer as metrics, where they were asked for. */
+  metrics: string | null;
+}
+
+export default class Doctor extends MetricsCommand<Examined> {
   static override summary = 'Examine a whole database and say what is wrong with it';
   static override description =
     'Read-only and bounded: each statement has a time limit, and none reads a whole queue. Exit code 1 on critical findings (--fail-on). docs/doctor.md explains every check.';
@@ -71,12 +80,7 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
     samples: ['--fail-on never'],
   };
 
-  /** A watched window shows the beginning of an answer. */
-  private watching = false;
-
-  private failOn: (typeof severities)[number] | 'never' = 'critical';
-
-  async execute(): Promise<DoctorResult> {
+  async execute(): Promise<Examined> {
     const { flags } = await this.parse(Doctor);
     const { only, skip, 'fail-on': failOn } = flags;
     for (const id of [...(only ?? []), ...(skip ?? [])]) {
@@ -89,25 +93,21 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
     }
     if (only?.length && only.every((id) => skip?.includes(id)))
       throw usageError('No check is left to make: --skip names all that --only does');
-    this.failOn = failOn;
     const chosen = Object.fromEntries(thresholdNames.map((name) => [name, Reflect.get(flags, name)])) as Thresholds;
-    const look = async (): Promise<DoctorResult> => {
+    const look = async (): Promise<Examined> => {
       const options = { only, skip, thresholds: chosen, timeoutMs: flags.timeout * 1000 };
       const examination = await examine(await this.db(), options);
-      if (flags.output === 'openmetrics') this.metrics = openMetrics(examination);
-      return examination.result;
+      const metrics = flags.output === 'openmetrics' ? openMetrics(examination) : null;
+      return { result: examination.result, failOn, metrics, watching: flags.watch === true };
     };
-    this.watching = flags.watch === true;
-    return this.watching ? this.watch(look) : look();
+    return flags.watch ? this.watch(look) : look();
   }
 
   /** The worst finding and the summary come last: that is what a terminal shows when it has printed everything. */
-  render(result: DoctorResult, { next }: RenderContext): Rendering {
-    if (this.metrics !== null) return { text: this.metrics };
+  render({ result, metrics, watching }: Examined, { next, mode }: RenderContext): Rendering {
+    if (metrics !== null) return { text: metrics };
     const { critical, warning, info } = result.counts;
-    const blocks = (this.watching ? result.findings : result.findings.toReversed()).map((finding) =>
-      block(finding, next),
-    );
+    const blocks = (watching ? result.findings : result.findings.toReversed()).map((finding) => block(finding, next));
     const made = `${plural(result.checks.length, 'check')} of database ${harmless(result.database)}`;
     const [first] = result.hidden_sessions;
     const blind =
@@ -120,13 +120,13 @@ export default class Doctor extends MetricsCommand<DoctorResult> {
       note: nothing ? [] : `${critical} critical, ${warning} warning, ${info} info in ${made}`,
       name: result.findings.map(({ check }) => check),
       // One line, or one row, a finding.
-      jsonResult: this.mode() === 'json' ? result : result.findings,
+      jsonResult: mode === 'json' ? result : result.findings,
     };
   }
 
-  protected override exitCode({ findings }: DoctorResult): number {
-    if (this.failOn === 'never') return exit.done;
-    const least = severities.indexOf(this.failOn);
+  protected override exitCode({ result: { findings }, failOn }: Examined): number {
+    if (failOn === 'never') return exit.done;
+    const least = severities.indexOf(failOn);
     return findings.some(({ severity }) => severities.indexOf(severity) >= least) ? exit.failed : exit.done;
   }
 }

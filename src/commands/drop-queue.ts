@@ -12,9 +12,6 @@ interface DroppedQueue extends QueueName {
   dropped: boolean;
 }
 
-/** A queue in use is not waited for longer than this: its workers would stand still behind the waiting drop. */
-const lockTimeoutMs = 10_000;
-
 export default class DropQueue extends BaseCommand<DroppedQueue> {
   static override summary = 'Drop a queue with all its tasks';
   static override description = 'Asks for a typed `yes` first, from a terminal or a pipe, unless --yes is given.';
@@ -29,12 +26,11 @@ export default class DropQueue extends BaseCommand<DroppedQueue> {
 
   async execute(): Promise<DroppedQueue> {
     const { args, flags } = await this.parse(DropQueue);
-    const db = await this.db();
-    const known = await db.read(listQueueNames);
+    const known = await this.read(listQueueNames);
     if (!known.includes(args.name)) throw unknownQueue(args.name, known);
     const question = `Drop queue "${args.name}" with all its tasks? Type yes: `;
     const dropped = flags.yes === true || (await confirmTyped(this.io, question));
-    if (dropped) await db.transaction((transaction) => dropQueue(transaction, args.name), { lockTimeoutMs });
+    if (dropped) await this.write((db) => dropQueue(db, args.name));
     return { queue_name: args.name, dropped };
   }
 

@@ -10,7 +10,11 @@ import { readFolded, renderTask, type FoldedTask } from '../lib/task/dump.js';
 import { locateTask } from '../lib/task/find-task.js';
 import { command, hint } from '../lib/cli/hint.js';
 
-export default class DumpTask extends BaseCommand<FoldedTask> {
+interface Dumped extends FoldedTask {
+  verbose: boolean;
+}
+
+export default class DumpTask extends BaseCommand<Dumped> {
   static override summary = 'Show all there is of a task: its runs, waits and checkpoints';
   static override description =
     "The id may be that of a task or of one of its runs; every queue is searched. The latest attempt comes first, and attempts in a row that failed alike are shown as one. A terminal shows how results begin, and leaves absurdctl's own frames out of stacks (-v shows them); a pipe and JSON get results whole.";
@@ -34,7 +38,7 @@ export default class DumpTask extends BaseCommand<FoldedTask> {
     samples: ['--task-id <failed>'],
   };
 
-  async execute(): Promise<FoldedTask> {
+  async execute(): Promise<Dumped> {
     const { args, flags } = await this.parse(DumpTask);
     const ids = [args.id, flags['task-id'], flags['run-id']].filter((id) => id !== undefined);
     const [id] = ids;
@@ -44,18 +48,15 @@ export default class DumpTask extends BaseCommand<FoldedTask> {
         hint`${command('dump-task', 'ID')}, with --task-id ID, or with --run-id ID`,
       );
     }
-    this.verbose = flags.verbose === true;
     // A screen shows the beginning of a result: what is large does not cross the network for it.
     const wide = this.mode() !== 'table' || !this.io.outTty;
     const { dump, spans } = await this.readRanges(async (db) =>
       readFolded(db, await locateTask(db, id, flags.queue), { wide, attempt: flags.attempt }),
     );
-    return { dump: redacted(this.io, dump, flags.redact), spans };
+    return { dump: redacted(this.io, dump, flags.redact), spans, verbose: flags.verbose === true };
   }
 
-  private verbose = false;
-
-  render(task: FoldedTask, context: RenderContext): Rendering {
-    return renderTask(task, context, this.verbose);
+  render(task: Dumped, context: RenderContext): Rendering {
+    return renderTask(task, context, task.verbose);
   }
 }

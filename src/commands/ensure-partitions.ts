@@ -13,9 +13,6 @@ interface EnsuredPartitions {
   partitions: number;
 }
 
-/** Making a partition locks its table for a moment; a table that stays busy is not waited for longer than this. */
-const lockTimeoutMs = 10_000;
-
 export default class EnsurePartitions extends BaseCommand<EnsuredPartitions> {
   static override summary = 'Make the weekly partitions that the policies ask for';
   static override description =
@@ -34,16 +31,14 @@ export default class EnsurePartitions extends BaseCommand<EnsuredPartitions> {
   async execute(): Promise<EnsuredPartitions> {
     const { flags } = await this.parse(EnsurePartitions);
     const queue = flags.queue ?? null;
-    const db = await this.db();
-    const known = await db.read(listQueueNames);
+    const known = await this.read(listQueueNames);
     if (queue !== null && !known.includes(queue)) throw unknownQueue(queue, known);
-    const before = await db.read((read) => countPartitions(read, queue));
-    const ensure = (): Promise<void> =>
-      db.transaction((transaction) => ensurePartitions(transaction, queue), { lockTimeoutMs });
+    const before = await this.read((db) => countPartitions(db, queue));
+    const ensure = (): Promise<void> => this.write((db) => ensurePartitions(db, queue));
     await ensure();
     // Of all queues, one that is in trouble only warns while others get what they lack; once they lack nothing, it raises.
     if (queue === null) await ensure();
-    const partitions = await db.read((read) => countPartitions(read, queue));
+    const partitions = await this.read((db) => countPartitions(db, queue));
     return { queue_name: queue, created: partitions - before, partitions };
   }
 

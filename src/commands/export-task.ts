@@ -13,7 +13,13 @@ import { redacted } from '../lib/task/redact.js';
 import { exportTask, type TaskExport } from '../lib/task/export.js';
 import { locateTask } from '../lib/task/find-task.js';
 
-export default class ExportTask extends BaseCommand<TaskExport> {
+interface Exported {
+  exported: TaskExport;
+  /** The file that was written; without one the export is printed. */
+  file: string | undefined;
+}
+
+export default class ExportTask extends BaseCommand<Exported> {
   static override summary = 'Write all there is of a task as one JSON document';
   static override description =
     'Inputs, runs, waits and checkpoints, every digit as it is stored. import-task loads it elsewhere under new ids, so that a failure in production can be looked at, and tried again, on a desk. Without FILE it goes to standard output. --redact takes paths below the task: params.card, checkpoints.state.token.';
@@ -37,20 +43,19 @@ export default class ExportTask extends BaseCommand<TaskExport> {
     samples: ['<failed>'],
   };
 
-  private written: string | undefined;
-
-  async execute(): Promise<TaskExport> {
+  async execute(): Promise<Exported> {
     const { args, flags } = await this.parse(ExportTask);
     const whole = await this.readRanges(async (db) =>
       exportTask(db, await locateTask(db, args.id, flags.queue), this.io.now()),
     );
     const exported = { ...whole, task: redacted(this.io, whole.task, flags.redact) };
-    if (args.file !== undefined && args.file !== '-') this.write(args.file, exported, flags.force === true);
-    return exported;
+    const file = args.file === '-' ? undefined : args.file;
+    if (file !== undefined) this.writeFile(file, exported, flags.force === true);
+    return { exported, file };
   }
 
   /** What a task holds may be confidential: the file is its owner's alone. */
-  private write(name: string, exported: TaskExport, force: boolean): void {
+  private writeFile(name: string, exported: TaskExport, force: boolean): void {
     const path = resolve(this.io.cwd, name);
     const json = `${toJson(exported, 2)}\n`;
     try {
@@ -60,19 +65,19 @@ export default class ExportTask extends BaseCommand<TaskExport> {
       if (errorCode(error) === 'EEXIST') throw refused(`${name} is there already`, '--force writes over it');
       throw new CliError(`${name} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
     }
-    this.written = name;
   }
 
-  render(exported: TaskExport): Rendering {
+  render({ exported, file }: Exported): Rendering {
     const { task } = exported;
-    if (this.written === undefined) return { text: toJson(exported, 2), name: task.task_id };
+    if (file === undefined) return { text: toJson(exported, 2), name: task.task_id, jsonResult: exported };
     return {
       record: {
         'Task ID': task.task_id,
         Runs: task.runs.length,
         Checkpoints: task.checkpoints.length,
-        File: this.written,
+        File: file,
       },
+      jsonResult: exported,
     };
   }
 }

@@ -85,7 +85,7 @@ export default class ForkTask extends BaseCommand<Forked> {
     const { queue_name, task_id: forked_from } = task;
     const not_copied = unusable(old);
     const about = { queue_name, forked_from, from_step: fromStep, not_copied };
-    return (await this.db()).transaction(async (db) => {
+    return this.write(async (db) => {
       const steps = await stepsBefore(db, queue_name, forked_from, fromStep);
       if (flags['dry-run']) return { ...about, steps, task_id: null, run_id: null, attempt: null };
       const made = await forkTask(db, {

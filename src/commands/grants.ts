@@ -9,7 +9,11 @@ import { sightRole } from '../sql/sessions.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { command, hint, type Advice } from '../lib/cli/hint.js';
 
-export default class Grants extends BaseCommand<GrantsPlan> {
+interface Granted extends GrantsPlan {
+  applied: boolean;
+}
+
+export default class Grants extends BaseCommand<Granted> {
   static override summary = 'Print, or run, the rights that a role needs to read, to work or to operate';
   static override description = [
     'reader: every command that only looks. worker: also all that the SDK, its workers and the commands on tasks and events do. operator: also cleanup, queue-policy and cron, and membership in pg_read_all_stats, with which why and doctor see the sessions of other roles. Creating, upgrading and dropping stay with the owner of the schema (docs/operations.md, Roles).',
@@ -43,9 +47,7 @@ export default class Grants extends BaseCommand<GrantsPlan> {
     samples: ['<role> --as operator --apply', '<role> --as reader'],
   };
 
-  private applied = false;
-
-  async execute(): Promise<GrantsPlan> {
+  async execute(): Promise<Granted> {
     const { args, flags } = await this.parse(Grants);
     const wanted: Wanted = {
       role: args.role,
@@ -54,21 +56,22 @@ export default class Grants extends BaseCommand<GrantsPlan> {
       newQueues: flags['new-queues'] ?? false,
       revoke: flags.revoke ?? false,
     };
-    this.applied = flags.apply ?? false;
-    return flags.apply ? applyGrants(await this.db(), wanted) : this.read((db) => planFor(db, wanted));
+    const applied = flags.apply ?? false;
+    const plan = await (applied ? applyGrants(await this.db(), wanted) : this.read((db) => planFor(db, wanted)));
+    return { ...plan, applied };
   }
 
-  render(plan: GrantsPlan): Rendering {
-    const { role, kind, statements, revoke } = plan;
+  render(plan: Granted): Rendering {
+    const { role, kind, statements, revoke, applied } = plan;
     const script = statements.map(({ statement, why }) => `${statement};  -- ${why}\n`).join('');
     const done = revoke ? `"${role}" is no ${kind} any more` : `"${role}" is ${article(kind)} now`;
     return {
-      ...(this.applied ? {} : { text: script }),
+      ...(applied ? {} : { text: script }),
       note: [
-        ...(this.applied ? [`${done}: ${statements.length} statements`] : []),
+        ...(applied ? [`${done}: ${statements.length} statements`] : []),
         ...plan.beyond.map(
           ({ statement, why }) =>
-            `${this.applied ? 'Not run: only' : 'Only'} a superuser, or a role with admin option on ${sightRole}, may run: ${statement};  -- ${why}`,
+            `${applied ? 'Not run: only' : 'Only'} a superuser, or a role with admin option on ${sightRole}, may run: ${statement};  -- ${why}`,
         ),
         ...advice(plan),
       ],

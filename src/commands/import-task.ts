@@ -12,7 +12,12 @@ import { findImported, importTask, type ImportedTask } from '../sql/import-task.
 import { createQueue, listRegisteredQueues } from '../sql/queues.js';
 import { command, hint } from '../lib/cli/hint.js';
 
-export default class ImportTask extends BaseCommand<ImportedTask> {
+interface Imported {
+  task: ImportedTask;
+  madeQueue: boolean;
+}
+
+export default class ImportTask extends BaseCommand<Imported> {
   static override summary = 'Load a task that export-task wrote, under new ids';
   static override description = [
     'It comes as it was: state, attempts, failures, finished steps. A run that was claimed becomes a pending one, for nobody works on it here; cancellation limits and the idempotency key stay behind. The header imported_from says where it came from.',
@@ -36,23 +41,22 @@ export default class ImportTask extends BaseCommand<ImportedTask> {
     samples: ['<exported> -q <queue>'],
   };
 
-  private madeQueue = false;
-
-  async execute(): Promise<ImportedTask> {
+  async execute(): Promise<Imported> {
     const { args, flags } = await this.parse(ImportTask);
     const json = await this.readFile(args.file);
     const { queueName, key } = checkExport(json, args.file);
     const name = flags.queue ?? queueName;
-    return (await this.db()).transaction(async (db) => {
+    return this.write(async (db) => {
       let queue = (await listRegisteredQueues(db)).find((one) => one.queue_name === name);
-      this.madeQueue = queue === undefined;
+      const madeQueue = queue === undefined;
       if (queue === undefined) {
         await createQueue(db, name);
         queue = { queue_name: name, storage_mode: 'unpartitioned', complete: true };
       }
       const partitioned = queue.storage_mode === 'partitioned';
       const before = flags.again ? undefined : await findImported(db, name, { key, partitioned });
-      return before ?? importTask(db, name, { json, key: flags.again ? null : key, partitioned });
+      const task = before ?? (await importTask(db, name, { json, key: flags.again ? null : key, partitioned }));
+      return { task, madeQueue };
     });
   }
 
@@ -67,15 +71,17 @@ export default class ImportTask extends BaseCommand<ImportedTask> {
     }
   }
 
-  render({ queue_name: queue, task_id, run_id, state, created }: ImportedTask): Rendering {
+  render({ task, madeQueue }: Imported): Rendering {
+    const { queue_name: queue, task_id, run_id, state, created } = task;
     const next =
       state === 'failed' ? hint`${command('retry-task', task_id)} gives it another attempt` : command('why', task_id);
     return {
       note: [
-        ...(this.madeQueue ? [`Created queue "${queue}"`] : []),
+        ...(madeQueue ? [`Created queue "${queue}"`] : []),
         created ? next : 'This export was loaded before: this is the task that it made; --again makes another',
       ],
       record: { 'Task ID': task_id, 'Run ID': run_id, Queue: queue, State: state },
+      jsonResult: task,
     };
   }
 }

@@ -1,12 +1,17 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
-import type { Column, Rendering } from '../lib/cli/output.js';
+import type { Column, RenderContext, Rendering } from '../lib/cli/output.js';
 import { detachStatement, hasDefaultPartition, listDetachCandidates, type DetachCandidate } from '../sql/partitions.js';
 
 type Candidate = DetachCandidate & { sql?: string };
 
-export default class ListDetachCandidates extends BaseCommand<Candidate[]> {
+interface Candidates {
+  rows: Candidate[];
+  showSql: boolean;
+}
+
+export default class ListDetachCandidates extends BaseCommand<Candidates> {
   static override summary = 'List old, empty partitions that may be detached';
   static override description =
     'A queue offers its partitions when its policy says detach_mode empty: those whose week ended longer ago than detach_min_age and that hold no rows.';
@@ -25,33 +30,32 @@ export default class ListDetachCandidates extends BaseCommand<Candidate[]> {
     samples: ['', '--show-sql'],
   };
 
-  private showSql = false;
-
-  async execute(): Promise<Candidate[]> {
+  async execute(): Promise<Candidates> {
     const { flags } = await this.parse(ListDetachCandidates);
-    this.showSql = flags['show-sql'];
-    return this.readQueues(flags.queue, async (reader, queues) => {
+    const showSql = flags['show-sql'];
+    const rows = await this.readQueues(flags.queue, async (reader, queues) => {
       const { db } = reader;
       const candidates: Candidate[] = (await reader.each(queues, (queue) => listDetachCandidates(db, queue))).flat();
-      if (!flags['show-sql']) return candidates;
+      if (!showSql) return candidates;
       for (const candidate of candidates) {
         candidate.sql = `${detachStatement(candidate, !(await hasDefaultPartition(db, candidate.parent)))};`;
       }
       return candidates;
     });
+    return { rows, showSql };
   }
 
-  render(rows: Candidate[], { tty }: { tty: boolean }): Rendering {
+  render({ rows, showSql }: Candidates, { tty, mode }: RenderContext): Rendering {
     const columns: Column[] = [
       { key: 'partition' },
       { key: 'queue', drop: 1 },
       { key: 'parent', drop: 2 },
       // A statement is there to be copied: it is never cut.
-      ...(this.showSql ? [{ key: 'sql', type: 'id' } as const] : []),
+      ...(showSql ? [{ key: 'sql', type: 'id' } as const] : []),
     ];
     const empty = 'No partition is old and empty where the policy allows detaching (queue-policy --detach-mode empty)';
     // Scripts of the original read a header here, off a terminal too.
-    if (!tty && this.mode() === 'table' && rows.length > 0) {
+    if (!tty && mode === 'table' && rows.length > 0) {
       const header = Object.fromEntries(columns.map(({ key }) => [key, key]));
       return { table: { columns, rows: [header, ...rows] }, jsonResult: rows };
     }

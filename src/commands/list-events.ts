@@ -33,12 +33,7 @@ export default class ListEvents extends BaseCommand<Listed<EventRow>> {
         (a, b) => latestFirst(a.emitted_at, b.emitted_at),
       ),
     );
-    const { event, queue } = flags;
-    if (event !== undefined && list.rows.length === 0) {
-      const { eventMeant } = await import('../lib/task/suggest-name.js');
-      const meant = await this.readRanges((db) => eventMeant(db, queue, event));
-      if (meant !== undefined) this.note(meant);
-    }
+    if (list.rows.length === 0) await this.suggestName('event', flags.event, flags.queue);
     return list;
   }
 

@@ -9,7 +9,11 @@ import { parseMoment } from '../lib/cli/time.js';
 import { listTasks, taskStates, type TaskFilter, type TaskList } from '../sql/list-tasks.js';
 import { counted } from '../lib/cli/format/text.js';
 
-export default class ListTasks extends BaseCommand<TaskList> {
+interface LimitedList extends TaskList {
+  limit: number;
+}
+
+export default class ListTasks extends BaseCommand<LimitedList> {
   static override summary = 'List tasks, the latest activity first';
   static override description =
     'A task was last active when its latest attempt was claimed, made or woken. Without -q all queues are read.';
@@ -39,11 +43,8 @@ export default class ListTasks extends BaseCommand<TaskList> {
     samples: [''],
   };
 
-  private limit = 50;
-
-  async execute(): Promise<TaskList> {
+  async execute(): Promise<LimitedList> {
     const { flags } = await this.parse(ListTasks);
-    this.limit = flags.limit;
     const filter: TaskFilter = {
       states: flags.status ?? [],
       taskName: flags['task-name'],
@@ -54,22 +55,18 @@ export default class ListTasks extends BaseCommand<TaskList> {
       key: flags.key,
       limit: flags.limit,
     };
-    const look = (): Promise<TaskList> =>
-      this.readQueues(flags.queue, (reader, queues) => listTasks(reader, queues, filter));
+    const look = async (): Promise<LimitedList> => ({
+      ...(await this.readQueues(flags.queue, (reader, queues) => listTasks(reader, queues, filter))),
+      limit: flags.limit,
+    });
     if (flags.watch) return this.watch(look);
     const list = await look();
-    if (filter.taskName !== undefined && list.rows.length === 0) await this.noteMeant(filter.taskName, flags.queue);
+    if (list.rows.length === 0) await this.suggestName('task', filter.taskName, flags.queue);
     return list;
   }
 
-  private async noteMeant(taskName: string, queue: string | undefined): Promise<void> {
-    const { taskMeant } = await import('../lib/task/suggest-name.js');
-    const meant = await this.readRanges((db) => taskMeant(db, queue, taskName));
-    if (meant !== undefined) this.note(meant);
-  }
-
-  render({ rows, more, stopped }: TaskList, { now }: RenderContext): Rendering {
-    const cut = more ? [`Showing ${counted(rows.length, 'task')}; --limit ${this.limit * 2} shows more`] : [];
+  render({ rows, more, stopped, limit }: LimitedList, { now }: RenderContext): Rendering {
+    const cut = more ? [`Showing ${counted(rows.length, 'task')}; --limit ${limit * 2} shows more`] : [];
     const unseen = stopped ? ['Reading stopped before all tasks were seen: name a --status, -q or --until'] : [];
     const said = [...cut, ...unseen].join('. ');
     return {

@@ -5,7 +5,12 @@ import { acrossQueues, cutNote, joinNotes, latestFirst, listFlags, type Listed }
 import type { Rendering } from '../lib/cli/output.js';
 import { listWaitsOf, scanned, type WaitRow } from '../sql/lists.js';
 
-export default class ListWaits extends BaseCommand<Listed<WaitRow>> {
+interface ListedWaits extends Listed<WaitRow> {
+  /** Not all waits of a queue were looked at. */
+  cut: boolean;
+}
+
+export default class ListWaits extends BaseCommand<ListedWaits> {
   static override summary = 'List who waits for which event, the longest waiting first';
   static override examples = ['<%= config.bin %> list-waits', '<%= config.bin %> list-waits --event order.paid:42'];
   static override flags = {
@@ -19,10 +24,9 @@ export default class ListWaits extends BaseCommand<Listed<WaitRow>> {
     samples: [''],
   };
 
-  private cut = false;
-
-  async execute(): Promise<Listed<WaitRow>> {
+  async execute(): Promise<ListedWaits> {
     const { flags } = await this.parse(ListWaits);
+    let someCut = false;
     const list = await this.readQueues(flags.queue, (reader, queues) =>
       acrossQueues(
         reader,
@@ -30,22 +34,17 @@ export default class ListWaits extends BaseCommand<Listed<WaitRow>> {
         flags.limit,
         async (queue, limit) => {
           const { rows, cut } = await listWaitsOf(reader.db, queue, flags.event ?? null, limit);
-          this.cut ||= cut;
+          someCut ||= cut;
           return rows;
         },
         (a, b) => latestFirst(b.created_at, a.created_at),
       ),
     );
-    const { event, queue } = flags;
-    if (event !== undefined && list.rows.length === 0) {
-      const { eventMeant } = await import('../lib/task/suggest-name.js');
-      const meant = await this.readRanges((db) => eventMeant(db, queue, event));
-      if (meant !== undefined) this.note(meant);
-    }
-    return list;
+    if (list.rows.length === 0) await this.suggestName('event', flags.event, flags.queue);
+    return { ...list, cut: someCut };
   }
 
-  render(list: Listed<WaitRow>): Rendering {
+  render(list: ListedWaits): Rendering {
     return {
       table: {
         columns: [
@@ -62,7 +61,7 @@ export default class ListWaits extends BaseCommand<Listed<WaitRow>> {
         empty: 'Nobody waits for an event here',
         truncated: joinNotes(
           cutNote(list),
-          this.cut ? `of more than ${scanned} waits in a queue so many were looked at` : undefined,
+          list.cut ? `of more than ${scanned} waits in a queue so many were looked at` : undefined,
         ),
       },
     };

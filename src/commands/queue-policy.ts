@@ -17,9 +17,6 @@ const needs = (flags: readonly string[]): Need => {
   return flags.some((word) => /^--(default-partition|partition-|cleanup-|detach-)/.test(word)) ? 'operator' : 'reader';
 };
 
-/** A partition that is in use is not waited for longer than this. */
-const lockTimeoutMs = 10_000;
-
 export default class QueuePolicy extends BaseCommand<QueuePolicyRow> {
   static override summary = 'Show or set how long a queue keeps what ended, and how it is partitioned';
   static override description =
@@ -68,23 +65,19 @@ export default class QueuePolicy extends BaseCommand<QueuePolicyRow> {
         detach_min_age: flags['detach-min-age'],
       }).filter(([, value]) => value !== undefined),
     );
-    const db = await this.db();
-    if ((await db.read((read) => getQueuePolicy(read, args.name))) === undefined) {
+    if ((await this.read((db) => getQueuePolicy(db, args.name))) === undefined) {
       throw unknownQueue(args.name, await this.read(listQueueNames));
     }
     const { wakeup } = flags;
-    await db.transaction(
-      async (transaction) => {
-        if (Object.keys(policy).length > 0) await setQueuePolicy(transaction, args.name, policy);
-        if (wakeup !== undefined) await setQueueWakeup(transaction, args.name, wakeup === 'on');
-      },
-      { lockTimeoutMs },
-    );
+    await this.write(async (db) => {
+      if (Object.keys(policy).length > 0) await setQueuePolicy(db, args.name, policy);
+      if (wakeup !== undefined) await setQueueWakeup(db, args.name, wakeup === 'on');
+    });
     for (const [key, value] of Object.entries(policy)) {
       if (typeof value !== 'string' || !lacksUnit(value)) continue;
       this.note(`--${key.replaceAll('_', '-')} ${value} is seconds: write '${value.trim()} days' for days`);
     }
-    const after = await db.read((read) => getQueuePolicy(read, args.name));
+    const after = await this.read((db) => getQueuePolicy(db, args.name));
     if (after === undefined) throw unknownQueue(args.name, await this.read(listQueueNames));
     return after;
   }

@@ -12,7 +12,15 @@ import { parseWhen } from '../lib/cli/time.js';
 import { sampleSize } from '../sql/name-stats.js';
 import { command, hint } from '../lib/cli/hint.js';
 
-export default class QueueStatsCommand extends MetricsCommand<Stats[]> {
+interface QueueStats {
+  rows: Stats[];
+  /** A row is a task name of a queue. */
+  named: boolean;
+  /** The answer as metrics, where they were asked for. */
+  metrics: string | null;
+}
+
+export default class QueueStatsCommand extends MetricsCommand<QueueStats> {
   static override summary = 'Show how queues are doing: what waits, what comes in and goes out, and how long it takes';
   static override description = [
     'IN is tasks made since --since, OUT and FAILED are runs claimed since then that completed or failed; all end at 10,000. RATE is FAILED as a share of both. WAIT and RUN are the median and the 95th percentile, in seconds, of the latest 1,000 runs that completed; WAIT goes from the making of a run to its last claim, so it holds its sleeps.',
@@ -37,34 +45,26 @@ export default class QueueStatsCommand extends MetricsCommand<Stats[]> {
     samples: ['', '--by task-name'],
   };
 
-  private named = false;
-
-  async execute(): Promise<Stats[]> {
+  async execute(): Promise<QueueStats> {
     const { flags } = await this.parse(QueueStatsCommand);
     const { at, secondsAgo } = parseWhen(flags.since, '--since');
-    const look = async (): Promise<Stats[]> => {
+    const look = async (): Promise<QueueStats> => {
       this.skipNone();
       const sinceMs = at === null ? this.io.now().getTime() - (secondsAgo ?? 0) * 1000 : Date.parse(at);
       const names = await this.readRanges((db) => queuesToLookIn(db, flags.queue));
       const taskName = flags['task-name'] ?? null;
       const by = taskName === null ? flags.by : 'task-name';
-      this.named = by === 'task-name';
       const { stats, skipped } = await readStats((work) => this.readRanges(work), names, { by, sinceMs, taskName });
       this.skip(skipped);
-      if (taskName !== null && stats.length === 0) {
-        const { taskMeant } = await import('../lib/task/suggest-name.js');
-        const meant = await this.readRanges((db) => taskMeant(db, flags.queue, taskName));
-        if (meant !== undefined) this.note(meant);
-      }
-      if (flags.output === 'openmetrics') this.metrics = queueMetrics(stats, this.io.now());
-      return stats;
+      if (stats.length === 0) await this.suggestName('task', flags['task-name'], flags.queue);
+      const metrics = flags.output === 'openmetrics' ? queueMetrics(stats, this.io.now()) : null;
+      return { rows: stats, named: by === 'task-name', metrics };
     };
     return flags.watch ? this.watch(look) : look();
   }
 
-  render(rows: Stats[]): Rendering {
-    if (this.metrics !== null) return { text: this.metrics };
-    const { named } = this;
+  render({ rows, named, metrics }: QueueStats): Rendering {
+    if (metrics !== null) return { text: metrics };
     const sizes: Column[] = [
       { key: 'bytes', label: 'SIZE', type: 'number', drop: 5, draw: byteSize },
       { key: 'dead_rows', label: 'DEAD ROWS', type: 'number', drop: 6 },
@@ -89,7 +89,7 @@ export default class QueueStatsCommand extends MetricsCommand<Stats[]> {
           ...(named ? [] : sizes),
         ],
         rows,
-        empty: this.named ? 'No task here' : hint`No queues yet: ${command('create-queue', 'default')}`,
+        empty: named ? 'No task here' : hint`No queues yet: ${command('create-queue', 'default')}`,
         truncated: rows.some((row) => row.sampled)
           ? `Some numbers end at the sample: ${sampleSize} runs of each state`
           : undefined,

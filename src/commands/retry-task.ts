@@ -3,10 +3,10 @@ import * as Flags from '@oclif/core/flags';
 import { dbFlags, queueFlag } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { readIds } from '../lib/bulk/choose.js';
-import { BulkCommand, bulkLockTimeoutMs, type BulkResult } from '../lib/bulk/command.js';
+import { BulkCommand, bulkLockTimeoutMs, isBulk, renderMany, type BulkResult } from '../lib/bulk/command.js';
 import { bulkFlags, readChoice, statusFlag } from '../lib/bulk/flags.js';
 import { CliError, errorCode, refused, toCliError } from '../lib/cli/errors.js';
-import type { Rendering } from '../lib/cli/output.js';
+import type { RenderContext, Rendering } from '../lib/cli/output.js';
 import { locateTask } from '../lib/task/find-task.js';
 import { retryTasks } from '../sql/bulk.js';
 import { retryTask, type SpawnedTask } from '../sql/tasks.js';
@@ -69,10 +69,8 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
       dryRun: flags['dry-run'],
       yes: flags.yes,
       work: {
-        batch: async (queue, ids) =>
-          (await this.db()).transaction((db) => retryTasks(db, queue, ids, options), {
-            lockTimeoutMs: bulkLockTimeoutMs,
-          }),
+        batch: (queue, ids) =>
+          this.write((db) => retryTasks(db, queue, ids, options), { lockTimeoutMs: bulkLockTimeoutMs }),
         outcome: () => ({ outcome: 'retried', reason: null }),
         refused: (_code, message) => (message.includes('not currently failed') ? 'skipped' : 'failed'),
       },
@@ -81,8 +79,8 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
     });
   }
 
-  render(result: SpawnedTask | BulkResult): Rendering {
-    if (this.isBulk(result)) return this.renderMany(result);
+  render(result: SpawnedTask | BulkResult, context: RenderContext): Rendering {
+    if (isBulk(result)) return renderMany(result, context);
     return {
       note: result.created
         ? 'Started a new task from the same inputs'

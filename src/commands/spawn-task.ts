@@ -98,7 +98,9 @@ export default class SpawnTask extends BaseCommand<Spawned> {
       maxDelay: flags['max-delay'],
       idempotencyKey: flags['idempotency-key'],
     });
-    const spawned = await spawnTask(await this.db(), { queueName: flags.queue, taskName: args.name, params, options });
+    const spawned = await this.write((db) =>
+      spawnTask(db, { queueName: flags.queue, taskName: args.name, params, options }),
+    );
     if (!flags.wait) return spawned;
     this.note(`Spawned task ${spawned.task_id}`);
     return { ...spawned, ...(await this.follow(spawned, flags.timeout)) };

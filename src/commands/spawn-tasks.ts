@@ -55,7 +55,7 @@ export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
     if (flags['dry-run'] || lines.length === 0) return { ...summary, dry_run: flags['dry-run'] === true };
     const bar = new ProgressBar(this.io, lines.length, 'tasks');
     try {
-      const tasks = await spawnInBatches(await this.db(), flags.queue, lines, (done) => bar.show(done));
+      const tasks = await spawnInBatches(this.eachWrite(), flags.queue, lines, (done) => bar.show(done));
       const spawned = tasks.filter((task) => task.created).length;
       return { ...summary, spawned, existing: tasks.length - spawned, dry_run: false, tasks };
     } finally {

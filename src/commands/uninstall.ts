@@ -32,8 +32,6 @@ interface Uninstalled {
   dropped: boolean;
 }
 
-/** A schema in use is not waited for longer than this: its workers would stand still behind the waiting drop. */
-const lockTimeoutMs = 10_000;
 /** Counting takes a lock on every table and index of these at a time. */
 const queuesAtATime = 50;
 
@@ -72,9 +70,8 @@ export default class Uninstall extends BaseCommand<Uninstalled> {
     }
     if (!flags.yes) for (const line of lines(loss)) this.note(line);
     await confirmByName(this.io, `Drop all of it, for good? Type the database's name`, database, flags.yes);
-    const db = await this.db();
     try {
-      await db.transaction((transaction) => dropSchema(transaction, loss.cron_jobs.length > 0), { lockTimeoutMs });
+      await this.write((db) => dropSchema(db, loss.cron_jobs.length > 0));
     } catch (error) {
       if (errorCode(error) !== '53200') throw error;
       throw new CliError(`${loss.queues.length} queues are more than one transaction can lock`, {

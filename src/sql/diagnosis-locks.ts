@@ -1,4 +1,5 @@
 import { ms, type BoundedReader } from './bounded.js';
+import { readSight as readSightOf } from './sessions.js';
 
 /** A session, or a prepared transaction, that holds what others wait for. Text is null where the server does not show it. */
 export interface LockHolder {
@@ -30,34 +31,7 @@ const MIN_HELD_SECONDS = 1;
 
 /** Whether this role is shown what other sessions do: their state, query and the time of their transaction. */
 export async function readSight(reader: BoundedReader): Promise<boolean> {
-  const row = await reader.row<{ sees: boolean }>(
-    'the rights to see sessions',
-    `select coalesce((select r.rolsuper from pg_roles r where r.rolname = current_user), false)
-            or pg_has_role(current_user, 'pg_read_all_stats', 'usage') as sees`,
-  );
-  return row?.sees ?? true;
-}
-
-interface Held extends LockHolder {
-  /** The transaction that holds it: the same one at two looks has held it in between. */
-  holder: string;
-}
-
-/**
- * Those that have held it for a second. How long a transaction of another role has been open is hidden from a role without the
- * right to see sessions: so what cannot be dated is looked at again after a second.
- */
-async function oldEnough(reader: BoundedReader, look: () => Promise<Held[]>): Promise<LockHolder[]> {
-  const found = await look();
-  const undated = (one: Held): boolean => one.transaction_started_at === null && one.prepared === null;
-  let lasting = new Set<string>();
-  if (found.some(undated)) {
-    await reader.row('a second look at locks', 'select pg_sleep(1.1)');
-    lasting = new Set((await look()).map(({ holder }) => holder));
-  }
-  return found
-    .filter((one) => one.held_seconds >= MIN_HELD_SECONDS || (undated(one) && lasting.has(one.holder)))
-    .map(({ holder: _holder, ...one }) => (undated({ ...one, holder: '' }) ? { ...one, held_seconds: 1 } : one));
+  return (await readSightOf(reader))?.sees_sessions ?? true;
 }
 
 const holderColumns = `
@@ -95,18 +69,10 @@ export async function readRowLockHolders(reader: BoundedReader, xmaxes: string[]
 }
 
 async function holdersOf(reader: BoundedReader, xids: string[]): Promise<LockHolder[]> {
-<<<<<<< HEAD
-  const look = async (): Promise<Held[]> =>
-    (await reader.rows<Held>(
-      'holders of row locks',
-      `select distinct on (l.virtualtransaction) l.virtualtransaction as holder, l.pid, 'row' as mode, 0 as waiting,
-            ${holderColumns}
-=======
   const rows = await reader.rows<LockHolder>(
     'holders of row locks',
     `select distinct on (l.virtualtransaction) l.pid, 'row' as mode, 0 as waiting, '{}'::text[] as tables,
             l.virtualtransaction as transaction, ${holderColumns}
->>>>>>> doctor
        from pg_locks l
        left join pg_stat_activity a on a.pid = l.pid
        left join pg_prepared_xacts p on p.transaction = l.transactionid
@@ -117,11 +83,6 @@ async function holdersOf(reader: BoundedReader, xids: string[]): Promise<LockHol
         and l.pid is distinct from pg_backend_pid()
       order by l.virtualtransaction
       limit 20`,
-<<<<<<< HEAD
-      [xids],
-    )) ?? [];
-  return oldEnough(reader, look);
-=======
     [xids],
   );
   return rows ?? [];
@@ -144,7 +105,6 @@ async function lasting(reader: BoundedReader, look: () => Promise<LockHolder[]>)
         : holder,
     )
     .filter(isLong);
->>>>>>> doctor
 }
 
 /** An optional question that failed is no gap in the diagnosis. */
@@ -158,13 +118,6 @@ function forget(reader: BoundedReader, what: string): void {
  * others wait for while they work on one of the tables. Reads catalogs only, so it answers even where the tables are locked.
  */
 export async function readTableLockHolders(reader: BoundedReader, tableNames: string[]): Promise<LockHolder[]> {
-<<<<<<< HEAD
-  const look = async (): Promise<Held[]> =>
-    (await reader.rows<Held>(
-      'locks on the tables',
-      `with recursive relation as (
-       select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
-=======
   return lasting(reader, () => tableLockHolders(reader, tableNames));
 }
 
@@ -173,7 +126,6 @@ async function tableLockHolders(reader: BoundedReader, tableNames: string[]): Pr
     'locks on the tables',
     `with recursive relation as (
        select c.oid, c.relname::text as table_name from pg_class c join pg_namespace n on n.oid = c.relnamespace
->>>>>>> doctor
         where n.nspname = 'absurd' and c.relname = any ($1::text[])
        union all
        select i.inhrelid, r.table_name from relation r join pg_inherits i on i.inhparent = r.oid
@@ -192,22 +144,11 @@ async function tableLockHolders(reader: BoundedReader, tableNames: string[]): Pr
          cross join lateral unnest(pg_blocking_pids(w.pid)) as b (pid)
      ),
      culprit as (
-<<<<<<< HEAD
-       select h.pid, h.mode, null::xid as xid, h.virtualtransaction, 1 as rank
-=======
        select h.pid, h.mode, h.virtualtransaction, 1 as rank
->>>>>>> doctor
          from held h
         where h.granted
           and h.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
        union all
-<<<<<<< HEAD
-       select b.blocker, 'row', null, b.blocker::text, 2 from blocked b
-        where b.blocker not in (select waiter from blocked)
-     )
-     select distinct on (c.pid) c.virtualtransaction as holder, c.pid, c.mode,
-            (select count(*)::int from blocked b where b.blocker = c.pid) as waiting, ${holderColumns}
-=======
        select b.blocker, 'row', null::text, 2 from blocked b
         where b.blocker not in (select waiter from blocked)
      )
@@ -217,7 +158,6 @@ async function tableLockHolders(reader: BoundedReader, tableNames: string[]): Pr
             array(select distinct h.table_name from held h
                    where h.virtualtransaction = c.virtualtransaction and h.mode = c.mode and h.granted order by 1) as tables,
             c.virtualtransaction as transaction, ${holderColumns}
->>>>>>> doctor
        from culprit c
        left join pg_stat_activity a on a.pid = c.pid
        left join pg_prepared_xacts p
@@ -225,15 +165,9 @@ async function tableLockHolders(reader: BoundedReader, tableNames: string[]): Pr
               where x.virtualtransaction = c.virtualtransaction and x.locktype = 'transactionid')
       order by c.pid, c.virtualtransaction, c.rank
       limit 20`,
-<<<<<<< HEAD
-      [tableNames],
-    )) ?? [];
-  return oldEnough(reader, look);
-=======
     [tableNames],
   );
   return (rows ?? []).map(({ waited, ...holder }) =>
     holder.hidden ? { ...holder, held_seconds: waited ?? 0 } : holder,
   );
->>>>>>> doctor
 }

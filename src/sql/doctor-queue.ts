@@ -229,7 +229,6 @@ export function readErrors(
   return collect<ErrorCount>(reader, targets, arm, () => [nowText, windowSeconds, varying], add);
 }
 
-
 export interface EndedEarly {
   task_id: string;
   /** JSON text. */

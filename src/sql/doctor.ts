@@ -63,14 +63,6 @@ export async function readSchema(reader: BoundedReader): Promise<SchemaFacts | n
   };
 }
 
-/** The schema's time alone. */
-export async function readTime(reader: BoundedReader): Promise<{ now: number; now_text: string } | null> {
-  return reader.row<{ now: number; now_text: string }>(
-    'the time',
-    `select c.t::text as now_text, ${ms('c.t')} as now from (select absurd.current_time() as t) as c`,
-  );
-}
-
 /** What of the contract's functions, columns and types is not as it should be. */
 export async function readDrift(reader: BoundedReader, functions: string[]): Promise<string[]> {
   const missing = await reader.catalogs<{ name: string }>(

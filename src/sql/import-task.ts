@@ -52,7 +52,7 @@ async function lockAwaited(db: Queryable, queueName: string, json: string): Prom
 /**
  * Must run inside a transaction. The document goes in as JSON and is taken apart by the server, so that every digit is kept.
  * A run that was claimed becomes a pending one, since nobody works on it here; so does one that waited for an event that has
- * been emitted here. Cancellation limits count from times that have passed: they go into the header `imported_from` instead.
+ * been emitted here. No worker of this queue had its runs, so none is named. Cancellation limits count from times that have passed: they go into the header `imported_from` instead.
  */
 export async function importTask(
   db: Queryable,
@@ -69,7 +69,7 @@ export async function importTask(
        select r.*, absurd.portable_uuidv7() as new_id
          from source s
         cross join lateral jsonb_to_recordset(s.task -> 'runs') r (
-                run_id uuid, attempt integer, state text, claimed_by text, claim_expires_at timestamptz, available_at timestamptz, wake_event text,
+                run_id uuid, attempt integer, state text, claim_expires_at timestamptz, available_at timestamptz, wake_event text,
                 event_payload jsonb, created_at timestamptz, started_at timestamptz, completed_at timestamptz,
                 failed_at timestamptz, result jsonb, failure_reason jsonb)
      ),
@@ -112,10 +112,10 @@ export async function importTask(
      ),
      new_runs as (
        insert into ${runs(queueName)} (
-                run_id, task_id, attempt, state, claimed_by, claim_expires_at, available_at, wake_event, event_payload, created_at,
+                run_id, task_id, attempt, state, claim_expires_at, available_at, wake_event, event_payload, created_at,
                 started_at, completed_at, failed_at, result, failure_reason)
        select r.new_id, s.task_id, r.attempt, case when r.freed then 'pending' else r.state end,
-              case when not r.freed then r.claimed_by end, case when not r.freed then r.claim_expires_at end,
+              case when not r.freed then r.claim_expires_at end,
               case when r.freed then s.now else r.available_at end,
               case when not r.freed then r.wake_event end, r.event_payload, r.created_at, r.started_at, r.completed_at,
               r.failed_at, r.result, r.failure_reason

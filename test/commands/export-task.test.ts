@@ -20,7 +20,7 @@ async function dump(db: TestDatabase, id: string): Promise<Record<string, unknow
 /** What must be the same in a copy: all but ids, and what import leaves behind. */
 function essence(text: string): unknown {
   const task = JSON.parse(text, (key, value: unknown) =>
-    /^(task_id|run_id|owner_run_id|last_attempt_run|idempotency_key|cancellation|imported_from)$/.test(key)
+    /^(task_id|run_id|claimed_by|owner_run_id|last_attempt_run|idempotency_key|cancellation|imported_from)$/.test(key)
       ? undefined
       : value,
   ) as { headers: unknown };
@@ -51,6 +51,8 @@ test('a failed task is written, loaded elsewhere under new ids, and tried again 
     const there = await run(['dump-task', made.task_id, '--json'], desk.database);
     expect(essence(there.stdout)).toEqual(essence((await run(['dump-task', id, '--json'], db)).stdout));
     expect(there.stdout).toContain('12345678901234567890.5');
+    // Its worker never served this queue.
+    expect((await run(['list-workers', '--json'], desk.database)).json()).toEqual([]);
     expect((await dump(desk.database, made.task_id)).headers).toMatchObject({
       tenant: 'x',
       imported_from: { task_id: id, queue_name: 'mail', cancellation: { max_duration: 60 } },

@@ -113,6 +113,8 @@ test('ids: several, from a pipe, of runs, twice, unknown, in another state', asy
       .map((line) => (JSON.parse(line) as Many['tasks'][0]).outcome)
       .sort(),
   ).toEqual(['retried', 'skipped']);
+  // Another attempt of the same task makes no new one.
+  expect(piped.stdout).not.toMatch(/"new_task_id":"/);
   const cancelled = await run(['cancel-task', one, two, three, waiting.task_id, '-y', '--rate', '1000'], db);
   expect(cancelled).toMatchObject({ code: 0, stdout: 'Tasks: 4\nCancelled: 4\n' });
   expect(await states(db, 'a')).toEqual({ cancelled: 4 });

@@ -127,6 +127,22 @@ describe('detaching', () => {
     });
   });
 
+  test('a task outside of all weeks: refused, and what makes the week is named', async ({ db }) => {
+    await db.queue('q', 'partitioned');
+    await db.query(`select absurd.set_queue_policy('q', '{"default_partition": "disabled"}')`);
+    await db.query(`do $$ declare part regclass; begin
+      for part in select inhrelid::regclass from pg_inherits where inhparent = 'absurd.t_q'::regclass loop
+        execute 'drop table ' || part;
+      end loop; end $$`);
+    const refused = await run(['spawn-task', 'a', '-q', 'q', '--json'], db);
+    expect(refused.code).toBe(4);
+    const { code, hint } = JSON.parse(refused.stderr) as { code: string; hint: string };
+    expect(code).toBe('partition_missing');
+    const typed = /^absurdctl (ensure-partitions --queue q) /.exec(hint)?.[1]?.split(' ') ?? [];
+    expect(await run(typed, db)).toMatchObject({ code: 0 });
+    expect((await run(['spawn-task', 'a', '-q', 'q'], db)).code).toBe(0);
+  });
+
   for (const [form, name] of [
     ['bare', 't_q_602'],
     ['with the schema', 'absurd.t_q_602'],

@@ -1,6 +1,7 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readSpawnLine } from '../../src/lib/task/spawn-lines.js';
 import { run } from '../support/command.js';
 import { expect, test } from '../support/database.js';
 
@@ -51,6 +52,12 @@ test('with keys the same lines may be sent again', async ({ db }) => {
 
 test.for([
   ['no JSON', '{"name": ', 'is not JSON'],
+  ['a zero character', '{"name": "a", "params": {"deep": ["\\u0000"]}}', '\\u0000'],
+  ['a zero character in a key that comes again', '{"name": "a", "params": {"\\u0000": 1, "\\u0000": 2}}', '\\u0000'],
+  ['half of a pair', '{"name": "a", "params": {}, "options": {"headers": {"h": "\\ud83d"}}}', 'surrogate'],
+  ['halves the wrong way round', '{"name": "a", "params": "\\ude00\\ud83d"}', 'surrogate'],
+  ['a number that is too large', '{"name": "a", "params": 1e131072}', '1e131072'],
+  ['a number that is too fine', '{"name": "a", "params": -0.1e-16383}', '-0.1e-16383'],
   ['no object', '[1]', 'is not an object'],
   ['no name', '{"params": {}}', 'has no "name"'],
   ['a blank name', line(' '), 'has no "name"'],
@@ -73,6 +80,21 @@ test.for([
   expect(result.stderr).toContain('Line 3 ');
   expect(result.stderr).toContain(words);
   expect((await db.query('select 1 from absurd.t_default')).rows).toEqual([]);
+});
+
+test('what a line may hold is what the server stores', async ({ db }) => {
+  const values = ['1e131071', '9.9e131071', '1e131072', '10e131071', '0e131073', '0.1e131072', '0.01e131072'];
+  values.push('1e-16383', '1e-16384', '0.1e-16382', '0.1e-16383', '0e-16384', '-1e-16383', '-1e131072');
+  values.push('"\\\\u0000"', '"\\u0000"', '"\\ud83d\\ude00"', '"\\ud83dx"', '"\\ude00"', '"\\uffff"', '"\\u0001"');
+  for (const value of values) {
+    const stored = await db.query('select $1::jsonb', [value]).then(
+      () => true,
+      () => false,
+    );
+    const read = (): unknown => readSpawnLine(`{"name": "a", "params": ${value}}`, 1);
+    if (stored) expect(read, value).not.toThrow();
+    else expect(read, value).toThrow(/Line 1 holds/);
+  }
 });
 
 test('what only the server refuses names the lines and how to go on', async ({ db }) => {

@@ -133,6 +133,7 @@ describe.skipIf(!there)('pg_cron (skipped where this system has no PostgreSQL wi
       const { message, hint } = JSON.parse(refused.stderr) as { message: string; hint: string };
       expect(message).toBe(`pg_cron lives in database "${home}", not in "elsewhere"`);
       expect(hint).toContain('absurdctl maintain');
+      expect(hint).not.toContain(';;');
       const typed = [...hint.matchAll(/select cron\.schedule_in_database\(.*?\);/g)].map(([sql]) => sql);
       expect(typed).toHaveLength(2);
       for (const sql of typed) await scheduler.query(sql);

@@ -31,6 +31,14 @@ describe('help', () => {
     expect(help.stdout).toMatch(/-h, --host HOST/);
   });
 
+  test('a bad number of seconds is said in one line', async () => {
+    const { code, stderr } = await runCli(['spawn-task', 'a', '--retry-base', '-1'], { env: nowhere });
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: 'Error: --retry-base takes a number of seconds from 0, not "-1"\n',
+    });
+  });
+
   test('--help needs no database and no arguments', async () => {
     expect(await runCli(['create-queue', '--help'], { env: nowhere })).toMatchObject({ code: 0 });
   });

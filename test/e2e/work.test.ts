@@ -179,6 +179,9 @@ test('what cannot be worked with is named', async ({ db }) => {
   expect(await lines(none)).toEqual([2, expect.stringContaining('registers no task')]);
   expect(await lines(wrong)).toEqual([2, expect.stringContaining('Item 1 of the default export')]);
   expect(await lines(broken)).toEqual([1, expect.stringContaining('no such setting')]);
+  expect((await lines(broken))[1]).toMatch(/no such setting\n +at /);
+  const syntax = module('syntax.ts', 'export default [\n  { name: }\n];');
+  expect((await lines(syntax))[1]).not.toContain(String.raw`\n`);
   expect(await lines(fine, '-q', 'qq')).toEqual([3, expect.stringContaining('There is no queue "qq"')]);
   expect(await lines(fine, '--concurrency', '0')).toEqual([2, expect.stringContaining('concurrency')]);
   expect(await lines(fine, '--poll-interval', 'soon')).toEqual([2, expect.stringContaining('number of seconds')]);

@@ -66,6 +66,12 @@ describe('JSON from the command line', () => {
     await expect(read(base, assignments)).rejects.toMatchObject({ exitCode: 2, code: 'usage' });
   });
 
+  test('JSON that is none is quoted in full', async () => {
+    await expect(read(undefined, ['a:=foo'])).rejects.toThrow(
+      /^The value of -P a is not valid JSON: Unexpected token '?o'?(, "foo" is not valid JSON)?$/,
+    );
+  });
+
   test('a path through something that is no object is an error that names it', async () => {
     await expect(read(undefined, ['a=1', 'a.b=2'])).rejects.toThrow(/"a", which is "1" already/);
   });

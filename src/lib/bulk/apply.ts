@@ -3,7 +3,7 @@ import type { BatchOutcome, ChosenTask } from '../../sql/bulk.js';
 import { CliError, errorCode, toCliError } from '../cli/errors.js';
 
 /** What became of one task. `left`: it was not reached. */
-export type Outcome = 'retried' | 'cancelled' | 'skipped' | 'failed' | 'left';
+export type Outcome = 'retried' | 'cancelled' | 'woken' | 'skipped' | 'failed' | 'left';
 
 export interface BulkTask {
   task_id: string;
@@ -11,7 +11,7 @@ export interface BulkTask {
   queue_name: string | null;
   task_name: string | null;
   outcome: Outcome;
-  /** The task that a retry made, or goes on with. */
+  /** The task that a retry started instead of another attempt of the same one. */
   new_task_id: string | null;
   run_id: string | null;
   attempt: number | null;
@@ -132,7 +132,8 @@ function accounts(batch: readonly ChosenTask[], rows: readonly BatchOutcome[], w
     const row = byId.get(task.task_id);
     if (row === undefined) return { ...account(task, 'failed'), reason: 'the task is gone' };
     const { new_task_id, run_id, attempt } = row;
-    return { ...account(task, 'failed'), ...work.outcome(row), new_task_id, run_id, attempt };
+    const other = new_task_id === task.task_id ? null : new_task_id;
+    return { ...account(task, 'failed'), ...work.outcome(row), new_task_id: other, run_id, attempt };
   });
 }
 

@@ -1,11 +1,11 @@
-/** What retry-task and cancel-task share when they touch many: choose, preview, ask, go through them, account for each. */
+/** What retry-task, cancel-task and wake-task share when they touch many: choose, preview, ask, go through them, account for each. */
 import type { ChosenTask } from '../../sql/bulk.js';
 import type { TaskState } from '../../sql/list-tasks.js';
 import type { Queryable } from '../../sql/queryable.js';
-import { BaseCommand } from '../cli/base-command.js';
+import { BaseCommand, patienceMs } from '../cli/base-command.js';
 import { confirmMany } from '../cli/confirm.js';
 import { CliError, errorCode, exit } from '../cli/errors.js';
-import type { Rendering } from '../cli/output.js';
+import type { RenderContext, Rendering } from '../cli/output.js';
 import { ProgressBar } from '../cli/progress.js';
 import { account, applyToAll, type BulkTask, type BulkWork, type Outcome } from './apply.js';
 import { choose, type Chosen } from './choose.js';
@@ -17,6 +17,8 @@ export interface BulkResult {
   dry_run: boolean;
   total: number;
   counts: Record<Outcome, number>;
+  /** The tasks that are left are listed: the same command would take others. */
+  list_left?: boolean;
   /** With --dry-run, the tasks that would be taken. */
   would_take: ChosenTask[];
   tasks: BulkTask[];
@@ -42,20 +44,18 @@ export interface BulkPlan {
 /** How long a batch waits for a lock that another session holds, before it is tried task by task. */
 export const bulkLockTimeoutMs = 2000;
 
-/** How long one task waits for it: a worker lets go in moments, and a forgotten session never. */
-const singleLockTimeoutMs = 10_000;
-
 export abstract class BulkCommand<Single extends object> extends BaseCommand<Single | BulkResult> {
   protected async many(plan: BulkPlan): Promise<BulkResult> {
     const chosen = await this.chosen(plan);
     const { tasks, unknown, skipped } = chosen;
     this.skip(skipped);
-    if (tasks.length === 0 && 'filter' in plan.choice) await this.noteMeant(plan.choice);
+    if (tasks.length === 0 && 'filter' in plan.choice)
+      await this.suggestName('task', plan.choice.filter.taskName, plan.choice.queue);
     const fit = tasks.filter((task) => plan.states.includes(task.state));
     const result: BulkResult = {
       dry_run: plan.dryRun === true,
       total: tasks.length + unknown.length,
-      counts: { retried: 0, cancelled: 0, skipped: 0, failed: 0, left: 0 },
+      counts: { retried: 0, cancelled: 0, woken: 0, skipped: 0, failed: 0, left: 0 },
       would_take: plan.dryRun ? fit : [],
       tasks: [],
     };
@@ -97,8 +97,7 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
     });
     bar.end();
     if (ended === undefined) return this.summed(result);
-    this.listLeft = plan.passedOver === null;
-    await this.show(result);
+    await this.show({ ...result, list_left: plan.passedOver === null });
     throw endedEarly(ended, result, plan, (left) =>
       resume(this.ctor.id, (except) => this.typedFlags(except), chosen, left, plan.passedOver),
     );
@@ -107,11 +106,11 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
   /** Does something to one task, in a transaction of its own that ends where another session does not let go of the task. */
   protected async one<T>(taskId: string, work: (db: Queryable) => Promise<T>): Promise<T> {
     try {
-      return await (await this.db()).transaction(work, { lockTimeoutMs: singleLockTimeoutMs });
+      return await this.write(work);
     } catch (error) {
       if (errorCode(error) !== '55P03') throw error;
       throw new CliError(
-        `Another session has held task ${taskId} for ${singleLockTimeoutMs / 1000} seconds; nothing was changed`,
+        `Another session has held task ${taskId} for ${patienceMs / 1000} seconds; nothing was changed`,
         {
           code: 'lock_timeout',
           hint: hint`${command('why', taskId)} names the session`,
@@ -143,52 +142,43 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
     return result;
   }
 
-  private listLeft = false;
-
-  private async noteMeant({ filter: { taskName }, queue }: Extract<Choice, { filter: unknown }>): Promise<void> {
-    if (taskName === undefined) return;
-    const { taskMeant } = await import('../task/suggest-name.js');
-    const meant = await this.readRanges((db) => taskMeant(db, queue, taskName));
-    if (meant !== undefined) this.note(meant);
-  }
-
-  protected isBulk(result: Single | BulkResult): result is BulkResult {
-    return 'would_take' in result;
-  }
-
   protected override exitCode(result: Single | BulkResult): number {
-    return this.isBulk(result) && !result.dry_run && result.counts.failed > 0 ? exit.failed : exit.done;
-  }
-
-  protected renderMany(result: BulkResult): Rendering {
-    if (result.dry_run) return renderChoice(result);
-    const { counts } = result;
-    const failed = result.tasks.filter((task) => task.outcome === 'failed');
-    const left = this.listLeft ? result.tasks.filter((task) => task.outcome === 'left') : [];
-    const skipped = result.tasks.filter((task) => task.outcome === 'skipped');
-    return {
-      note: result.total === 0 ? 'No task fits' : undefined,
-      record: {
-        Tasks: result.total,
-        Retried: counts.retried || undefined,
-        Cancelled: counts.cancelled || undefined,
-        Skipped: counts.skipped || undefined,
-        Failed: counts.failed || undefined,
-        Left: counts.left || undefined,
-      },
-      sections: [
-        ...accounts('Failed', failed),
-        ...accounts('Skipped', skipped),
-        ...(left.length === 0 ? [] : [{ title: 'Left', table: { columns: [{ key: 'task_id' }], rows: left } }]),
-      ],
-      name: result.tasks.flatMap((task) => (doneOutcomes.has(task.outcome) ? [task.new_task_id ?? task.task_id] : [])),
-      jsonResult: this.mode() === 'json' ? { ...result, would_take: undefined } : result.tasks,
-    };
+    return isBulk(result) && !result.dry_run && result.counts.failed > 0 ? exit.failed : exit.done;
   }
 }
 
+export const isBulk = (result: object): result is BulkResult => 'would_take' in result;
+
+/** How many tasks look: what was done with them, or would be. */
+export function renderMany(result: BulkResult, { mode }: RenderContext): Rendering {
+  if (result.dry_run) return renderChoice(result);
+  const { counts } = result;
+  const failed = result.tasks.filter((task) => task.outcome === 'failed');
+  const left = result.list_left ? result.tasks.filter((task) => task.outcome === 'left') : [];
+  const skipped = result.tasks.filter((task) => task.outcome === 'skipped');
+  return {
+    note: result.total === 0 ? 'No task fits' : undefined,
+    record: {
+      Tasks: result.total,
+      Retried: counts.retried || undefined,
+      Cancelled: counts.cancelled || undefined,
+      Woken: counts.woken || undefined,
+      Skipped: counts.skipped || undefined,
+      Failed: counts.failed || undefined,
+      Left: counts.left || undefined,
+    },
+    sections: [
+      ...accounts('Failed', failed),
+      ...accounts('Skipped', skipped),
+      ...(left.length === 0 ? [] : [{ title: 'Left', table: { columns: [{ key: 'task_id' }], rows: left } }]),
+    ],
+    name: result.tasks.flatMap((task) => (doneOutcomes.has(task.outcome) ? [task.new_task_id ?? task.task_id] : [])),
+    jsonResult: mode === 'json' ? { ...result, would_take: undefined, list_left: undefined } : result.tasks,
+  };
+}
+
 const shown = 20;
-const doneOutcomes = new Set<Outcome>(['retried', 'cancelled']);
+const doneOutcomes = new Set<Outcome>(['retried', 'cancelled', 'woken']);
 
 /** The first of those tasks, each with its reason. */
 const accounts = (title: string, tasks: readonly BulkTask[]) =>

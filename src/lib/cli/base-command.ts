@@ -7,7 +7,7 @@
  *
  * The base draws the answer in the mode asked for (-o, --json), turns an error into its exit code, and closes the
  * connection. A command reads with `this.read(db => …)` (one read-only transaction with a time limit), writes with
- * `(await this.db())`, and throws CliError for what a user did or should know.
+ * `this.write(db => …)` (one transaction that waits for locks no longer than ten seconds), and throws CliError for what a user did or should know.
  */
 import { Command } from '@oclif/core/command';
 import type { Config } from '@oclif/core/config';
@@ -18,7 +18,7 @@ import type { Queryable } from '../../sql/queryable.js';
 import type { Database } from '../connection/database.js';
 import type { ConnectionFlags, Settings } from '../connection/settings.js';
 import { maskPasswords } from '../connection/uri.js';
-import { needOf, type CommandAbout } from './declaration.js';
+import { changes, needOf, type CommandAbout } from './declaration.js';
 import { exit, interrupted, type CliError } from './errors.js';
 import { explainError, parseError } from './explain.js';
 import { harmless } from './format/text.js';
@@ -27,6 +27,7 @@ import type { Io } from './io.js';
 import { queuesToLookIn } from '../task/find-task.js';
 import { modes, show, type Mode, type RenderContext, type Rendering } from './output.js';
 import { reportError } from './report.js';
+import { refuseEmpty, shield, unshield } from './words.js';
 
 /** Where to connect. Every command that asks the database spreads these into its flags. */
 export const dbFlags = {
@@ -73,22 +74,10 @@ const config = {
   scopedEnvVar: () => undefined,
 } as unknown as Config;
 
+/** How long a write waits for a lock. */
+export const patienceMs = 10_000;
+
 type Values = Record<string, unknown>;
-
-/** oclif takes the value of `--queue=-dash` for the flag -d. A mark in front of it, out of everybody's way, prevents that. */
-const mark = '\ue000';
-
-function shield(argv: readonly string[]): string[] {
-  const end = argv.indexOf('--');
-  return argv.map((word, i) => (end >= 0 && i > end ? word : word.replace(/^(--[\w-]+=)(?=-[a-z-])/i, `$1${mark}`)));
-}
-
-function unshield<T>(value: T): T {
-  const bare = (text: string): string => text.replaceAll(mark, '');
-  if (value instanceof Error) value.message = bare(value.message);
-  if (Array.isArray(value)) return value.map((one: unknown) => unshield(one)) as T;
-  return (typeof value === 'string' ? bare(value) : value) as T;
-}
 
 interface ParsedFlags extends ConnectionFlags {
   output?: Mode;
@@ -129,6 +118,7 @@ export abstract class BaseCommand<T> extends Command {
 
   /** Runs the command to its end and returns its exit code; nothing is thrown. */
   override async run(): Promise<number> {
+    if (changes(this.about(), this.argv)) this.io.outlivesReader?.();
     try {
       const result = await this.execute();
       await this.show(result, this.pagingIo());
@@ -159,6 +149,7 @@ export abstract class BaseCommand<T> extends Command {
       const parsed = await super.parse<F, B, A>(input, shield(argv));
       for (const [name, value] of Object.entries(parsed.flags))
         Object.assign(parsed.flags, { [name]: unshield(value) });
+      refuseEmpty(parsed);
       this.parsedFlags = parsed.flags as ParsedFlags;
       this.parsedArgs = parsed.args;
       return parsed;
@@ -212,12 +203,40 @@ export abstract class BaseCommand<T> extends Command {
     this.skipped = [...this.skipped, ...skipped];
   }
 
+  /**
+   * Runs `work` in a transaction: all of it, or nothing. It ends where another session holds a lock for longer than
+   * `lockTimeoutMs`, ten seconds unless given: a worker releases its locks in moments, and a forgotten session never.
+   */
+  protected async write<R>(work: (db: Queryable) => Promise<R>, { lockTimeoutMs = patienceMs } = {}): Promise<R> {
+    return (await this.db()).transaction(work, { lockTimeoutMs });
+  }
+
+  /** For work that takes many transactions: every statement is a `write` of its own. */
+  protected eachWrite(): Queryable {
+    return { query: (sql, values) => this.write((db) => db.query(sql, values)) };
+  }
+
+  /** After a filter on a name found nothing: a name near it that exists, where the name itself does not. */
+  protected async suggestName(
+    kind: 'task' | 'event',
+    name: string | undefined,
+    queue: string | undefined,
+  ): Promise<void> {
+    if (name === undefined) return;
+    const { eventMeant, taskMeant } = await import('../task/suggest-name.js');
+    const meant = kind === 'task' ? taskMeant : eventMeant;
+    const said = await this.readRanges((db) => meant(db, queue, name));
+    if (said !== undefined) this.note(said);
+  }
+
   /** Draws a result now. The base does it with what `execute` returns; a command that watches calls it for each look. */
   protected async show(result: T, io = this.io): Promise<void> {
     const { outTty: tty, width } = io;
     const place = this.place();
     const next = (advice: Advice): string => adviceText(advice, place);
-    const drawn = await this.unfiltered(this.render(result, { tty, width, now: this.io.now(), next }));
+    const drawn = await this.unfiltered(
+      this.render(result, { tty, width, now: this.io.now(), mode: this.mode(), next }),
+    );
     const rendering = { ...drawn, warning: [...(drawn.warning ?? []), ...(await this.skippedNotes())] };
     await show(io, this.mode(), rendering, result, next);
   }

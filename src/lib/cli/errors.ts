@@ -60,6 +60,8 @@ export const interrupted = (): CliError =>
 export interface ServerError extends Error {
   code: string;
   severity: string;
+  table?: string;
+  constraint?: string;
   detail?: string;
   hint?: string;
 }
@@ -120,6 +122,18 @@ const rules: Rule[] = [
   { test: /^40/, exitCode: exit.failed, code: 'retry', hint: 'try again' },
 ];
 
+/** A row for which no partition exists: a check that no constraint of its own failed. */
+const isOutsidePartitions = ({ code, table, constraint }: ServerError): boolean =>
+  code === '23514' && constraint === undefined && /^[trcw]_./.test(table ?? '');
+
+const outsidePartitions = (error: ServerError): CliError =>
+  new CliError(error.message, {
+    exitCode: exit.refused,
+    code: 'partition_missing',
+    hint: advise`${command('ensure-partitions', { queue: (error.table ?? '').slice(2) })} makes the missing partitions`,
+    cause: error,
+  });
+
 const networkCodes =
   /^(ECONN|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EPIPE|ENOENT|EACCES|ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/;
 
@@ -127,6 +141,7 @@ const networkCodes =
 export function toCliError(error: unknown): CliError {
   if (error instanceof CliError) return error;
   if (isServerError(error)) {
+    if (isOutsidePartitions(error)) return outsidePartitions(error);
     const rule = rules.find(({ test }) => test.test(error.code));
     const detail = error.detail ? ` (${error.detail})` : '';
     return new CliError(error.message + detail, {

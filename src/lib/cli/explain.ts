@@ -14,7 +14,12 @@ import { nearest } from './nearest.js';
 
 /** A wrong command line as a CliError: oclif's message without its footer, the nearest flag, where to read more. */
 export function parseError(error: unknown, command: CommandAbout, argv: string[]): CliError {
-  if (!(error instanceof Error) || error instanceof CliError) return toCliError(error);
+  if (!(error instanceof Error)) return toCliError(error);
+  // oclif writes its own words around the message of an error that a flag of ours has thrown.
+  if (error instanceof CliError) {
+    error.message = error.message.replace(/^Parsing --\S+ \n\t|\nSee more help with --help$/g, '');
+    return error;
+  }
   const help = typed(command.id, { help: true });
   // Its note about flags with many values does not hold here: each takes one value.
   const message = error.message.replace(/\n\nNote: [^]*$|\nSee more help with --help$/, '').trim();

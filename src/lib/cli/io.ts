@@ -32,6 +32,8 @@ export interface Io {
    * module of the user's has left open (timers, pools).
    */
   exitsWhenDone?(): void;
+  /** Said by a command that changes something: it runs to its end when the reader of its output has left. */
+  outlivesReader?(): void;
 }
 
 function takesColour(tty: boolean, env: Record<string, string | undefined>): boolean {

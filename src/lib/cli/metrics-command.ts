@@ -15,11 +15,9 @@ export abstract class MetricsCommand<T> extends BaseCommand<T> {
     }),
   };
 
-  /** The answer as metrics, where they were asked for: `render` gives them back as its text. */
-  protected metrics: string | null = null;
-
   /** Metrics are a text of their own, drawn as it is. */
   protected override mode(): Mode {
-    return this.metrics === null ? super.mode() : 'table';
+    const mode: string = super.mode();
+    return mode === 'openmetrics' ? 'table' : super.mode();
   }
 }

@@ -79,6 +79,7 @@ export interface RenderContext {
   tty: boolean;
   now: Date;
   width: number;
+  mode: Mode;
   /** Advice as text: its commands reach the database that was named on the command line. */
   next(advice: Advice): string;
 }

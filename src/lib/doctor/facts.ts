@@ -1,6 +1,6 @@
 import type { BoundedReader, Unread } from '../../sql/bounded.js';
 import { readTableLockHolders } from '../../sql/diagnosis-locks.js';
-import { readQueues, type KnownQueue, type QueueList } from '../../sql/diagnosis-queues.js';
+import { readQueues, type KnownQueue, type QueueList, readClock } from '../../sql/diagnosis-queues.js';
 import { readPartitionRows } from '../../sql/doctor-queue.js';
 import { readSurvey, type SurveyedTable } from '../../sql/doctor-survey.js';
 import {
@@ -12,7 +12,6 @@ import {
   readSchema,
   readServer,
   readTableHealth,
-  readTime,
 } from '../../sql/doctor.js';
 import { readSight } from '../../sql/sessions.js';
 import { readSchemaScript } from '../schema/schema-file.js';
@@ -48,7 +47,7 @@ async function listQueues(
     if (list) return { ...list, whole: registry?.filtered !== true };
     if (reader.unread.at(-1)?.code !== '55P03') return null;
   } else reader.unread.push(lockedTable(registry));
-  const time = await readTime(reader);
+  const time = await readClock(reader);
   const names = [...tables.keys()].filter((name) => name.startsWith('t_') && tables.has(`e_${name.slice(2)}`));
   const queues = names
     .map((name) => name.slice(2))

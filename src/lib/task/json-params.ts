@@ -54,7 +54,7 @@ export function requireJson(text: string, what: string): string {
   try {
     JSON.parse(text);
   } catch (error) {
-    const reason = error instanceof Error ? error.message.replace(/,? "?\.*.*is not valid JSON$/s, '') : '';
+    const reason = error instanceof Error ? error.message.replace(/, (?:\.\.\.)?"[^]*is not valid JSON$/, '') : '';
     throw usageError(
       `${what} is not valid JSON${reason ? `: ${reason}` : ''}`,
       what.includes('-P ') || what.includes('-H ')

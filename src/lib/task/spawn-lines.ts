@@ -1,6 +1,8 @@
 /** Tasks as NDJSON: one object a line with name, params and options. All lines are checked before any is used. */
 import { usageError } from '../cli/errors.js';
 import { retryStrategyFault } from './retry-strategy.js';
+import { jsonTokens } from '../cli/format/json.js';
+import { cut } from '../cli/format/text.js';
 import { splitObject } from './json-params.js';
 
 /** A line that can be spawned; JSON stays the text that was written. */
@@ -44,10 +46,35 @@ function parse(text: string, fail: (reason: string) => Error): Record<string, un
   return value;
 }
 
+/** What jsonb cannot hold, of what JSON can: the characters are refused by the server, with all that is sent along. */
+function unstorable(text: string): string | undefined {
+  for (const [token] of jsonTokens(text)) {
+    if (!token.startsWith('"')) {
+      if (!fitsNumeric(token)) return `holds the number ${cut(token, 40)}, which PostgreSQL cannot store`;
+      continue;
+    }
+    const value = JSON.parse(token) as string;
+    if (value.includes('\0')) return 'holds the character \\u0000, which PostgreSQL cannot store';
+    if (/\p{Surrogate}/u.test(value)) return 'holds half of a surrogate pair, which PostgreSQL cannot store';
+  }
+  return undefined;
+}
+
+/** PostgreSQL's numeric has up to 131,072 digits before the point and 16,383 after it. */
+function fitsNumeric(token: string): boolean {
+  const [, whole = '', fraction = '', exponent = '0'] = /^-?(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?$/i.exec(token) ?? [];
+  if (whole === '') return true;
+  const scale = Number(exponent);
+  const first = (whole + fraction).search(/[1-9]/);
+  return fraction.length - scale <= 16_383 && (first < 0 || whole.length - first + scale <= 131_072);
+}
+
 /** Reads one line. Raises a usage error that names the line and what is wrong with it. */
 export function readSpawnLine(text: string, line: number): SpawnLine {
   const fail = (reason: string): Error => usageError(`Line ${line} ${reason}`, `a line is ${shape}`);
   const value = parse(text, fail);
+  const refused = unstorable(text);
+  if (refused !== undefined) throw fail(refused);
   const unknown = Object.keys(value).find((key) => !members.has(key));
   if (unknown !== undefined) throw fail(`has a member "${unknown}" that means nothing`);
   if (typeof value.name !== 'string' || value.name.trim() === '') throw fail('has no "name"');

@@ -51,6 +51,7 @@ function broken(file: string, cause: unknown): CliError {
   return new CliError(`${file} could not be loaded: ${detail}`, {
     exitCode: exit.failed,
     code: 'module_failed',
+    lines: true,
     cause,
   });
 }
