@@ -19,7 +19,8 @@ async function suspended(db: TestDatabase) {
     return Promise.all([slow, ctx.awaitEvent('go')]);
   });
   const { taskID } = await client.spawn('job', {});
-  await client.workBatch();
+  // Between the halves the handler is at work: half of a lease is how long the wait waits for it.
+  await client.workBatch('worker', 2);
   expect(await stateOf(db, taskID)).toBe('sleeping');
   return { client, taskID, holds, late, ran: () => ran };
 }
