@@ -1,7 +1,7 @@
 import { Absurd, SuspendTask } from '../../src/sdk/index.js';
 import { checkpointsOf, describe, expect, gate, KeptLog, stateOf, test, until, type TestDatabase } from './support.js';
 
-/** A task with a step in two halves beside a wait; its first execution has suspended between the halves. */
+/** A task with a step in two halves and a wait; its first execution has suspended between the halves. */
 async function suspended(db: TestDatabase) {
   const client = new Absurd({ db: db.pool, log: new KeptLog() });
   await client.createQueue();
