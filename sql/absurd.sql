@@ -4091,8 +4091,8 @@ $$;
 
 -- Waits for several events and moments at once, each as a step of its own. If something has ended
 -- already, it is returned and the run continues. If nothing has, the run sleeps until the first of
--- them ends; the others stay registered until the run awaits them again or ends. Ours, beside the
--- contract.
+-- them ends; the others stay registered until the run awaits them again or ends. An addition to
+-- the contract.
 --   p_waits  an array of {"step", "event", "timeout"} (seconds; absent or null: no limit) and
 --            {"step", "sleep_until"}; a sleep leaves a checkpoint of its step: the moment, in UTC
 --   Returns  should_suspend, and an array of what has ended, in the order of p_waits: {"step",
@@ -4221,7 +4221,7 @@ begin
 end;
 $$;
 
--- Reads what await_events is to wait for.
+-- Reads the waits of await_events.
 --   Returns  a row a wait: its place, step, event (null for a sleep), and when it ends without an
 --            event ('infinity': never).
 --   Raises   22023 unless it is an array of waits, each of a step of its own.
@@ -4294,7 +4294,7 @@ $$;
 -- that, or the moment of a sleep that begins, as the checkpoint of its step.
 --   p_payload  what was emitted; null when nothing was
 --   p_running  whether the run may write
---   Returns    {"payload", "at"} or {"sleep_until", "at"}; null while it goes on.
+--   Returns    {"payload", "at"} or {"sleep_until", "at"}; null while the wait continues.
 --   Locks      the run.
 create or replace function absurd._ended_wait (
   p_queue_name text,

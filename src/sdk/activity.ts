@@ -1,6 +1,6 @@
 /**
- * What a handler is busy with. A run may sleep only when nothing but waits holds its handler up; the handler's own promises do
- * not tell, so its steps and calls are counted here, and what it starts beside them is noticed.
+ * The work of a handler. A run may sleep only when nothing but waits holds its handler up. A handler's own promises cannot be
+ * inspected, so this counts its steps and calls, and notices whether the handler continues when one of them has ended.
  */
 import { AsyncLocalStorage, createHook, type AsyncHook } from 'node:async_hooks';
 
@@ -14,7 +14,7 @@ export interface Activity {
   readonly within: Activity | undefined;
 }
 
-const current = new AsyncLocalStorage<{ of: Activities; activity: Activity | undefined }>();
+const current = new AsyncLocalStorage<{ of: Activities; activity: Activity | undefined } | undefined>();
 /** Those that look now whether their handler starts something of its own. */
 const looking = new Set<Activities>();
 let hook: AsyncHook | undefined;
@@ -22,20 +22,21 @@ let hook: AsyncHook | undefined;
 /** A query on an open connection is no resource of its own: it shows in the promise that is made for it, or by its await. */
 function noteWork(): void {
   const place = current.getStore();
-  if (place !== undefined && looking.has(place.of)) place.of.goesOn = true;
+  if (place !== undefined && looking.has(place.of)) place.of.continued = true;
 }
 
-/** Makes a call of the SDK's own: what it starts (a connection, its timers) is nothing that the handler started. */
+/** Makes a call of the SDK's own, so that a connection or timer that it starts does not count as the handler's. */
 export function outsideOfHandlers<T>(call: () => T): T {
-  return current.exit(call);
+  // Not `exit`, which turns the hooks behind this off and on again.
+  return current.run(undefined, call);
 }
 
 export class Activities {
-  /** Whether the handler did something (began to await, started a timer) when it last had something to go on with. */
-  goesOn = false;
+  /** Whether the handler did something (awaited, started a timer) since the last of its steps, calls or waits ended. */
+  continued = false;
   private readonly running = new Set<Activity>();
 
-  /** @param onEnd called when one has ended, before the handler goes on */
+  /** @param onEnd called when one has ended, before the handler continues */
   constructor(private readonly onEnd: () => void) {}
 
   /** Whether a step or a call is under way that does not itself hang on an open wait. */
@@ -44,7 +45,7 @@ export class Activities {
     return false;
   }
 
-  /** Runs a handler, so that what it starts is known to be its own. */
+  /** Runs a handler, and attributes to it the work that it starts. */
   handler<T>(work: () => Promise<T>): Promise<T> {
     return current.run({ of: this, activity: undefined }, work);
   }
@@ -67,7 +68,7 @@ export class Activities {
     return store?.of === this ? store.activity : undefined;
   }
 
-  /** For the rest of this turn, notices whether the handler goes on; then calls `next`. */
+  /** For the rest of this turn, notices whether the handler continues; then calls `next`. */
   lookForATurn(next: () => void): void {
     outsideOfHandlers(() => nextTurn(next));
     looking.add(this);

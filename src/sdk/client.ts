@@ -188,7 +188,7 @@ export class Absurd {
   }
 
   /** Emits an event. The first emission of a name counts, for ever. */
-  async emitEvent(eventName: string, payload?: types.JsonValue, queueName?: string): Promise<void> {
+  async emitEvent(eventName: string, payload?: unknown, queueName?: string): Promise<void> {
     if (!eventName) throw new Error('eventName must be a non-empty string');
     await sql.emitEvent(
       this.db,

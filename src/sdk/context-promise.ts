@@ -1,8 +1,8 @@
-/** Hears of a rejection, and later whether anything awaited it. */
+/** Receives a rejection, and a function that says whether anything awaited the promise. */
 export type Report = (error: unknown, isAwaited: () => boolean) => void;
 
 /**
- * What the methods of a context return. A rejection that nobody awaits never ends the process: it is reported instead. That
+ * The promises that the methods of a context return. A rejection that nobody awaits never ends the process: it is reported instead. That
  * holds for what the program derives from it with `then`, `catch` and `finally`, too.
  */
 export class ContextPromise<T> extends Promise<T> {

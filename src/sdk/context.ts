@@ -214,7 +214,7 @@ export class TaskContext {
     });
   }
 
-  /** @internal What a method returns: a promise that is never an unhandled rejection. */
+  /** @internal Makes the promise of a method, which is never an unhandled rejection. */
   track<T>(what: string, work: () => Promise<T>): ContextPromise<T> {
     return ContextPromise.of(work(), (error, isAwaited) => {
       const report = (): void => {

@@ -12,7 +12,7 @@ const graceMs = 250;
 export class RunGuard {
   private readonly controller = new AbortController();
   private reason: Error | undefined;
-  /** Resolves a moment after the run was taken away, or fell asleep beside other work, whether its handler has stopped or not. */
+  /** Resolves a moment after the run was taken away, or fell asleep during other work, whether its handler has stopped or not. */
   readonly stopped: Promise<void>;
   private release: () => void = () => undefined;
 

@@ -1,5 +1,6 @@
 /** The SDK of Absurd: durable tasks on nothing but PostgreSQL. */
 export { Absurd } from './client.js';
+export type { AnyResult, AnyWait, AnyWaits } from './await-any.js';
 export { TaskContext } from './context.js';
 export { CancelledTask, FailedTask, SuspendTask, TimeoutError } from './errors.js';
 export type {

@@ -55,7 +55,7 @@ export function warnOfChange(log: Log, task: string, step: string, value: unknow
   );
 }
 
-/** What of a value JSON does not give back as it was, and where; undefined where nothing is found. */
+/** Finds a member that JSON does not give back as it was, and says which and where; undefined if there is none. */
 function findChangedByJson(value: unknown): string | undefined {
   return search(value, (member) => {
     if (typeof member === 'undefined') return 'undefined';

@@ -28,7 +28,7 @@ export interface WaitHost {
   write<T>(call: () => Promise<T>): Promise<T>;
 }
 
-/** Returns whether the run sleeps now; where not, what has ended is in the memory. */
+/** Returns whether the run sleeps now. If it does not, the waits that have ended are in the memory. */
 export async function registerWaits(
   host: WaitHost,
   memory: Memory,

@@ -1,4 +1,4 @@
-/** What a wait waits for: an event, or the end of a sleep. `step` is the name of its checkpoint. */
+/** A wait: for an event, or for the end of a sleep. `step` is the name of its checkpoint. */
 export type WaitFor = EventWait | Sleep;
 
 export interface EventWait {

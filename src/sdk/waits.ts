@@ -46,7 +46,7 @@ export class WaitRoom {
   /** Set where waits may be registered that are not open any more: one that is registered alone is not alone then. */
   strays = false;
   private readonly open = new Set<OpenWait>();
-  /** Whether a wait was opened since the handler last had something to go on with. */
+  /** Whether a wait was opened since the last step, call or wait of the handler ended. */
   private fresh = false;
   private turns = 0;
   private proceeding: Promise<void> | undefined;
@@ -89,11 +89,11 @@ export class WaitRoom {
     for (let step = open.within; step !== undefined; step = step.within) step.openWaits -= 1;
   }
 
-  /** Something that the handler may have waited for has ended. */
+  /** A step, call or wait that the handler may have waited for has ended. */
   private handlerHasATurn(): void {
     this.fresh = false;
     this.heldLongEnough = false;
-    this.activities.goesOn = false;
+    this.activities.continued = false;
     this.takeTurn();
   }
 
@@ -125,7 +125,7 @@ export class WaitRoom {
     const memory = await this.parts.memory();
     await this.noteEnds(memory);
     if (this.settleEnded(memory) || this.closed || this.activities.busy || this.open.size === 0) return;
-    if (!this.fresh && this.activities.goesOn && !this.heldLongEnough) {
+    if (!this.fresh && this.activities.continued && !this.heldLongEnough) {
       // The handler works on something of its own, after a race that one wait won. A lease without a sign of life is lost, so
       // it cannot do that for long; if it hangs on the waits after all, they are registered then.
       const { leaseSeconds } = this.parts;

@@ -72,6 +72,13 @@ async function calls(client: pg.Client, queue: string): Promise<void> {
   run = await claim(await spawn());
   await ask('await_event($1, $2, $3, $4, $4)', run.task_id, run.run_id, `${name} never`);
   await cancel(run);
+  run = await claim(await spawn());
+  const waits = [
+    { step: 'a', event: `${name} a` },
+    { step: 'b', sleep_until: '2100-01-01' },
+  ];
+  await ask('await_events($1, $2, $3, $4)', run.task_id, run.run_id, JSON.stringify(waits));
+  await cancel(run);
   await ask('get_queue_wakeup($1)');
   await client.query('listen absurd_wakeup');
   await client.query('select * from absurd.list_queues()');

@@ -1,7 +1,7 @@
 import { Absurd, SuspendTask } from '../../src/sdk/index.js';
 import { checkpointsOf, describe, expect, gate, KeptLog, stateOf, test, until, type TestDatabase } from './support.js';
 
-/** A task with a step in two halves beside a wait; its first execution has suspended between the halves. */
+/** A task with a step in two halves and a wait; its first execution has suspended between the halves. */
 async function suspended(db: TestDatabase) {
   const client = new Absurd({ db: db.pool, log: new KeptLog() });
   await client.createQueue();
@@ -19,7 +19,8 @@ async function suspended(db: TestDatabase) {
     return Promise.all([slow, ctx.awaitEvent('go')]);
   });
   const { taskID } = await client.spawn('job', {});
-  await client.workBatch();
+  // Between the halves the handler is at work: half of a lease is how long the wait waits for it.
+  await client.workBatch('worker', 2);
   expect(await stateOf(db, taskID)).toBe('sleeping');
   return { client, taskID, holds, late, ran: () => ran };
 }

@@ -231,7 +231,7 @@ describe('a run sleeps only when nothing but waits holds its handler up', () => 
     for (const event of ['one', 'two', 'three']) {
       const startedMs = Date.now();
       await client.workBatch();
-      // Half of the lease is how long a handler may work beside waits.
+      // Half of the lease is how long a handler may work while waits are open.
       expect(Date.now() - startedMs).toBeLessThan(60_000);
       expect(await stateOf(db, id)).toBe('sleeping');
       await client.emitEvent(event, event);
@@ -259,7 +259,7 @@ describe('a run sleeps only when nothing but waits holds its handler up', () => 
     const { client } = await open(db, schemas[0]);
     const id = await start(client, async (_, ctx) => {
       const won = await either(ctx);
-      // Not a step: nothing tells the context of it.
+      // Not a step: the context does not know of it.
       await db.query('select pg_sleep(0.1)');
       await new Promise((resolve) => setTimeout(resolve, 50));
       await ctx.step('ship', async () => 1);
@@ -272,7 +272,7 @@ describe('a run sleeps only when nothing but waits holds its handler up', () => 
     expect(await client.fetchTaskResult(id)).toEqual({ state: 'completed', result: 'approved' });
   });
 
-  test('a handler that works on beside open waits sleeps after half of its lease', async ({ db }) => {
+  test('a handler that works while waits are open sleeps after half of its lease', async ({ db }) => {
     const { client } = await open(db, schemas[0]);
     const never = new Promise(() => undefined);
     const id = await start(client, async (_, ctx) => {

@@ -162,3 +162,7 @@ engine('await_events refuses what it cannot wait for, and writes nothing', async
   await db.query('select absurd.cancel_task($1, $2)', [queue, job.task_id]);
   await refuses(awaits(scene, job, either), 'AB001');
 });
+
+engine('await_events is a feature that clients can ask for', async ({ value }) => {
+  expect(await value('select absurd.get_schema_features()')).toContain('await_events');
+});
