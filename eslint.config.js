@@ -44,6 +44,19 @@ export default tseslint.config(
       ],
     },
   },
+  // Rules that need types: all of them for the sources, those about promises for the tests.
+  {
+    files: ['src/**/*.ts', 'test/**/*.ts'],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/await-thenable': 'error',
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-misused-promises': 'error',
+    },
+  },
+  ...tseslint.configs.recommendedTypeCheckedOnly.map((config) => ({ ...config, files: ['src/**/*.ts'] })),
+  // An interface may ask for a promise where the answer is at hand.
+  { files: ['src/**/*.ts'], rules: { '@typescript-eslint/require-await': 'off' } },
   {
     files: ['test/**', 'bench/**', 'examples/**', 'scripts/**'],
     rules: { 'no-console': 'off', 'no-restricted-properties': 'off' },

@@ -19,7 +19,7 @@ export interface Scene {
 
 const stack = 'Error: card declined\\n    at charge (/app/charge.ts:12:9)\\n    at step (/app/node_modules/sdk.js:1:1)';
 
-export async function makeScene(db: TestDatabase): Promise<Scene> {
+async function makeScene(db: TestDatabase): Promise<Scene> {
   await db.freeze('2026-03-04T12:00:00Z');
   for (const name of ['mail', 'orders']) await db.queue(name);
   await db.queue('ledger', 'partitioned');

@@ -88,11 +88,6 @@ function administrator(kind: ServerKind): Promise<{ pool: pg.Pool; answer: Serve
   return known;
 }
 
-/** The address of the run's server itself (database `postgres`, superuser). */
-export async function serverUrl(kind: ServerKind = 'current'): Promise<string> {
-  return (await administrator(kind)).answer.url;
-}
-
 function connection(client: pg.Client): Connection {
   return {
     client,
@@ -264,4 +259,3 @@ export const test = base.extend<{
   olderEmpty: async ({}, use) => fixture('older', false)(use),
   fileDb: [async ({}, use) => fixture('current', true)(use), { scope: 'file' }],
 });
-export const it = test;

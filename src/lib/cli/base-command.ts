@@ -159,7 +159,7 @@ export abstract class BaseCommand<T> extends Command {
       const parsed = await super.parse<F, B, A>(input, shield(argv));
       for (const [name, value] of Object.entries(parsed.flags))
         Object.assign(parsed.flags, { [name]: unshield(value) });
-      this.parsedFlags = parsed.flags as ParsedFlags;
+      this.parsedFlags = parsed.flags;
       this.parsedArgs = parsed.args;
       return parsed;
     } catch (error) {

@@ -38,7 +38,7 @@ export function failureEvidence(subject: TaskSubject): Evidence[] {
   return evidence;
 }
 
-export const completed: Cause<TaskSubject> = {
+const completed: Cause<TaskSubject> = {
   code: 'completed',
   verdict: 'fine',
   group: 'end',

@@ -45,7 +45,7 @@ function parse(text: string, fail: (reason: string) => Error): Record<string, un
 }
 
 /** Reads one line. Raises a usage error that names the line and what is wrong with it. */
-export function readSpawnLine(text: string, line: number): SpawnLine {
+function readSpawnLine(text: string, line: number): SpawnLine {
   const fail = (reason: string): Error => usageError(`Line ${line} ${reason}`, `a line is ${shape}`);
   const value = parse(text, fail);
   const unknown = Object.keys(value).find((key) => !members.has(key));
