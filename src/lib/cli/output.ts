@@ -81,7 +81,7 @@ export interface RenderContext {
   now: Date;
   width: number;
   /** Advice as text: its commands reach the database that was named on the command line. */
-  next(advice: Advice): string;
+  next: (advice: Advice) => string;
 }
 
 function nameLines(rendering: Rendering): string[] {

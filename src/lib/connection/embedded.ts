@@ -10,7 +10,7 @@ export interface EmbeddedAddress {
 
 /** The server that was started for this folder or one above it and not stopped since; woken where it fell asleep. */
 async function findEmbedded(cwd: string): Promise<EmbeddedAddress | undefined> {
-  const { findEmbeddedServer } = await import('../embedded/pointer.js');
+  const { findEmbeddedServer } = await import('../embedded/find.js');
   const url = await findEmbeddedServer(cwd);
   return url === undefined ? undefined : { url };
 }
