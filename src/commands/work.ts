@@ -15,6 +15,8 @@ import { command } from '../lib/cli/hint.js';
 /** Sessions lead to their worker, unless the user named them. */
 function nameSessions(settings: Settings, workerId: string): Settings {
   if (settings.applicationName !== 'absurdctl') return settings;
+  // The name of a session, which nobody types.
+  // eslint-disable-next-line no-restricted-syntax
   return { ...settings, applicationName: applicationName('absurdctl work', workerId) };
 }
 
