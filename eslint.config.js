@@ -44,6 +44,28 @@ export default tseslint.config(
       ],
     },
   },
+  // Rules that need types: all of them for the sources, those about promises for the tests.
+  {
+    files: ['src/**/*.ts', 'test/**/*.ts'],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/await-thenable': 'error',
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-misused-promises': 'error',
+    },
+  },
+  ...tseslint.configs.recommendedTypeCheckedOnly.map((config) => ({ ...config, files: ['src/**/*.ts'] })),
+  {
+    files: ['src/**/*.ts'],
+    rules: {
+      // An interface may ask for a promise where the answer is known.
+      '@typescript-eslint/require-await': 'off',
+      // Many interfaces are records of functions, which are taken out of them.
+      '@typescript-eslint/unbound-method': 'off',
+      // What was caught is thrown again later, as it was: the rule takes it for something that is not an error.
+      '@typescript-eslint/only-throw-error': 'off',
+    },
+  },
   {
     files: ['test/**', 'bench/**', 'examples/**', 'scripts/**'],
     rules: { 'no-console': 'off', 'no-restricted-properties': 'off' },

@@ -98,7 +98,7 @@ export default class Dev extends BaseCommand<DevResult> {
       const reason = await supervise(cwd, {
         idleTimeoutSeconds,
         signal: end.signal,
-        onReady: () => (shown = show()),
+        onReady: () => void (shown = show()),
         onNote: (note) => this.note(note),
       });
       await shown;

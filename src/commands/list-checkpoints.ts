@@ -3,7 +3,8 @@ import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { byteSize } from '../lib/cli/format/size.js';
 import { cutNote, joinNotes, listFlags, wideNote, type Listed } from '../lib/cli/lists.js';
-import { cellText, type Rendering } from '../lib/cli/output.js';
+import { cellText } from '../lib/cli/format/cell.js';
+import type { Rendering } from '../lib/cli/output.js';
 import { locateTask } from '../lib/task/find-task.js';
 import { listCheckpointRows, type CheckpointRow } from '../sql/checkpoints.js';
 

@@ -12,10 +12,13 @@ import { applicationName, processIdentity } from '../sdk/identity.js';
 import { listQueueNames } from '../sql/queues.js';
 import { command } from '../lib/cli/hint.js';
 
+const program = 'absurdctl';
+
 /** Sessions lead to their worker, unless the user named them. */
 function nameSessions(settings: Settings, workerId: string): Settings {
-  if (settings.applicationName !== 'absurdctl') return settings;
-  return { ...settings, applicationName: applicationName('absurdctl work', workerId) };
+  if (settings.applicationName !== program) return settings;
+  // The name of a session, which nobody types.
+  return { ...settings, applicationName: applicationName(`${program} work`, workerId) };
 }
 
 export default class Work extends BaseCommand<WorkReport> {

@@ -86,7 +86,7 @@ async function perform(execution: Execution, context: TaskContext, registration:
   let failure: { error: unknown } | undefined;
   const execute = async (): Promise<unknown> => {
     try {
-      const result = await context.room.activities.handler(() => registration.handler(task.params, context));
+      const result: unknown = await context.room.activities.handler(() => registration.handler(task.params, context));
       // Waits that lost a race are not registered any more; one that is being registered puts the run to sleep.
       await context.room.close();
       await complete(execution, result);

@@ -102,6 +102,8 @@ class FailureWriter {
   }
 
   private text(value: unknown): string {
+    // Any value: the text that it has is what a person gets to see.
+    // eslint-disable-next-line @typescript-eslint/no-base-to-string
     const whole = value === undefined ? '' : (attempt(() => String(value)) ?? `[${typeof value} without a text]`);
     const kept = whole.length > this.left ? whole.slice(0, Math.max(0, this.left)) + cutMark : whole;
     this.left -= whole.length;

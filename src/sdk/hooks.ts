@@ -17,7 +17,7 @@ export function guardedHooks(hooks: AbsurdHooks): AbsurdHooks {
         execution.catch(() => undefined);
         return execution;
       };
-      const result = await wrap.call(hooks, ctx, executeOnce as () => Promise<unknown>);
+      const result = await wrap.call(hooks, ctx, executeOnce);
       if (execution === undefined) throw new Error('hooks.wrapTaskExecution returned without calling execute');
       await execution;
       return result as T;

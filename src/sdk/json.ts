@@ -26,7 +26,7 @@ export function storableText(text: string): string {
 export function toJson(value: unknown, what: string): string | undefined {
   let text: string | undefined;
   try {
-    text = JSON.stringify(value) as string | undefined;
+    text = JSON.stringify(value);
   } catch (error) {
     throw new Error(`${what} cannot be stored as JSON: ${findUnstorable(value) ?? String(error)}`, { cause: error });
   }
@@ -100,7 +100,8 @@ function search(
     if (found !== undefined) return path === '' ? found : `${found} at ${path}`;
     if (typeof member !== 'object' || member === null || left <= 0) return undefined;
     if (open.has(member)) return `a cycle at ${path}`;
-    if ('toJSON' in member && typeof member.toJSON === 'function') return visit(member.toJSON(), path);
+    if ('toJSON' in member && typeof member.toJSON === 'function')
+      return visit((member as { toJSON(): unknown }).toJSON(), path);
     open.add(member);
     for (const [key, inner] of Object.entries(member)) {
       const where = Array.isArray(member) ? `${path}[${key}]` : path === '' ? key : `${path}.${key}`;

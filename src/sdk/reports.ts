@@ -29,7 +29,7 @@ export class Repeats {
 
   /** Returns undefined where nothing is to be said, 0 for a new error, else how often it came since it was last said. */
   note(error: Error): number | undefined {
-    const kind = `${(error as { code?: unknown }).code} ${error.message}`;
+    const kind = `${String((error as { code?: unknown }).code)} ${error.message}`;
     const seen = this.kinds.get(kind);
     if (seen === undefined) {
       // Messages may hold numbers that never repeat.

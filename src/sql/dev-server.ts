@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 
 /** How the starting command asks the supervising process to end: a message on its own server, so a stale process id harms nobody. */
-export const controlChannel = 'absurdctl_dev';
+const controlChannel = 'absurdctl_dev';
 
 /** Creates the database that commands use on a server of their own. `name` is a plain identifier of ours. */
 export async function ensureDatabase(db: ClientBase, name: string): Promise<void> {

@@ -32,7 +32,7 @@ export async function listRegisteredQueues(db: Queryable): Promise<RegisteredQue
 }
 
 /** Whether the registry has this queue. */
-export async function queueExists(db: Queryable, queue: string): Promise<boolean> {
+async function queueExists(db: Queryable, queue: string): Promise<boolean> {
   const { rows } = await db.query<{ found: boolean }>(
     `select exists (select from absurd.queues q where q.queue_name = $1) as found`,
     [queue],

@@ -12,15 +12,6 @@ export interface SpawnedTask {
   created: boolean;
 }
 
-/** Options of `absurd.spawn_task`; JSON goes through as it was typed. */
-export interface SpawnOptions {
-  headers?: RawJson;
-  max_attempts?: number;
-  retry_strategy?: Partial<Record<'kind' | 'base_seconds' | 'factor' | 'max_seconds', string | number>>;
-  cancellation?: Partial<Record<'max_duration' | 'max_delay', number>>;
-  idempotency_key?: string;
-}
-
 const one = <T>(rows: T[], what: string): T => {
   if (rows[0] === undefined) throw new Error(`${what} returned no row`);
   return rows[0];

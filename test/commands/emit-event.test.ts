@@ -50,7 +50,7 @@ describe('emit-event', () => {
     await other.query(`select absurd.emit_event('default', 'paid', '1')`);
     const emitting = run(['emit-event', 'paid', '--json'], db);
     const waits = 'select from pg_stat_activity a where $1 = any (pg_blocking_pids(a.pid))';
-    await expect.poll(async () => (await db.query(waits, [pid])).rowCount, { timeout: 10_000, interval: 10 }).toBe(1);
+    await expect.poll(async () => (await db.query(waits, [pid])).rowCount, { timeout: 60_000, interval: 10 }).toBe(1);
     await other.query('commit');
     expect((await emitting).json()).toMatchObject({ first: false, waiting: 0 });
     expect((await db.query('select payload from absurd.e_default')).rows).toEqual([{ payload: 1 }]);

@@ -144,7 +144,7 @@ test('a task that is loaded while the event that it waits for is being emitted i
     void loading.then(() => (loaded = true));
     const waits = 'select 1 from pg_stat_activity where $1 = any (pg_blocking_pids(pid))';
     await expect
-      .poll(async () => loaded || (await db.query(waits, [pid])).rowCount === 1, { timeout: 10_000, interval: 10 })
+      .poll(async () => loaded || (await db.query(waits, [pid])).rowCount === 1, { timeout: 60_000, interval: 10 })
       .toBe(true);
     await emitter.query('commit');
 

@@ -261,7 +261,7 @@ test('--spawn-new interrupted: the ids that are left go on', { timeout: 180_000 
   const argv = ['retry-task', '--spawn-new', '--yes'];
   const first = await startCli([...argv, '-n', 'bulk', '--rate', '300'], { env, timeoutMs: 120_000 });
   await expect
-    .poll(async () => (await states(db, 'a')).pending ?? 0, { timeout: 20_000, interval: 20 })
+    .poll(async () => (await states(db, 'a')).pending ?? 0, { timeout: 60_000, interval: 20 })
     .toBeGreaterThan(0);
   first.kill('SIGINT');
   const broken = await first.done;

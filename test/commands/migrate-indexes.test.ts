@@ -41,14 +41,14 @@ test('an index that another session builds is waited for, and not dropped', asyn
   const building = second.query(
     `create index concurrently r_q_rdy on absurd.r_q (available_at, run_id) where state in ('pending', 'sleeping')`,
   );
-  await expect.poll(() => oid(db, 'absurd.r_q_rdy'), { timeout: 10_000, interval: 10 }).not.toBeNull();
+  await expect.poll(() => oid(db, 'absurd.r_q_rdy'), { timeout: 60_000, interval: 10 }).not.toBeNull();
   const theirs = await oid(db, 'absurd.r_q_rdy');
   await upgrade(db, 3, async (up, on, notes) => {
     const { plan, work } = await planMigration(on);
     expect(plan.indexes).toMatchObject([{ index_name: 'r_q_rdy', broken: true }]);
     const preparing = up.prepare(plan, work);
     await expect
-      .poll(() => notes.join('\n'), { timeout: 10_000, interval: 10 })
+      .poll(() => notes.join('\n'), { timeout: 60_000, interval: 10 })
       .toMatch(/r_q_rdy is being built by process \d+/);
     await writer.query('commit');
     await preparing;

@@ -34,7 +34,7 @@ const start: Record<ShellName, { args: string[]; setup: string }> = {
 };
 
 /** A folder with an `absurdctl` that completes as ours does, and otherwise says which words it was given. */
-export async function standIn(): Promise<string> {
+async function standIn(): Promise<string> {
   await ensureBuilt();
   const folder = mkdtempSync(join(tmpdir(), 'absurdctl-shell-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));

@@ -126,7 +126,7 @@ const building = async (db: TestDatabase): Promise<void> => {
     (await db.query(`select phase from pg_stat_progress_create_index where relid = 'absurd.r_q'::regclass`)).rows[0]?.[
       'phase'
     ];
-  await expect.poll(phase, { timeout: 15_000, interval: 20 }).toBe('waiting for writers before build');
+  await expect.poll(phase, { timeout: 60_000, interval: 20 }).toBe('waiting for writers before build');
 };
 
 const stalls: Record<string, Stall> = {

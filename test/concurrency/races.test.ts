@@ -17,7 +17,7 @@ async function blocked(watcher: Connection, waiting: Connection): Promise<void> 
         );
         return rows[0]?.type === 'Lock' || rows[0]?.event === 'PgSleep';
       },
-      { timeout: 10_000, interval: 10 },
+      { timeout: 60_000, interval: 10 },
     )
     .toBe(true);
 }

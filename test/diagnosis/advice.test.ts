@@ -138,7 +138,7 @@ test('a table is told of the queue that it belongs to, and not of one whose name
   await db.query('alter table absurd.e_mail_high set (autovacuum_enabled = false)');
   await db.query(`insert into absurd.e_mail_high select i::text, '{}' from generate_series(1, 2000) i`);
   await expect
-    .poll(() => findings(db, 'autovacuum-behind', { 'min-dead': 1000 }), { timeout: 15_000 })
+    .poll(() => findings(db, 'autovacuum-behind', { 'min-dead': 1000 }), { timeout: 60_000 })
     .toMatchObject([
       { queue: null, seen: expect.stringContaining('for the whole server') as string },
       { queue: 'mail_high' },

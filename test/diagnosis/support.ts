@@ -69,7 +69,7 @@ export async function aged(db: TestDatabase, pid: number, seconds = 1): Promise<
             [pid, seconds],
           )
         ).rows[0]?.old,
-      { timeout: 10_000, interval: 100 },
+      { timeout: 60_000, interval: 100 },
     )
     .toBe(true);
 }

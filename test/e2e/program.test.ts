@@ -147,7 +147,7 @@ describe('the database', () => {
         )
       ).rows.length;
     const running = await startCli(['list-queues'], { env: { ABSURD_DATABASE_URL: db.url } });
-    await expect.poll(waiting, { timeout: 10_000 }).toBe(1);
+    await expect.poll(waiting, { timeout: 60_000 }).toBe(1);
 
     running.kill('SIGINT');
 

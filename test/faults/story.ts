@@ -72,7 +72,7 @@ export class Story {
   async blocked(pid: number): Promise<void> {
     const asked = 'select wait_event_type as type from pg_stat_activity where pid = $1';
     await expect
-      .poll(async () => (await this.db.query(asked, [pid])).rows[0]?.['type'], { timeout: 10_000, interval: 5 })
+      .poll(async () => (await this.db.query(asked, [pid])).rows[0]?.['type'], { timeout: 60_000, interval: 5 })
       .toBe('Lock');
   }
 

@@ -31,7 +31,7 @@ test('kill -9: what was done is kept, what was not is done by another worker', a
   await killWorker(db, 'first', first);
   await expireLeases(db);
   await work('second');
-  expect(await absurd.awaitTaskResult(taskID, { timeout: 10 })).toEqual({ state: 'completed', result: 'second' });
+  expect(await absurd.awaitTaskResult(taskID, { timeout: 60 })).toEqual({ state: 'completed', result: 'second' });
   expect(await ledgerOf(db, taskID)).toEqual(['first: one', 'second: two']);
   const [lost, done] = await runsOf(db, taskID);
   expect(lost).toMatchObject({ state: 'failed', failure_reason: { name: '$ClaimTimeout' } });
@@ -54,7 +54,7 @@ test('kill -9 amid many completions: none is lost, none that was finished runs a
   await expireLeases(db);
   await work('second', { concurrency: 20 });
   for (const [n, { taskID }] of spawned.entries()) {
-    expect(await absurd.awaitTaskResult(taskID, { timeout: 20 })).toMatchObject({ state: 'completed', result: { n } });
+    expect(await absurd.awaitTaskResult(taskID, { timeout: 60 })).toMatchObject({ state: 'completed', result: { n } });
   }
   const after = await db.query<{ n: number }>(
     `select count(*)::int as n from absurd.t_default where completed_payload->>'by' = 'first'`,
@@ -78,11 +78,11 @@ test('stopped beyond its lease and resumed: the old worker changes nothing, live
   first.child.kill('SIGSTOP');
   await expireLeases(db);
   const second = await work('second');
-  expect(await absurd.awaitTaskResult(taskID, { timeout: 10 })).toEqual({ state: 'completed', result: 'second' });
+  expect(await absurd.awaitTaskResult(taskID, { timeout: 60 })).toEqual({ state: 'completed', result: 'second' });
   await killWorker(db, 'second', second);
   first.child.kill('SIGCONT');
   const next = await absurd.spawn('two steps', {}, { queue: 'default' });
-  expect(await absurd.awaitTaskResult(next.taskID, { timeout: 10 })).toEqual({ state: 'completed', result: 'first' });
+  expect(await absurd.awaitTaskResult(next.taskID, { timeout: 60 })).toEqual({ state: 'completed', result: 'first' });
   expect(await ledgerOf(db, taskID)).toEqual(['first: one', 'second: two']);
   expect((await runsOf(db, taskID)).map((run) => [run.state, run.claimed_by])).toEqual([
     ['failed', 'first'],

@@ -98,7 +98,7 @@ test('workers of both share one queue, each task done once', async ({ absurd, db
     await theirs.startWorker({ ...options, workerId: 'theirs' }),
   ];
   for (const { taskID } of spawned)
-    expect((await theirs.awaitTaskResult(taskID, { timeout: 20 })).state).toBe('completed');
+    expect((await theirs.awaitTaskResult(taskID, { timeout: 60 })).state).toBe('completed');
   await Promise.all(workers.map((worker) => worker.close()));
   expect(done.sort((a, b) => a - b)).toEqual(Array.from({ length: 60 }, (_, n) => n));
   const { rows } = await db.query<{ claimed_by: string }>(

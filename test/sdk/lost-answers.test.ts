@@ -18,7 +18,7 @@ test('a claim whose answer was lost is found again, and nobody else’s run is',
     return claimed;
   };
   const worker = await absurd.startWorker({ claimTimeout: 60, pollInterval: 0.02, onError: () => undefined });
-  expect((await absurd.awaitTaskResult(lost.taskID, { timeout: 5 })).state).toBe('completed');
+  expect((await absurd.awaitTaskResult(lost.taskID, { timeout: 60 })).state).toBe('completed');
   const before = claims;
   await until(() => claims > before + 5);
   await worker.close();
@@ -172,8 +172,8 @@ for (const [what, call] of [
     const { taskID: next } = await two.spawn('job', {});
     await until(() => ran.some(({ step }) => step === 'after by one'));
     goOn.open();
-    expect((await two.awaitTaskResult(taskID, { timeout: 10 })).state).toBe('completed');
-    expect((await two.awaitTaskResult(next, { timeout: 10 })).state).toBe('completed');
+    expect((await two.awaitTaskResult(taskID, { timeout: 60 })).state).toBe('completed');
+    expect((await two.awaitTaskResult(next, { timeout: 60 })).state).toBe('completed');
     await Promise.all([first.close(), second.close()]);
     const steps = ran.filter(({ task }) => task === taskID).map(({ step }) => step);
     expect(steps).toEqual(['before by one', 'after by two']);
@@ -254,7 +254,7 @@ test('a run that woke, and whose claim by the same worker is on its way, is left
   await until(() => after > 0);
   await new Promise((resolve) => setTimeout(resolve, 100));
   goOn.open();
-  expect((await other.awaitTaskResult(taskID, { timeout: 10 })).state).toBe('completed');
+  expect((await other.awaitTaskResult(taskID, { timeout: 60 })).state).toBe('completed');
   await worker.close();
   expect(after).toBe(1);
 });

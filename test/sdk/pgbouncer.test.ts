@@ -44,7 +44,7 @@ test.skipIf(pgbouncer === undefined)(
           .rows[0],
     );
     const { taskID } = await direct.spawn('quick', {});
-    expect((await direct.awaitTaskResult(taskID, { timeout: 10 })).state).toBe('completed');
+    expect((await direct.awaitTaskResult(taskID, { timeout: 60 })).state).toBe('completed');
     await listening.close();
   },
 );

@@ -22,7 +22,7 @@ export async function runProgram(source: string, url: string, args: string[] = [
     writeFileSync(file, code);
     const env = { ...process.env, ABSURD_DATABASE_URL: url, NO_COLOR: '1', FORCE_COLOR: undefined };
     // What a program warns of on stderr (a failed attempt) is not its output.
-    const { stdout } = await promisify(execFile)(process.execPath, [file, ...args], { env, timeout: 30_000 });
+    const { stdout } = await promisify(execFile)(process.execPath, [file, ...args], { env, timeout: 60_000 });
     return stdout;
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -43,7 +43,7 @@ describe('slots', () => {
       await second.query('rollback');
     }
     for (const { taskID } of spawned) {
-      expect((await absurd.awaitTaskResult(taskID, { timeout: 10 })).state).toBe('completed');
+      expect((await absurd.awaitTaskResult(taskID, { timeout: 60 })).state).toBe('completed');
     }
     await worker.close();
   });

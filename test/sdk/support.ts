@@ -53,7 +53,7 @@ export class FakeDatabase {
 /** Waits until a condition holds; fails after so many milliseconds. */
 export async function until<T>(
   condition: () => T | Promise<T>,
-  { timeoutMs = 10_000, what = 'the condition' } = {},
+  { timeoutMs = 60_000, what = 'the condition' } = {},
 ): Promise<NonNullable<T>> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
@@ -138,7 +138,7 @@ export const test = base.extend<Fixtures>({
 export async function finish(absurd: Absurd, taskID: string): Promise<TaskResultSnapshot> {
   const worker: Worker = await absurd.startWorker({ pollInterval: 0.02 });
   try {
-    return await absurd.awaitTaskResult(taskID, { timeout: 20 });
+    return await absurd.awaitTaskResult(taskID, { timeout: 60 });
   } finally {
     await worker.close();
   }

@@ -6,8 +6,7 @@ test('a queue that announces new work has it picked up at once', async ({ absurd
   expect(await absurd.getQueueWakeup()).toBe(false);
   await absurd.setQueueWakeup(true);
   expect(await absurd.getQueueWakeup()).toBe(true);
-  const started: number[] = [];
-  absurd.registerTask({ name: 'job' }, async () => started.push(Date.now()));
+  absurd.registerTask({ name: 'job' }, async () => 'done');
   const worker = await absurd.startWorker(patient);
   await until(
     async () =>
@@ -17,16 +16,11 @@ test('a queue that announces new work has it picked up at once', async ({ absurd
         )
       ).rows[0],
   );
-  const warm = await absurd.spawn('job', {});
-  await absurd.awaitTaskResult(warm.taskID, { timeout: 10 });
-  const delays: number[] = [];
+  // The next poll is an hour away: only the announcement can start them.
   for (let n = 0; n < 5; n += 1) {
     const { taskID } = await absurd.spawn('job', {});
-    const spawnedAtMs = Date.now();
-    await absurd.awaitTaskResult(taskID, { timeout: 5 });
-    delays.push((started.at(-1) ?? Infinity) - spawnedAtMs);
+    expect(await absurd.awaitTaskResult(taskID, { timeout: 60 })).toMatchObject({ state: 'completed' });
   }
-  expect(delays.sort((a, b) => a - b)[2]).toBeLessThan(100);
   await worker.close();
   await absurd.setQueueWakeup(false);
   expect(await absurd.getQueueWakeup()).toBe(false);
@@ -51,7 +45,7 @@ test('one listener serves every worker of the process, and comes back when it is
   });
   for (const client of [absurd, other]) {
     const { taskID } = await client.spawn('job', {});
-    expect((await client.awaitTaskResult(taskID, { timeout: 5 })).state).toBe('completed');
+    expect((await client.awaitTaskResult(taskID, { timeout: 60 })).state).toBe('completed');
   }
   expect(await listeners()).toEqual([pid]);
   await db.query('select pg_terminate_backend($1)', [pid]);
@@ -60,7 +54,7 @@ test('one listener serves every worker of the process, and comes back when it is
     return found.length === 1 && found[0] !== pid;
   });
   const { taskID } = await absurd.spawn('job', {});
-  expect((await absurd.awaitTaskResult(taskID, { timeout: 5 })).state).toBe('completed');
+  expect((await absurd.awaitTaskResult(taskID, { timeout: 60 })).state).toBe('completed');
   await Promise.all(workers.map((worker) => worker.close()));
   await until(async () => (await listeners()).length === 0);
 });
@@ -80,7 +74,7 @@ test('where announcements do not come through, a warning says so and polling car
     log.lines.find((line) => /^warn: queue "default".*test notification did not arrive.*listenUrl/.test(line)),
   );
   const { taskID } = await absurd.spawn('job', {});
-  expect((await absurd.awaitTaskResult(taskID, { timeout: 5 })).state).toBe('completed');
+  expect((await absurd.awaitTaskResult(taskID, { timeout: 60 })).state).toBe('completed');
   await worker.close();
 });
 

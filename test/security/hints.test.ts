@@ -51,7 +51,7 @@ function pasteAll(shell: string, lines: readonly string[], cwd: string): string[
       ? `function absurdctl; printf '%s\\0' $argv; printf '\\0'; end`
       : `absurdctl() { printf '%s\\0' "$@"; printf '\\0'; }`;
   const program = `${print}\n${lines.join('\n')}\n`;
-  const { stdout } = spawnSync(shell, ['-c', program], { cwd, encoding: 'utf8', timeout: 10_000 });
+  const { stdout } = spawnSync(shell, ['-c', program], { cwd, encoding: 'utf8', timeout: 60_000 });
   return stdout.split('\0\0').flatMap((one) => (one === '' ? [] : [one.split('\0')]));
 }
 

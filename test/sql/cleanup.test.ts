@@ -107,7 +107,7 @@ engine('a checkpoint that comes while its task is cleaned up does not outlive it
   const pid = await cleaner.pid();
   const cleaned = cleaner.query('select absurd.cleanup_tasks($1, 0) as n', [queue]);
   const waits = 'select wait_event_type from pg_stat_activity where pid = $1';
-  await expect.poll(() => value(waits, [pid]), { timeout: 10_000, interval: 10 }).toBe('Lock');
+  await expect.poll(() => value(waits, [pid]), { timeout: 60_000, interval: 10 }).toBe('Lock');
   await late.query('commit');
 
   expect((await cleaned).rows).toEqual([{ n: 1 }]);

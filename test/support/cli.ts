@@ -13,7 +13,7 @@ export interface CliOptions {
   cwd?: string;
   /** Sent to standard input, which then ends; without it standard input is empty. */
   stdin?: string;
-  /** Ends the command when it takes longer. Default 20,000 ms. */
+  /** Ends the command when it takes longer. Default 60,000 ms. */
   timeoutMs?: number;
 }
 
@@ -70,7 +70,7 @@ export async function startCli(args: string[], options: CliOptions = {}, program
   // A command that does not read its input closes the pipe; that is its right.
   child.stdin.on('error', () => undefined);
   child.stdin.end(options.stdin ?? '');
-  const overdue = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 20_000);
+  const overdue = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 60_000);
   let ended = false;
   const done = new Promise<CliResult>((resolve, reject) => {
     child.once('error', reject);

@@ -1,9 +1,6 @@
-import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, rmSync, chmodSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { serverAccount } from '../../src/lib/embedded/account.js';
-import { giveFolder, initialize, startPostgres } from '../../src/lib/embedded/postgres.js';
-import { storageFolder } from '../../src/lib/embedded/folders.js';
+import { startOwnServer } from './own-server.js';
 import type { TestServer } from './server.js';
 
 /** The programs of a PostgreSQL of this system that has pg_cron: the newest in Debian's place, or where the variable says. */
@@ -26,43 +23,17 @@ export function findCronServer(): { bin: string; major: number } | undefined {
 export async function startCronServer(database: string): Promise<TestServer> {
   const found = findCronServer();
   if (!found) throw new Error('there is no PostgreSQL with pg_cron here');
-  const account = serverAccount();
-  const scratch = storageFolder('scratch', account);
-  const folder = mkdtempSync(join(scratch, `test-run-${process.pid}-`));
-  giveFolder(folder, account);
-  chmodSync(scratch, 0o711);
-  const options = {
-    binaries: {
-      initdb: join(found.bin, 'initdb'),
-      postgres: join(found.bin, 'postgres'),
-      version: `${found.major}.0.0`,
-      major: found.major,
-    },
-    account,
-    dataFolder: join(folder, 'data'),
-    password: randomBytes(12).toString('hex'),
-    logFile: join(folder, 'log'),
-    durable: false,
-    settings: {
-      shared_preload_libraries: 'pg_cron',
-      'cron.database_name': database,
-      'cron.use_background_workers': 'on',
-      max_worker_processes: '20',
-      max_connections: '50',
-    },
+  const binaries = {
+    initdb: join(found.bin, 'initdb'),
+    postgres: join(found.bin, 'postgres'),
+    version: `${found.major}.0.0`,
+    major: found.major,
   };
-  await initialize(options);
-  const server = await startPostgres(options);
-  const clean = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-  return {
-    url: server.url,
-    async stop() {
-      await server.stop();
-      clean();
-    },
-    kill() {
-      server.kill();
-      clean();
-    },
-  };
+  return startOwnServer(binaries, {
+    shared_preload_libraries: 'pg_cron',
+    'cron.database_name': database,
+    'cron.use_background_workers': 'on',
+    max_worker_processes: '20',
+    max_connections: '50',
+  });
 }

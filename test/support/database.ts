@@ -264,4 +264,3 @@ export const test = base.extend<{
   olderEmpty: async ({}, use) => fixture('older', false)(use),
   fileDb: [async ({}, use) => fixture('current', true)(use), { scope: 'file' }],
 });
-export const it = test;

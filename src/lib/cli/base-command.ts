@@ -150,7 +150,7 @@ export abstract class BaseCommand<T> extends Command {
       for (const [name, value] of Object.entries(parsed.flags))
         Object.assign(parsed.flags, { [name]: unshield(value) });
       refuseEmpty(parsed);
-      this.parsedFlags = parsed.flags as ParsedFlags;
+      this.parsedFlags = parsed.flags;
       this.parsedArgs = parsed.args;
       return parsed;
     } catch (error) {

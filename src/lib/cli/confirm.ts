@@ -18,13 +18,13 @@ async function ask<T>(
     if (key?.ctrl && key.name === 'd') ended.abort();
   };
   // Questions belong on standard error: standard output is for data.
-  const streams = { input: stdin as NodeJS.ReadStream, output: process.stderr };
+  const streams = { input: stdin, output: process.stderr };
   const prompt = createPromptModule({ ...streams, signal: ended.signal });
   stdin.on('keypress', onKey);
   try {
     const message = harmless(question.message);
-    const answers = await prompt([{ ...question, message, name: 'answer', default: false } as never]);
-    return (answers as { answer: T }).answer;
+    const answers = await prompt([{ ...question, message, name: 'answer', default: false }]);
+    return answers.answer as T;
   } catch (error) {
     if (error instanceof Error && error.name === 'ExitPromptError') throw interrupted();
     if (ended.signal.aborted) throw unanswered();
@@ -110,7 +110,7 @@ export async function confirmByName(io: Io, question: string, name: string, yes:
 }
 
 /** One line of standard input, or undefined when it ends without one. Ctrl-C ends the wait with exit code 130. */
-export function readLine(io: Io): Promise<string | undefined> {
+function readLine(io: Io): Promise<string | undefined> {
   const { stdin } = io;
   return new Promise((resolve, reject) => {
     let text = '';

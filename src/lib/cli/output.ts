@@ -4,6 +4,7 @@
  * from the same rows.
  */
 import { RawJson } from '../../sql/values.js';
+import { cellOf, cellText } from './format/cell.js';
 import { toJson } from './format/json.js';
 import { copyEscape, csvEscape, harmless, harmlessJson } from './format/text.js';
 import { adviceText, type Advice } from './hint.js';
@@ -81,24 +82,8 @@ export interface RenderContext {
   width: number;
   mode: Mode;
   /** Advice as text: its commands reach the database that was named on the command line. */
-  next(advice: Advice): string;
+  next: (advice: Advice) => string;
 }
-
-export function cellText(cell: unknown): string {
-  if (cell === null || cell === undefined) return '';
-  if (cell instanceof RawJson) return cell.text;
-  return typeof cell === 'object' ? toJson(cell) : String(cell);
-}
-
-/** How a cell begins, as much as a screen may show of it: what is drawn must not cost with what is stored. */
-export const beginning = (cell: unknown): string => {
-  const text = cellText(cell);
-  return text.length > drawnLength ? `${text.slice(0, drawnLength)}…` : text;
-};
-
-const drawnLength = 1000;
-
-export const cellOf = (row: object, key: string): unknown => (row as Record<string, unknown>)[key];
 
 function nameLines(rendering: Rendering): string[] {
   if (rendering.name !== undefined) return [rendering.name].flat();

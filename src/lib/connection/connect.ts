@@ -87,13 +87,13 @@ async function attempt(one: Attempt): Promise<pg.Client> {
 }
 
 async function attemptHost(settings: Settings, at: Host, io: Io, typed: Attempt['typed']): Promise<pg.Client> {
-  let refusal: unknown;
+  let refusal: Error | undefined;
   for (const tls of tlsAttempts(settings.sslMode, at.host.startsWith('/'))) {
     try {
       return await attempt({ settings, at, tls, io, typed });
     } catch (error) {
       // When the other way fails too, the first refusal tells more than "no encryption".
-      refusal ??= error;
+      refusal ??= error as Error;
       if (!wantsOtherWay(error)) throw error;
       if (!isServerError(error)) refusal = undefined;
     }

@@ -68,7 +68,7 @@ export class WorkerPool {
     });
     const password = held.client.password ? `:${encodeURIComponent(held.client.password)}` : '';
     const user = encodeURIComponent(settings.user);
-    return `postgresql://${user}${password}@localhost/${encodeURIComponent(settings.database)}?${parameters}`;
+    return `postgresql://${user}${password}@localhost/${encodeURIComponent(settings.database)}?${parameters.toString()}`;
   }
 
   async close(): Promise<void> {

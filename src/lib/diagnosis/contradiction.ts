@@ -8,7 +8,7 @@ const open = new Set(['pending', 'running', 'sleeping']);
  * Every way in which the rows of one task cannot all be true. They were read at one instant, so none is a matter of timing: what
  * could not be read contradicts nothing, and what was read after it is of a later instant.
  */
-export function contradictions(subject: TaskSubject): string[] {
+function contradictions(subject: TaskSubject): string[] {
   const { task, runs, run, waits, event, gaps } = subject;
   if (gaps.has('task') || gaps.has('runs')) return [];
   if (!task) return run ? [`run ${run.run_id} belongs to a task ${run.task_id} that does not exist`] : [];

@@ -10,7 +10,7 @@ export function lockHolderName(holder: LockHolder): string {
   return `session ${holder.pid ?? 'unknown'}${application}`;
 }
 
-export function lockEvidence(holder: LockHolder): Evidence[] {
+function lockEvidence(holder: LockHolder): Evidence[] {
   return [
     known('it holds', holder.mode === 'row' ? 'a row lock' : holder.mode),
     ...(holder.transaction_started_at === null && holder.prepared === null

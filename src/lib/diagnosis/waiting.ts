@@ -5,7 +5,7 @@ import { at, plural, quoted, since, span, tally } from './words.js';
 import { command, type Hint } from '../cli/hint.js';
 
 /** Without a claim for this long while work is ready, the queue counts as not polled. */
-export const CLAIM_SILENCE_SECONDS = 60;
+const CLAIM_SILENCE_SECONDS = 60;
 
 export function isSilent(flow: QueueFlow, now: number): boolean {
   const ready = flow.oldest_ready_at;

@@ -245,20 +245,7 @@ export function findServerFolder(cwd: string, any = false): string | undefined {
   }
 }
 
-/**
- * The address of the embedded server that was started in `cwd` or a folder above it and not stopped since; undefined
- * where there is none. One that went to sleep for want of clients, or crashed, is started again.
- */
-export async function findEmbeddedServer(cwd: string): Promise<string | undefined> {
-  const folder = findServerFolder(cwd);
-  const running = folder === undefined ? undefined : readRunning(folder);
-  if (folder === undefined || !running) return undefined;
-  if (await isUp(running)) return running.url;
-  const { startDetached } = await import('./launch.js');
-  return (await startDetached(folder, running.idleTimeoutSeconds)).url;
-}
-
-/** The same of a server that runs at this moment; nothing is started. */
+/** The address of the server that runs for `cwd` or a folder above it at this moment; nothing is started. */
 export async function runningServer(cwd: string): Promise<string | undefined> {
   const folder = findServerFolder(cwd);
   const running = folder === undefined ? undefined : readRunning(folder);

@@ -18,7 +18,7 @@ import type { Account } from './account.js';
 import type { Binaries } from './binaries.js';
 import { EmbeddedServerError } from './errors.js';
 
-export const superuser = 'postgres';
+const superuser = 'postgres';
 const host = '127.0.0.1';
 const startTimeoutMs = 60_000;
 

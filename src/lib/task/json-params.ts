@@ -50,7 +50,7 @@ function put(object: string, path: readonly string[], value: string, typed: stri
 }
 
 /** Checks that a text is JSON and returns it trimmed; `what` names it in the error. */
-export function requireJson(text: string, what: string): string {
+function requireJson(text: string, what: string): string {
   try {
     JSON.parse(text);
   } catch (error) {
@@ -89,7 +89,7 @@ async function readAll(io: Io): Promise<string> {
  * The JSON text that a flag gives: itself, a file's (`@file`), or standard input's (`-`, refused on a terminal, where
  * nothing should hang). Raises a usage error where it is no JSON or cannot be read.
  */
-export async function readJsonFlag(io: Io, given: string, flag: string): Promise<string> {
+async function readJsonFlag(io: Io, given: string, flag: string): Promise<string> {
   let text = given;
   if (given === '-') {
     if (io.inTty) throw usageError(`${flag} - reads JSON from a pipe, and standard input is a terminal`);

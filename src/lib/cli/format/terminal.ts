@@ -1,9 +1,10 @@
 /** Draws for a person at a terminal. Loaded only there: colours and tables cost time to load. */
 import { Chalk, type ChalkInstance } from 'chalk';
 import Table3 from 'cli-table3';
-import { beginning, cellOf, cellText, type Column, type Section, type Table } from '../output.js';
-import type { Io } from '../io.js';
 import type { RawJson } from '../../../sql/values.js';
+import type { Column, Section, Table } from '../output.js';
+import type { Io } from '../io.js';
+import { beginning, cellOf, cellText } from './cell.js';
 import { prettyJson } from './json.js';
 import { byteSize } from './size.js';
 import { cut, displayWidth, harmless, harmlessJson } from './text.js';

@@ -28,7 +28,7 @@ export interface Step {
 /** Rows that an index build or a fill reads in a second on modest hardware: an estimate, and said to be one. */
 const rowsPerSecond = 250_000;
 
-export function roughly(rows: number, passes: number): string {
+function roughly(rows: number, passes: number): string {
   const seconds = Math.ceil((rows * passes) / rowsPerSecond);
   return seconds < 120 ? `~${Math.max(1, seconds)} s` : `~${Math.ceil(seconds / 60)} min`;
 }

@@ -8,7 +8,7 @@ import type { Io } from '../../cli/io.js';
 const everyMs = 200;
 
 /** `building index: scanning table 45%`; what it waits for, where it waits. */
-export function describeProgress({ phase, done, total, waits_for: by }: Builder): string {
+function describeProgress({ phase, done, total, waits_for: by }: Builder): string {
   const part =
     done === null || total === null || total === 0 ? '' : ` ${Math.min(100, Math.floor((done / total) * 100))}%`;
   return `${phase ?? 'at work'}${part}${by === null ? '' : `, for process ${by}`}`;

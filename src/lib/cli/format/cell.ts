@@ -1,0 +1,19 @@
+import { RawJson } from '../../../sql/values.js';
+import { toJson } from './json.js';
+
+/** A value of a row as plain text: what pipes and CSV show. */
+export function cellText(cell: unknown): string {
+  if (cell === null || cell === undefined) return '';
+  if (cell instanceof RawJson) return cell.text;
+  return typeof cell === 'object' ? toJson(cell) : `${cell as string | number | boolean}`;
+}
+
+const drawnLength = 1000;
+
+/** How a cell begins, as much as a screen may show of it: what is drawn must not cost with what is stored. */
+export const beginning = (cell: unknown): string => {
+  const text = cellText(cell);
+  return text.length > drawnLength ? `${text.slice(0, drawnLength)}…` : text;
+};
+
+export const cellOf = (row: object, key: string): unknown => (row as Record<string, unknown>)[key];
