@@ -38,7 +38,7 @@ export class ConnectionPool {
   /** Takes in a connection that was made elsewhere. */
   adopt(connected: Connected): void {
     this.open++;
-    this.release(this.watched(connected));
+    this.giveBack(this.watched(connected));
   }
 
   async query(text: string, values?: unknown[]): Promise<pg.QueryResult> {
@@ -46,11 +46,11 @@ export class ConnectionPool {
     const { isLoss, types } = this.options;
     try {
       const result = await held.client.query({ text, ...(values && { values }), ...(types && { types }) });
-      this.release(held);
+      this.giveBack(held);
       return result;
     } catch (error) {
       if (isLoss(error)) this.discard(held);
-      else this.release(held);
+      else this.giveBack(held);
       throw error;
     }
   }
@@ -90,7 +90,7 @@ export class ConnectionPool {
     }
   }
 
-  private release(held: Held): void {
+  private giveBack(held: Held): void {
     // It broke between the answer and here.
     if (held.ended) return this.freeSlot();
     const next = this.waiting.shift();
