@@ -109,7 +109,8 @@ async function attempt(one: Attempt): Promise<pg.Client> {
   let timer: NodeJS.Timeout | undefined;
   let expire: (error: Error) => void = () => undefined;
   const limit = one.settings.connectTimeoutSeconds * 1000;
-  const late = (): Error => Object.assign(new Error(`no answer within ${limit / 1000} s`), { code: 'ETIMEDOUT', syscall: 'connect' });
+  const late = (): Error =>
+    Object.assign(new Error(`no answer within ${limit / 1000} s`), { code: 'ETIMEDOUT', syscall: 'connect' });
   const start = (): void => {
     if (limit > 0) timer = setTimeout(() => expire(late()), limit);
   };

@@ -111,4 +111,3 @@ export function openPool(given: string | undefined, log: Log, name: string): Own
     set: (value: string) => (address.sessionName = value),
   });
 }
-}
