@@ -36,7 +36,7 @@ describe('the package as others see it', () => {
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
-  }, 60_000);
+  }, 240_000);
 
   test('importing it loads neither oclif nor a terminal library', () => {
     const script = `
@@ -158,7 +158,7 @@ describe('the types', () => {
         [],
       ),
     ).toBe('');
-  }, 60_000);
+  }, 240_000);
 
   test('accept the driver’s pool, client and checked-out client, and a client of the other build', async () => {
     const text = `
@@ -175,7 +175,7 @@ describe('the types', () => {
       const same: Required = app;
       export {};`;
     expect(await compile('program.mts', text, ['@types/pg', 'pg-types', 'pg-protocol', 'pg'])).toBe('');
-  }, 60_000);
+  }, 240_000);
 
   test('a program typed for absurd-sdk compiles with its import changed', async () => {
     const text = `
@@ -205,5 +205,5 @@ describe('the types', () => {
       }
       export {};`;
     expect(await compile('program.mts', text, ['@types/pg', 'pg-types', 'pg-protocol', 'pg', 'absurd-sdk'])).toBe('');
-  }, 60_000);
+  }, 240_000);
 });
