@@ -42,8 +42,8 @@ export class Address {
   ) {
     this.around = { env: { ...process.env }, cwd: process.cwd() };
     this.text = given?.startsWith('/') ? asKeywords(given) : given || undefined;
-    const { ABSURD_DATABASE_URL: url, PGDATABASE: name } = this.around.env;
-    const named = this.text ?? (url || name || '');
+    const { ABSURD_DATABASE_URL: url, PGDATABASE: database } = this.around.env;
+    const named = this.text ?? (url || database || '');
     if (named.startsWith('embedded:')) return;
     try {
       parseAddress(named);

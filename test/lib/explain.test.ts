@@ -37,7 +37,7 @@ describe('a missing right', () => {
     await withRole(db, async (role, url) => {
       const hint = async (): Promise<string | undefined> => {
         const database = await open(url);
-        const asked = { queue: 'q', need: 'worker' as const };
+        const asked = { queue: 'q', need: 'worker' as const, command: 'spawn-task' };
         const { hint: said } = await explainError(fromServer('42501'), database, asked);
         await database.close();
         return said === undefined ? said : adviceText(said);
@@ -69,7 +69,7 @@ describe('a statement that ran out of time', () => {
       await db.query(`alter role ${role} set statement_timeout = '1234ms'`);
       const database = await open(url);
       const error = await database.query('select pg_sleep(30)').catch((thrown: unknown) => thrown);
-      const said = await explainError(error, database, { queue: 'q', need: 'worker' as const });
+      const said = await explainError(error, database, { queue: 'q', need: 'worker' as const, command: 'spawn-task' });
       expect(said).toMatchObject({
         code: 'statement_timeout',
         hint: `statement_timeout is 1234ms (set for the role ${role}); PGOPTIONS='-c statement_timeout=0' overrules it`,
@@ -77,7 +77,7 @@ describe('a statement that ran out of time', () => {
       const ours = await database
         .read((inside) => inside.query('select pg_sleep(30)'), 50)
         .catch((thrown: unknown) => thrown);
-      const hinted = await explainError(ours, database, { queue: 'q', need: 'reader' as const });
+      const hinted = await explainError(ours, database, { queue: 'q', need: 'reader' as const, command: 'why' });
       expect(hinted.code).toBe('statement_timeout');
       expect(adviceText(hinted.hint ?? '')).toContain('lock');
       await database.close();

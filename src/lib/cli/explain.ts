@@ -7,8 +7,8 @@ import { readFiltered } from '../../sql/row-security.js';
 import { readStanding } from '../../sql/grants.js';
 import { CliError, errorCode, exit, notFound, refused, toCliError, usageError } from './errors.js';
 import { harmless } from './format/text.js';
-import { hasRightsOf } from '../grants/enough.js';
-import { filteredHint, rightHint } from '../grants/hint.js';
+import { adviseRights } from '../grants/advice.js';
+import { filteredHint } from '../grants/hint.js';
 import type { Need } from '../grants/kinds.js';
 import { command as typed, hint as advise, type Advice } from './hint.js';
 import { flagOfFault } from '../task/retry-strategy.js';
@@ -111,11 +111,7 @@ async function notPermitted(plain: CliError, database: Database, { need, queue }
   // Who makes the schema, or grants, knows better what is missing; the others know how to go on afterwards.
   if (plain.hint !== undefined && need === 'owner') return plain;
   const { message, exitCode, code, cause } = plain;
-  const right = await database.read(async (db) => {
-    const standing = await readStanding(db);
-    const asked = standing.enters && need === 'worker';
-    return rightHint(standing, need, asked && (await hasRightsOf(db, standing.me, need, queue)));
-  });
+  const right = await database.read((db) => adviseRights(db, need, queue));
   const hint = plain.hint === undefined ? right : advise`${right}; then ${plain.hint}`;
   return new CliError(message, { exitCode, code, cause, hint });
 }
