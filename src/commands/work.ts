@@ -6,20 +6,10 @@ import { toCliError, usageError } from '../lib/cli/errors.js';
 import { unknownQueue } from '../lib/cli/explain.js';
 import { secondsFlag } from '../lib/cli/flags.js';
 import type { Rendering } from '../lib/cli/output.js';
-import type { Settings } from '../lib/connection/settings.js';
 import type { WorkReport } from '../lib/work/run.js';
 import { applicationName, processIdentity } from '../sdk/identity.js';
 import { listQueueNames } from '../sql/queues.js';
 import { command } from '../lib/cli/hint.js';
-
-const program = 'absurdctl';
-
-/** Sessions lead to their worker, unless the user named them. */
-function nameSessions(settings: Settings, workerId: string): Settings {
-  if (settings.applicationName !== program) return settings;
-  // The name of a session, which nobody types.
-  return { ...settings, applicationName: applicationName(`${program} work`, workerId) };
-}
 
 export default class Work extends BaseCommand<WorkReport> {
   static override summary = 'Run a worker for the tasks of a module';
@@ -68,15 +58,22 @@ export default class Work extends BaseCommand<WorkReport> {
     samples: ['<module> -q <queue> --burst'],
   };
 
+  private workerId = processIdentity();
+
+  /** It leads from a session to the worker. */
+  protected override sessionName(): string {
+    return applicationName(super.sessionName(), this.workerId);
+  }
+
   async execute(): Promise<WorkReport> {
     const { flags, argv } = await this.parse(Work);
+    this.workerId = flags['worker-id'] ?? this.workerId;
     const files = argv.map(String);
     const { runWork } = await import('../lib/work/run.js');
     const { WorkerPool } = await import('../lib/connection/pool.js');
     const known = await this.read(listQueueNames);
     await this.closeDatabase();
-    const settings = nameSessions(await this.settings(), flags['worker-id'] ?? processIdentity());
-    const pool = await WorkerPool.open(settings, this.io, Math.min(flags.concurrency + 2, 10));
+    const pool = await WorkerPool.open(await this.settings(), this.io, Math.min(flags.concurrency + 2, 10));
     // Timers and pools that a module leaves open must not keep a worker that was told to end.
     this.io.exitsWhenDone?.();
     try {

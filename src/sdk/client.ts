@@ -1,7 +1,7 @@
 import * as batch from '../sql/sdk-batch.js';
 import * as sql from '../sql/sdk.js';
 import { brand } from './brand.js';
-import { databaseUrl, openPool, type OwnPool } from './database.js';
+import { openPool, type OwnPool } from './database.js';
 import { executeRun } from './executor.js';
 import { RunGuard } from './guard.js';
 import { guardedHooks } from './hooks.js';
@@ -76,11 +76,12 @@ export class Absurd {
       this.owned = false;
       this.listenUrl = listenUrl;
     } else {
-      const url = databaseUrl(db || undefined);
-      this.ownPool = openPool(url, guardedLog(this.log), applicationName('absurd-sdk', processIdentity()));
+      const name = applicationName('absurd-sdk', processIdentity());
+      this.ownPool = openPool(db || undefined, guardedLog(this.log), name);
       this.con = this.ownPool;
       this.owned = true;
-      this.listenUrl = listenUrl ?? url;
+      // Empty: the address that the environment and the folder say, as for the pool.
+      this.listenUrl = listenUrl ?? db ?? '';
     }
     this.db = Statements.over(this.con);
   }
@@ -258,7 +259,7 @@ export class Absurd {
   async startWorker(options: types.WorkerOptions = {}): Promise<types.Worker> {
     checkWorkerOptions(options);
     const name = options.workerId;
-    if (name && this.ownPool) this.ownPool.options.fallback_application_name = applicationName('absurd-sdk', name);
+    if (name && this.ownPool) this.ownPool.sessionName = applicationName('absurd-sdk', name);
     const worker = new QueueWorker(this, options, () => this.workers.delete(worker));
     this.workers.add(worker);
     return worker;

@@ -1,33 +1,113 @@
-import pg from 'pg';
-import { toError } from './errors.js';
+/** Connections of the SDK's own: the address means here what it means on the command line. */
+import type pg from 'pg';
+import { connect, DialError, type Connected } from '../connection/connect.js';
+import { ConnectionError } from '../connection/errors.js';
+import { ConnectionPool } from '../connection/pool.js';
+import { parseAddress, resolveSettings } from '../connection/resolve.js';
+import type { EmbeddedFinder, Settings, Surroundings } from '../connection/settings.js';
+import { isConnectionLoss } from './errors.js';
 import type { Log, Queryable } from './types.js';
 
-/** The connection string in effect: given, or from the environment, or the local database `absurd`. */
-export function databaseUrl(given: string | undefined): string {
-  return given || process.env['ABSURD_DATABASE_URL'] || process.env['PGDATABASE'] || 'postgresql://localhost/absurd';
+/** Loaded when a folder has an embedded server or an `embedded:` address is given. */
+const embedded: EmbeddedFinder = {
+  find: async (cwd) => (await import('./embedded.js')).findEmbedded(cwd),
+  ensure: async (folder, cwd) => (await import('./embedded.js')).ensureEmbedded(folder, cwd),
+};
+
+/** A socket folder, with a database after a blank, as the driver reads it. */
+function asKeywords(text: string): string {
+  const [, folder = '', database] = /^(\/\S*)(?:\s+(.*))?$/s.exec(text) ?? [];
+  const quote = (value: string): string => `'${value.replace(/['\\]/g, '\\$&')}'`;
+  return `host=${quote(folder)}${database ? ` dbname=${quote(database)}` : ''}`;
 }
 
-/** What the driver connects with: a URL, or a plain database name with the rest from the environment (PGHOST and its kin). */
-export function connectionConfig(url: string): { connectionString: string } | { database: string } {
-  // As a name it would stand in the server's error, its password too.
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(url) && /:.*@/s.test(url)) {
-    throw new Error('The database that was named looks like a connection string, and is none: write postgresql://…');
+/** The error with what to do next: a program has no other place to show it. */
+function explained(error: unknown): unknown {
+  if (error instanceof DialError) return explained(error.cause);
+  if (!(error instanceof ConnectionError) || error.hint === undefined) return error;
+  return Object.assign(new Error(`${error.message}. Hint: ${error.hint}`), { code: error.code });
+}
+
+/** Where a client connects: the text given, or the environment and the folder as they were when the client was made. */
+export class Address {
+  private readonly around: Surroundings;
+  private readonly text: string | undefined;
+  private settings: Promise<Settings> | undefined;
+
+  /** @throws where the text cannot be read as an address */
+  constructor(
+    given: string | undefined,
+    private name: string,
+    private readonly note: (text: string) => void = () => undefined,
+  ) {
+    this.around = { env: { ...process.env }, cwd: process.cwd() };
+    this.text = given?.startsWith('/') ? asKeywords(given) : given || undefined;
+    const { ABSURD_DATABASE_URL: url, PGDATABASE: database } = this.around.env;
+    const named = this.text ?? (url || database || '');
+    if (named.startsWith('embedded:')) return;
+    try {
+      parseAddress(named);
+    } catch (error) {
+      throw explained(error);
+    }
   }
-  return /^[a-z][a-z0-9+.-]*:\/\//i.test(url) || url.startsWith('/') ? { connectionString: url } : { database: url };
+
+  /** What sessions are called, unless the address or PGAPPNAME says otherwise: those made from now on. */
+  get sessionName(): string {
+    return this.name;
+  }
+
+  set sessionName(name: string) {
+    this.name = name;
+    this.settings = undefined;
+  }
+
+  /**
+   * Makes one connection.
+   * @throws the driver's or the server's own error, so that a lost server is known by it
+   */
+  async connect(longestSeconds = Infinity): Promise<Connected> {
+    const { around, note, name: applicationName } = this;
+    this.settings ??= resolveSettings({ database: this.text }, { ...around, applicationName }, embedded);
+    try {
+      const settings = await this.settings;
+      const seconds = Math.min(settings.connectTimeoutSeconds || Infinity, longestSeconds);
+      const connectTimeoutSeconds = Number.isFinite(seconds) ? seconds : 0;
+      return await connect({ ...settings, connectTimeoutSeconds }, { env: around.env, note });
+    } catch (error) {
+      // An embedded server may come back on another port.
+      this.settings = undefined;
+      throw explained(error);
+    }
+  }
 }
 
 export interface OwnPool extends Queryable {
+  query(text: string, values?: unknown[]): Promise<pg.QueryResult>;
   end(): Promise<void>;
   /** What connections made from now on are called. */
-  options: { fallback_application_name?: string };
+  sessionName: string;
 }
+
+/** The driver's own defaults. */
+const max = 10;
+const idleMs = 10_000;
 
 /**
  * A pool that survives the loss of idle connections: the next query makes a new one.
  * @param name what its sessions are called, unless the address or PGAPPNAME says otherwise
  */
-export function openPool(url: string, log: Log, name: string): OwnPool {
-  const pool = new pg.Pool({ ...connectionConfig(url), keepAlive: true, fallback_application_name: name });
-  pool.on('error', (error) => log.warn(`lost an idle database connection: ${toError(error).message}`));
-  return pool;
+export function openPool(given: string | undefined, log: Log, name: string): OwnPool {
+  const address = new Address(given, name, (text) => log.warn(text));
+  const pool = new ConnectionPool({
+    dial: () => address.connect(),
+    max,
+    idleMs,
+    isLoss: isConnectionLoss,
+    onLost: (error) => log.warn(`lost an idle database connection: ${error.message}`),
+  });
+  return Object.defineProperty(pool as ConnectionPool & { sessionName: string }, 'sessionName', {
+    get: () => address.sessionName,
+    set: (value: string) => (address.sessionName = value),
+  });
 }

@@ -4,14 +4,15 @@
  * a poll later.
  */
 import { randomUUID } from 'node:crypto';
-import pg from 'pg';
+import type pg from 'pg';
 import { listenForWakeups, sendWakeupCheck, wakeupChannel, wakeupCheckChannel } from '../sql/sdk-batch.js';
-import { connectionConfig } from './database.js';
+import { Address } from './database.js';
+import { applicationName, processIdentity } from './identity.js';
 import { pause } from './timing.js';
 import type { SdkDatabase } from '../sql/sdk.js';
 
 const checkTimeoutMs = 3000;
-const connectionTimeoutMillis = 5000;
+const connectTimeoutSeconds = 5;
 const longestReconnectMs = 5000;
 
 export class WakeupListener {
@@ -21,7 +22,11 @@ export class WakeupListener {
   private readonly closing = new AbortController();
   private connecting: Promise<void> | undefined;
 
-  constructor(private readonly url: string) {}
+  private readonly address: Address;
+
+  constructor(url: string) {
+    this.address = new Address(url, applicationName('absurd-sdk', processIdentity()));
+  }
 
   get idle(): boolean {
     return this.rings.size === 0;
@@ -66,11 +71,9 @@ export class WakeupListener {
   }
 
   private async open(): Promise<void> {
-    const client = new pg.Client({ ...connectionConfig(this.url), keepAlive: true, connectionTimeoutMillis });
-    client.on('error', () => undefined);
+    const { client } = await this.address.connect(connectTimeoutSeconds);
     client.on('notification', (message) => this.hear(message.channel, message.payload ?? ''));
     try {
-      await client.connect();
       await listenForWakeups(client);
       if (this.closing.signal.aborted) throw new Error('no longer wanted');
     } catch (error) {

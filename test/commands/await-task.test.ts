@@ -37,7 +37,7 @@ test('it waits for the end of a task that is under way', async ({ db, second }) 
   await expect
     .poll(async () => {
       const { rows } = await second.query(
-        `select 1 from pg_stat_activity where application_name = 'absurdctl' and datname = current_database()`,
+        `select 1 from pg_stat_activity where application_name = 'absurdctl await-task' and datname = current_database()`,
       );
       return rows.length;
     })

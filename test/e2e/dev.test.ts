@@ -142,6 +142,42 @@ describe('in the background', () => {
     expect((await status()).state).toBe('stopped');
   });
 
+  test('starts, and is found, whatever the environment says about other servers', async () => {
+    const elsewhere = {
+      PGSSLMODE: 'require',
+      PGSSLROOTCERT: '/nowhere',
+      PGSSLNEGOTIATION: 'direct',
+      PGHOSTADDR: '192.0.2.1',
+      PGUSER: 'nobody',
+      PGPASSWORD: 'no',
+      PGOPTIONS: '-c no.such',
+      PGTARGETSESSIONATTRS: 'standby',
+      PGCHANNELBINDING: 'require',
+    };
+    const env = { env: elsewhere };
+    expect(await cli(['dev', '--detach'], env)).toMatchObject({ code: 0 });
+    expect(await cli(['list-queues'], env)).toMatchObject({ code: 0, stdout: 'default\n', stderr: '' });
+    expect(await cli(['list-queues', '-d', 'embedded:'], env)).toMatchObject({ code: 0, stdout: 'default\n' });
+    // The address as scripts and other programs get it.
+    const { url } = await status();
+    const exported = { env: { PGSSLMODE: 'require', ABSURD_DATABASE_URL: url ?? '' } };
+    expect(await cli(['list-queues'], exported)).toMatchObject({ code: 0, stdout: 'default\n' });
+    expect(await cli(['dev', '--stop'], env)).toMatchObject({ code: 0 });
+  });
+
+  test('once it is stopped, a command that names no database says so and asks no other server', async () => {
+    await cli(['dev', '--detach']);
+    await cli(['dev', '--stop']);
+    const stopped = await cli(['list-queues', '--json']);
+    expect(stopped).toMatchObject({ code: 5, stdout: '' });
+    expect(JSON.parse(stopped.stderr)).toMatchObject({
+      code: 'embedded_stopped',
+      message: `The embedded server of ${project} is stopped, and no other database was named`,
+      hint: expect.stringMatching(/^absurdctl dev --detach starts it/) as string,
+    });
+    expect((await cli(['list-queues', '-d', 'postgresql://127.0.0.1:1/x'])).stderr).toContain('127.0.0.1:1');
+  });
+
   test('keeps its port, also after it was stopped', async () => {
     expect((await cli(['dev', '--detach'])).code).toBe(0);
     const { port } = await status();

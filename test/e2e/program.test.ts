@@ -142,7 +142,7 @@ describe('the database', () => {
     const waiting = async (): Promise<number> =>
       (
         await db.query(
-          `select 1 from pg_stat_activity where datname = $1 and wait_event_type = 'Lock' and application_name = 'absurdctl'`,
+          `select 1 from pg_stat_activity where datname = $1 and wait_event_type = 'Lock' and application_name like 'absurdctl %'`,
           [db.name],
         )
       ).rows.length;

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { TLSSocket } from 'node:tls';
+import { Absurd } from '../../src/sdk/index.js';
 import { runCli } from '../support/cli.js';
 import { afterEach, expect, test, type TestDatabase } from '../support/database.js';
 
@@ -49,6 +50,9 @@ test.for([
   const url = await behindTls(db, host, `sslmode=${mode}${root(authority)}`);
 
   expect(await runCli(['list-queues', '-d', url])).toMatchObject({ code: 0, stdout: 'found\n', stderr: '' });
+  const sdk = new Absurd(url);
+  expect(await sdk.listQueues()).toEqual(['found']);
+  await sdk.close();
 });
 
 test.for([
@@ -63,6 +67,21 @@ test.for([
 
   expect(refused).toMatchObject({ code: 5, stdout: '' });
   expect(refused.stderr).toContain(words);
+  const sdk = new Absurd(url);
+  await expect(sdk.listQueues()).rejects.toThrow();
+  await sdk.close();
+});
+
+test('one address with several hosts means the same to a command and to a program', async ({ db }) => {
+  await db.queue('found');
+  const { hostname, port, username, password, pathname } = new URL(db.url);
+  const hosts = `127.0.0.1:1,${hostname}:${port}`;
+  const url = `postgresql://${username}${password && `:${password}`}@${hosts}${pathname}?target_session_attrs=read-write`;
+
+  expect(await runCli(['list-queues', '-d', url])).toMatchObject({ code: 0, stdout: 'found\n' });
+  const sdk = new Absurd(url);
+  expect(await sdk.listQueues()).toEqual(['found']);
+  await sdk.close();
 });
 
 test('require does not go without where the server has no TLS', async ({ db, skip }) => {

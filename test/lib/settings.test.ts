@@ -1,12 +1,12 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readPassfile } from '../../src/lib/connection/files.js';
+import { readPassfile } from '../../src/connection/files.js';
 import { describeSettings, resolveSettings } from '../../src/lib/connection/resolve.js';
-import type { ConnectionFlags, Settings } from '../../src/lib/connection/settings.js';
-import { tlsAttempts, tlsOptions } from '../../src/lib/connection/ssl.js';
-import { parseKeywords, parseUri } from '../../src/lib/connection/uri.js';
+import type { ConnectionFlags, Settings } from '../../src/connection/settings.js';
+import { tlsAttempts, tlsOptions } from '../../src/connection/ssl.js';
+import { parseKeywords, parseUri } from '../../src/connection/uri.js';
 import { createIdentity, makePointerFolder, readIdentity } from '../../src/lib/embedded/pointer.js';
 
 let folder = '';
@@ -16,7 +16,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const resolve = (flags: ConnectionFlags, env: Record<string, string> = {}): Promise<Settings> =>
-  resolveSettings(flags, { env: { HOME: folder, ...env }, cwd: folder, err: () => undefined });
+  resolveSettings(flags, { env: { HOME: folder, ...env }, cwd: folder });
 
 describe('which database', () => {
   test('--database over ABSURD_DATABASE_URL over PGDATABASE over the default', async () => {
@@ -31,15 +31,82 @@ describe('which database', () => {
     expect(await resolve({})).toMatchObject({ database: 'absurd', hosts: [{ host: 'localhost', port: 5432 }] });
   });
 
-  test('nobody at the default address: what starts a server, also the one of this folder that was stopped', async () => {
+  test('no server at the default address: what starts one', async () => {
     expect((await resolve({})).advice).toContain('absurdctl dev --detach');
     expect((await resolve({ host: 'h' })).advice).toBeUndefined();
+  });
+
+  test('a folder whose embedded server is stopped leads to no other server, unless one is named', async () => {
     const cwd = mkdtempSync(join(folder, 'stopped-'));
     makePointerFolder(cwd);
     createIdentity(cwd, { id: '0123456789abcdef', password: 'p', files: 'postgres', port: 50_123 });
     expect(readIdentity(cwd)).toHaveProperty('port', 50_123);
-    const { advice } = await resolveSettings({}, { env: { HOME: folder }, cwd, err: () => undefined });
-    expect(advice).toBe('the embedded server of this folder is stopped: absurdctl dev --detach starts it');
+    const here = (flags: ConnectionFlags, env: Record<string, string> = {}) =>
+      resolveSettings(flags, { env: { HOME: folder, ...env }, cwd });
+    await expect(here({})).rejects.toMatchObject({
+      exitCode: 5,
+      code: 'embedded_stopped',
+      message: `The embedded server of ${cwd} is stopped, and no other database was named`,
+      hint: expect.stringContaining('absurdctl dev --detach') as string,
+    });
+    for (const [flags, env] of [
+      [{ database: 'postgresql://localhost/absurd' }],
+      [{ host: 'localhost' }],
+      [{}, { ABSURD_DATABASE_URL: 'absurd' }],
+      [{}, { PGDATABASE: 'absurd' }],
+      [{}, { PGHOST: 'localhost' }],
+    ] as [ConnectionFlags, Record<string, string>?][]) {
+      expect(await here(flags, env)).toMatchObject({ database: 'absurd' });
+    }
+  });
+
+  test('variables about other servers do not reach an embedded one', async () => {
+    const url = 'postgresql://postgres:p@127.0.0.1:5/absurd';
+    const ours = { find: async () => url, ensure: async () => url };
+    const env = {
+      HOME: folder,
+      ABSURD_DATABASE_URL: 'embedded:',
+      PGSSLMODE: 'require',
+      PGHOSTADDR: '10.0.0.1',
+      PGSERVICE: 'none',
+      PGOPTIONS: '-c work_mem=1',
+      PGTARGETSESSIONATTRS: 'standby',
+      PGCHANNELBINDING: 'require',
+      PGPORT: 'x',
+      PGAPPNAME: 'mine',
+    };
+    expect(await resolveSettings({}, { env, cwd: folder }, ours)).toMatchObject({
+      hosts: [{ host: '127.0.0.1', port: 5 }],
+      sslMode: 'prefer',
+      options: undefined,
+      sessionAttributes: 'any',
+      applicationName: 'mine',
+    });
+  });
+
+  test('a session is named by the command, unless the user names it', async () => {
+    const named = (env: Record<string, string>, database = 'postgresql://h/x') =>
+      resolveSettings({ database }, { env: { HOME: folder, ...env }, cwd: folder, applicationName: 'absurdctl why' });
+    expect(await named({})).toMatchObject({ applicationName: 'absurdctl why' });
+    expect(await named({ PGAPPNAME: 'cron' })).toMatchObject({ applicationName: 'cron' });
+    expect(await named({ PGAPPNAME: 'cron' }, 'postgresql://h/x?application_name=uri')).toMatchObject({
+      applicationName: 'uri',
+    });
+    expect(await named({}, 'postgresql://h/x?fallback_application_name=f')).toMatchObject({ applicationName: 'f' });
+  });
+
+  test('hostaddr is where to connect, the name stays that of certificates and .pgpass', async () => {
+    expect((await resolve({ database: 'host=db.example.com hostaddr=10.0.0.1 port=6' })).hosts).toEqual([
+      { host: 'db.example.com', port: 6, address: '10.0.0.1' },
+    ]);
+    expect((await resolve({ database: 'hostaddr=10.0.0.1,10.0.0.2' })).hosts).toEqual([
+      { host: '10.0.0.1', port: 5432 },
+      { host: '10.0.0.2', port: 5432 },
+    ]);
+    expect((await resolve({ host: 'h' }, { PGHOSTADDR: '10.0.0.1' })).hosts).toEqual([{ host: 'h', port: 5432 }]);
+    await expect(resolve({ database: 'host=a,b hostaddr=10.0.0.1' })).rejects.toMatchObject({ exitCode: 2 });
+    const settings = await resolve({ database: 'host=db.example.com hostaddr=10.0.0.1' });
+    expect(tlsOptions(settings, { HOME: folder }, settings.hosts[0])).toMatchObject({ servername: 'db.example.com' });
   });
 
   test('a plain name takes the rest from the environment, flags come first', async () => {
@@ -99,6 +166,10 @@ describe('which database', () => {
     ['PGSSLMODE', 'maybe'],
     ['PGCONNECT_TIMEOUT', 'soon'],
     ['PGPORT', '70000'],
+    ['PGTARGETSESSIONATTRS', 'master'],
+    ['PGSSLNEGOTIATION', 'direct'],
+    ['PGSSLMINPROTOCOLVERSION', '1.2'],
+    ['PGLOADBALANCEHOSTS', 'yes'],
   ])('refuses %s=%s', async (name, value) => {
     await expect(resolve({}, { [name]: value })).rejects.toMatchObject({ exitCode: 2 });
   });
@@ -139,7 +210,7 @@ describe('connection strings', () => {
       password: "it's",
       user: 'a b',
     });
-    expect(() => parseKeywords('host=h oops')).toThrow(expect.objectContaining({ exitCode: 2 }));
+    expect(() => parseKeywords('host=h oops')).toThrow(expect.objectContaining({ usage: true }));
   });
 });
 
@@ -173,14 +244,23 @@ describe('sslmode as libpq means it', () => {
     expect(await tls('prefer')).toMatchObject({ rejectUnauthorized: false });
     expect(await tls('require')).toMatchObject({ rejectUnauthorized: false });
     expect(await tls('require', root)).toMatchObject({ rejectUnauthorized: true, ca: 'certificate' });
+    const home = mkdtempSync(join(folder, 'home-'));
+    mkdirSync(join(home, '.postgresql'));
+    writeFileSync(join(home, '.postgresql', 'root.crt'), 'usual');
+    writeFileSync(join(home, '.postgresql', 'root.crl'), 'revoked');
+    expect(tlsOptions(await resolve({}, { PGSSLMODE: 'require' }), { HOME: home })).toMatchObject({
+      rejectUnauthorized: true,
+      ca: 'usual',
+      crl: 'revoked',
+    });
     const ca = await tls('verify-ca', root);
     expect(ca.rejectUnauthorized).toBe(true);
     expect(ca.checkServerIdentity).toBeTypeOf('function');
     const full = await tls('verify-full', root);
     expect(full.rejectUnauthorized).toBe(true);
     expect(full.checkServerIdentity).toBeUndefined();
-    await expect(tls('verify-full')).rejects.toMatchObject({ exitCode: 2 });
-    await expect(tls('verify-ca', '/nowhere')).rejects.toMatchObject({ exitCode: 2 });
+    await expect(tls('verify-full')).rejects.toMatchObject({ usage: true });
+    await expect(tls('verify-ca', '/nowhere')).rejects.toMatchObject({ usage: true });
   });
 
   test('what is tried first, and next', () => {

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
-import { maskPasswords } from '../../src/lib/connection/uri.js';
+import { maskPasswords } from '../../src/connection/uri.js';
 import { Absurd } from '../../src/sdk/index.js';
 import { run } from '../support/command.js';
 import { startCli } from '../support/cli.js';

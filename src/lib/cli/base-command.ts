@@ -16,8 +16,8 @@ import type { Input, ParserOutput } from '@oclif/core/interfaces';
 import { QueueReader, type SkippedQueue } from '../../sql/each-queue.js';
 import type { Queryable } from '../../sql/queryable.js';
 import type { Database } from '../connection/database.js';
-import type { ConnectionFlags, Settings } from '../connection/settings.js';
-import { maskPasswords } from '../connection/uri.js';
+import type { ConnectionFlags, Settings } from '../../connection/settings.js';
+import { maskPasswords } from '../../connection/uri.js';
 import { changes, needOf, type CommandAbout } from './declaration.js';
 import { exit, interrupted, type CliError } from './errors.js';
 import { explainError, parseError } from './explain.js';
@@ -345,9 +345,15 @@ export abstract class BaseCommand<T> extends Command {
   private async resolve(): Promise<Settings> {
     const { resolveSettings, describeSettings } = await import('../connection/resolve.js');
     const flags = this.ownPlace === undefined ? this.parsedFlags : { ...this.parsedFlags, database: this.ownPlace };
-    const settings = await resolveSettings(flags, this.io);
+    const { env, cwd } = this.io;
+    const settings = await resolveSettings(flags, { env, cwd, applicationName: this.sessionName().slice(0, 63) });
     if (this.parsedFlags.verbose) this.io.err(`${harmless(describeSettings(settings), { lines: true })}\n`);
     return settings;
+  }
+
+  /** How our sessions are called in pg_stat_activity, unless PGAPPNAME or the address says otherwise. */
+  protected sessionName(): string {
+    return `absurdctl ${this.ctor.id}`;
   }
 
   /** Closes the connection now; the next `db()` opens another. */

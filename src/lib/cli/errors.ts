@@ -1,4 +1,7 @@
+import { ConnectionError, errorCode, isServerError, type ServerError } from '../../connection/errors.js';
 import { command, hint as advise, type Advice } from './hint.js';
+
+export { errorCode, isServerError };
 
 /** Exit codes of the program; scripts rely on them. */
 export const exit = {
@@ -56,28 +59,9 @@ export const refused = (message: string, hint?: Advice, code = 'refused'): CliEr
 export const interrupted = (): CliError =>
   new CliError('Interrupted', { exitCode: exit.interrupted, code: 'interrupted' });
 
-/** The fields of an error that PostgreSQL sent. */
-export interface ServerError extends Error {
-  code: string;
-  severity: string;
-  table?: string;
-  constraint?: string;
-  detail?: string;
-  hint?: string;
-}
-
-export function isServerError(error: unknown): error is ServerError {
-  return error instanceof Error && 'severity' in error && 'code' in error && typeof error.code === 'string';
-}
-
 /** An error for want of a right: the base command adds the hint that names it. */
 export const notPermitted = (message: string, cause?: unknown): CliError =>
   new CliError(message, { code: 'not_permitted', cause });
-
-/** The SQLSTATE or the system's error code (`ECONNREFUSED`), where there is one. */
-export function errorCode(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-}
 
 interface Rule {
   test: RegExp;
@@ -140,6 +124,11 @@ const networkCodes =
 /** Turns whatever was thrown into what the user reads. Errors of the server keep their message; their hint comes first. */
 export function toCliError(error: unknown): CliError {
   if (error instanceof CliError) return error;
+  if (error instanceof ConnectionError) {
+    const { message, usage, code, hint, lines, cause } = error;
+    const exitCode = usage ? exit.usage : exit.unreachable;
+    return new CliError(message, { exitCode, code, hint, lines, cause });
+  }
   if (isServerError(error)) {
     if (isOutsidePartitions(error)) return outsidePartitions(error);
     const rule = rules.find(({ test }) => test.test(error.code));

@@ -1,12 +1,14 @@
 /** From what was thrown to what the user reads, with a look around for what was probably meant. */
 import type { CommandAbout } from './declaration.js';
+import { readStatementTimeout } from '../../sql/server-facts.js';
 import { inspectSchema, listQueueNames, type SchemaState } from '../../sql/schema.js';
 import type { Database } from '../connection/database.js';
 import { readFiltered } from '../../sql/row-security.js';
 import { readStanding } from '../../sql/grants.js';
 import { CliError, errorCode, exit, notFound, refused, toCliError, usageError } from './errors.js';
 import { harmless } from './format/text.js';
-import { filteredHint, rightHint } from '../grants/hint.js';
+import { adviseRights } from '../grants/advice.js';
+import { filteredHint } from '../grants/hint.js';
 import type { Need } from '../grants/kinds.js';
 import { command as typed, hint as advise, type Advice } from './hint.js';
 import { flagOfFault } from '../task/retry-strategy.js';
@@ -80,6 +82,7 @@ export async function explainError(error: unknown, database: Database | undefine
   if (database === undefined) return plain;
   try {
     if (plain.code === 'not_permitted') return await notPermitted(plain, database, asked);
+    if (plain.code === 'statement_timeout') return await outOfTime(plain, database);
     if (plain.code === 'read_only') return await readOnly(plain, database);
     if (plain.code === 'schema_missing') return noSchema(await database.read(inspectSchema), error) ?? plain;
     if (plain.exitCode === exit.notFound) {
@@ -104,12 +107,22 @@ function named(plain: CliError, error: unknown, command: string): CliError {
   return new CliError(`${flag}: ${message}`, { exitCode, code, hint, cause });
 }
 
-async function notPermitted(plain: CliError, database: Database, { need }: Asked): Promise<CliError> {
+async function notPermitted(plain: CliError, database: Database, { need, queue }: Asked): Promise<CliError> {
   // Who makes the schema, or grants, knows better what is missing; the others know how to go on afterwards.
   if (plain.hint !== undefined && need === 'owner') return plain;
   const { message, exitCode, code, cause } = plain;
-  const right = rightHint(await database.read(readStanding), need, message);
+  const right = await database.read((db) => adviseRights(db, need, queue));
   const hint = plain.hint === undefined ? right : advise`${right}; then ${plain.hint}`;
+  return new CliError(message, { exitCode, code, cause, hint });
+}
+
+/** A limit of the role's own is no sign of a lock: it names itself, and where it comes from. */
+async function outOfTime(plain: CliError, database: Database): Promise<CliError> {
+  if (database.stoppedByOwnLimit) return plain;
+  const found = await readStatementTimeout(database);
+  if (found === undefined) return plain;
+  const { message, exitCode, code, cause } = plain;
+  const hint = `statement_timeout is ${found.value} (${found.origin}); PGOPTIONS='-c statement_timeout=0' overrules it`;
   return new CliError(message, { exitCode, code, cause, hint });
 }
 

@@ -1,8 +1,7 @@
 /** What is said of queues that could not be read. */
 import type { SkippedQueue } from '../../sql/each-queue.js';
-import { readStanding } from '../../sql/grants.js';
 import type { Database } from '../connection/database.js';
-import { rightHint } from '../grants/hint.js';
+import { adviseRights } from '../grants/advice.js';
 import type { Need } from '../grants/kinds.js';
 import { command as typed, hint, type Advice } from './hint.js';
 
@@ -21,9 +20,7 @@ export async function skippedNotes(
   if (skipped.length > named) notes.push(`Skipped ${skipped.length - named} more queues`);
   const refused = skipped.find(({ code }) => code === '42501');
   if (refused === undefined) return notes;
-  const grant = await database
-    .read(async (db) => rightHint(await readStanding(db), need, refused.reason))
-    .catch(() => undefined);
+  const grant = await database.read((db) => adviseRights(db, need, refused.queue_name)).catch(() => undefined);
   return grant === undefined ? notes : [...notes, grant];
 }
 

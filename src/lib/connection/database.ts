@@ -1,13 +1,15 @@
 import { connect as openSocket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
+import { hangUp } from '../../connection/connect.js';
+import type { Host, Settings } from '../../connection/settings.js';
 import { rangesOnly } from '../../sql/bounded.js';
 import type { Queryable } from '../../sql/queryable.js';
 import { plainNames, plainText } from '../../sql/session.js';
 import { errorCode, interrupted } from '../cli/errors.js';
 import type { Io } from '../cli/io.js';
 import { connect } from './connect.js';
-import type { Host, Settings } from './settings.js';
+import { losslessTypes } from './types.js';
 
 /** How long a statement that only reads may take. */
 const readTimeoutMs = 30_000;
@@ -39,6 +41,8 @@ export interface TransactionLimits {
 export class Database implements Queryable {
   private stopped = false;
   private inside = false;
+  private limitMs = 0;
+  private failedLimitMs = 0;
   private readonly unwatch: () => void;
 
   private constructor(
@@ -50,7 +54,7 @@ export class Database implements Queryable {
   }
 
   static async open(settings: Settings, io: Io): Promise<Database> {
-    const { client, at } = await connect(settings, io);
+    const { client, at } = await connect(settings, io, losslessTypes);
     return new Database(client, at, io);
   }
 
@@ -66,6 +70,7 @@ export class Database implements Queryable {
         this.follow(sql);
         return { rows, rowCount };
       } catch (error) {
+        this.failedLimitMs = this.limitMs;
         if (this.stopped) throw interrupted();
         const lost = ['40001', '40P01'].includes(errorCode(error) ?? '');
         if (!lost || this.inside || tries >= mostTries) throw error;
@@ -95,6 +100,11 @@ export class Database implements Queryable {
     return this.inTransaction('begin', limits, work);
   }
 
+  /** Whether the statement that failed last was under a time limit that we set, not only under the session's own. */
+  get stoppedByOwnLimit(): boolean {
+    return this.failedLimitMs > 0;
+  }
+
   /** Notices of the server, such as those that an installation raises. */
   onNotice(listener: (message: string) => void): void {
     this.client.on('notice', (notice) => listener(notice.message ?? ''));
@@ -121,6 +131,7 @@ export class Database implements Queryable {
     ];
     // One round trip.
     await this.query([begin, isolation, plainText, ...limits].join('; '));
+    this.limitMs = statementTimeoutMs;
     try {
       const result = await work(this);
       await this.query('commit');
@@ -129,6 +140,8 @@ export class Database implements Queryable {
       await this.client.query('rollback').catch(() => undefined);
       this.inside = false;
       throw error;
+    } finally {
+      this.limitMs = 0;
     }
   }
 
@@ -136,15 +149,13 @@ export class Database implements Queryable {
   private interrupt(): void {
     this.stopped = true;
     const { processID, secretKey } = this.client as unknown as { processID: number | null; secretKey: number };
-    const hangUp = (): void => {
-      (this.client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
-    };
-    if (processID === null) return hangUp();
+    const end = (): void => hangUp(this.client);
+    if (processID === null) return end();
     const request = Buffer.alloc(16);
     [16, 80_877_102, processID, secretKey].forEach((word, i) => request.writeInt32BE(word, i * 4));
-    const { host, port } = this.at;
-    const socket = host.startsWith('/') ? openSocket(`${host}/.s.PGSQL.${port}`) : openSocket(port, host);
-    socket.on('error', hangUp).once('connect', () => socket.end(request));
-    setTimeout(hangUp, 2000).unref();
+    const { host, port, address } = this.at;
+    const socket = host.startsWith('/') ? openSocket(`${host}/.s.PGSQL.${port}`) : openSocket(port, address ?? host);
+    socket.on('error', end).once('connect', () => socket.end(request));
+    setTimeout(end, 2000).unref();
   }
 }

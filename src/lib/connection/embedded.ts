@@ -2,39 +2,26 @@
  * The way to the embedded server's module, which is loaded only when a folder has one or an `embedded:` address is given.
  */
 import { resolve } from 'node:path';
+import type { EmbeddedFinder } from '../../connection/settings.js';
 import { CliError } from '../cli/errors.js';
 
-export interface EmbeddedAddress {
-  url: string;
-}
-
-/** The server that was started for this folder or one above it and not stopped since; woken where it fell asleep. */
-async function findEmbedded(cwd: string): Promise<EmbeddedAddress | undefined> {
-  const { findEmbeddedServer } = await import('../embedded/find.js');
-  const url = await findEmbeddedServer(cwd);
-  return url === undefined ? undefined : { url };
-}
-
-/** The server of `folder` (empty: of the nearest folder upwards that has one, else of `cwd`), started if need be. */
-async function ensureEmbedded(folder: string, cwd: string): Promise<EmbeddedAddress> {
-  const { ensureEmbeddedServer } = await import('../embedded/launch.js');
-  return { url: await ensureEmbeddedServer(folder || undefined, cwd) };
-}
-
-/** How resolving finds embedded servers. */
-export interface EmbeddedFinder {
-  find(cwd: string): Promise<EmbeddedAddress | undefined>;
-  ensure(folder: string, cwd: string): Promise<EmbeddedAddress>;
-}
-
-export const startAsNeeded: EmbeddedFinder = { find: findEmbedded, ensure: ensureEmbedded };
+/** Wakes a server that fell asleep, and starts one for an `embedded:` address. */
+export const startAsNeeded: EmbeddedFinder = {
+  async find(cwd) {
+    const { findEmbeddedServer } = await import('../embedded/find.js');
+    return findEmbeddedServer(cwd);
+  },
+  async ensure(folder, cwd) {
+    const { ensureEmbeddedServer } = await import('../embedded/launch.js');
+    return ensureEmbeddedServer(folder || undefined, cwd);
+  },
+};
 
 /** Takes a server that runs already, and starts none. */
 export const runningOnly: EmbeddedFinder = {
   async find(cwd) {
-    const { runningServer } = await import('../embedded/pointer.js');
-    const url = await runningServer(cwd);
-    return url === undefined ? undefined : { url };
+    const { runningServer } = await import('../../connection/pointer.js');
+    return runningServer(cwd);
   },
   async ensure(folder, cwd) {
     const found = await runningOnly.find(resolve(cwd, folder));

@@ -2,15 +2,15 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
+import { ownProgram } from '../../connection/own-program.js';
 import { askToStop } from '../../sql/dev-server.js';
 import { serverAccount } from './account.js';
 import { findBinaries } from './binaries.js';
+import { ownClient } from './client.js';
 import { EmbeddedServerError } from './errors.js';
 import { withLock } from './lock.js';
 import { findPostmaster, stopOrphan } from './orphan.js';
 import * as pointer from './pointer.js';
-import { ownProgram } from './own-program.js';
 
 export const defaultIdleTimeoutSeconds = 30 * 60;
 const startTimeoutMs = 120_000;
@@ -56,6 +56,11 @@ function lastWords(logFile: string): string {
   return readFileSync(logFile, 'utf8').trim().split('\n').slice(-12).join('\n');
 }
 
+/** What the environment says about other servers is not about the one that is started. */
+function ownEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(PG|ABSURD_DATABASE_URL$)/.test(name)));
+}
+
 /**
  * Starts the server of exactly this folder in the background, or finds it running, and waits until it takes
  * connections. Any number of processes may do so at the same time.
@@ -72,7 +77,12 @@ export async function startDetached(
   const logFile = join(pointer.makePointerFolder(folder), `start-${process.pid}.log`);
   const log = openSync(logFile, 'w', 0o600);
   const args = [ownProgram(), 'dev', '--idle-timeout', `${idleTimeoutSeconds}s`];
-  const child = spawn(process.execPath, args, { cwd: folder, detached: true, stdio: ['ignore', log, log] });
+  const child = spawn(process.execPath, args, {
+    cwd: folder,
+    env: ownEnvironment(process.env),
+    detached: true,
+    stdio: ['ignore', log, log],
+  });
   closeSync(log);
   child.unref();
   try {
@@ -110,7 +120,7 @@ export async function ensureEmbeddedServer(folder: string | undefined, cwd = pro
 async function askUntilGone(running: pointer.Running, serverIsThere: () => boolean): Promise<void> {
   const address = new URL(running.url);
   address.pathname = '/postgres';
-  const client = new pg.Client({ connectionString: address.href, connectionTimeoutMillis: stopTimeoutMs });
+  const client = ownClient(address.href, stopTimeoutMs);
   client.on('error', () => undefined);
   await client.connect();
   const supervisorIsThere = (): boolean =>

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
-import pg from 'pg';
+import type pg from 'pg';
 import * as sql from '../../sql/dev-server.js';
 import { createQueue } from '../../sql/queues.js';
 import { inspectSchema, runSchemaScript } from '../../sql/schema.js';
@@ -13,6 +13,7 @@ import { canReach, storageFolder } from './folders.js';
 import { withLock } from './lock.js';
 import { clearStalePidFile, stopOrphan } from './orphan.js';
 import * as pointer from './pointer.js';
+import { ownClient } from './client.js';
 import {
   giveFolder,
   initialize,
@@ -85,7 +86,7 @@ async function prepareData(options: PostgresOptions): Promise<void> {
 }
 
 async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, application_name: 'absurdctl dev' });
+  const client = ownClient(url);
   await client.connect();
   try {
     return await work(client);
@@ -141,7 +142,8 @@ async function start(folder: string, options: SuperviseOptions): Promise<Started
   await prepareData(postgres);
   const server = await startPostgres(postgres);
   try {
-    const url = serverUrl(server.port, identity.password, databaseName);
+    // Named in the address, so that PGSSLMODE of other servers does not reach it in any program that uses it.
+    const url = `${serverUrl(server.port, identity.password, databaseName)}?sslmode=disable`;
     if (server.port !== identity.port) pointer.writeIdentity(folder, { ...identity, port: server.port });
     await prepareDatabase(folder, server, url);
     const running: pointer.Running = {
@@ -164,7 +166,7 @@ async function start(folder: string, options: SuperviseOptions): Promise<Started
 /** Resolves when the server should end or has ended. */
 async function watch(started: Started, options: SuperviseOptions): Promise<EndReason | 'crashed'> {
   const { server, running } = started;
-  const client = new pg.Client({ connectionString: server.url, application_name: 'absurdctl dev' });
+  const client = ownClient(server.url);
   let timer: NodeJS.Timeout | undefined;
   try {
     return await new Promise<EndReason | 'crashed'>((resolve, reject) => {

@@ -12,14 +12,14 @@ export function grantCommand({ me, owner }: Pick<Standing, 'me' | 'owner'>, kind
 }
 
 /**
- * For an error: who is connected, and what they lack. `need` is unknown where no command is to blame. `message` is the
- * server's: who enters the schema and is refused there makes something in it, a queue or what a queue lacks.
+ * For an error: who is connected, and what they lack. `need` is unknown where no command is to blame. A role that has all
+ * rights of its kind and is refused makes something in the schema: a queue, or what a queue lacks.
  */
-export function rightHint(standing: Standing, need: Need | undefined, message = ''): Advice {
-  const { owner, enters } = standing;
+export function rightHint(standing: Standing, need: Need | undefined, hasRights = false): Advice {
+  const { owner } = standing;
   const other = `connect as a role that may (-U)`;
   if (owner === null || need === undefined || need === 'none') return other;
-  if (enters && need === 'worker' && /for (schema absurd|table queues)$/.test(message)) {
+  if (hasRights && need === 'worker') {
     const as = { U: owner };
     return hint`only the owner may make queues and their functions: ${command('create-queue', as)}, or ${command('init', as)}`;
   }

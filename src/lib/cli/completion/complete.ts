@@ -7,7 +7,7 @@
  * The answer's first line says what to offer: `values` (the lines that follow, for zsh and fish each with a tab and a
  * description), `files` or `folders`. It never asks, never writes, never prints an error, and ends within two seconds.
  */
-import type { ConnectionFlags } from '../../connection/settings.js';
+import type { ConnectionFlags } from '../../../connection/settings.js';
 import { harmless } from '../format/text.js';
 import type { Io } from '../io.js';
 import { findPosition, type Position } from './position.js';

@@ -16,7 +16,7 @@ import type { Queryable } from '../../../sql/queryable.js';
 import { Database } from '../../connection/database.js';
 import { runningOnly } from '../../connection/embedded.js';
 import { resolveSettings } from '../../connection/resolve.js';
-import type { ConnectionFlags } from '../../connection/settings.js';
+import type { ConnectionFlags } from '../../../connection/settings.js';
 import type { Io } from '../io.js';
 import type { LookedUp } from './spec.js';
 

@@ -2,8 +2,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { CliError, exit, usageError } from '../cli/errors.js';
-import { harmless } from '../cli/format/text.js';
+import { ConnectionError, usageError } from './errors.js';
 import type { Host, Parameters, Settings, Surroundings } from './settings.js';
 
 /** The home folder: HOME where it is set, as a shell sees it. */
@@ -16,7 +15,7 @@ function serviceFiles(env: Surroundings['env']): string[] {
 
 /** Reads a file of settings; from a pipe or a device, reading might never end. Raises a usage error. */
 export function readSettings(file: string, what: string): string {
-  let reason = 'it is no ordinary file';
+  let reason = 'it is not an ordinary file';
   try {
     if (statSync(file).isFile()) return readFileSync(file, 'utf8');
   } catch (error) {
@@ -25,27 +24,37 @@ export function readSettings(file: string, what: string): string {
   throw usageError(`The ${what} "${file}" cannot be read: ${reason}`);
 }
 
+/** The settings of a service in one file, or undefined. A line of it that is not `name=value` is an error, as in libpq. */
+function serviceIn(file: string, name: string): Parameters | undefined {
+  let found: Parameters | undefined;
+  const lines = readSettings(file, 'service file').split(/\r?\n/);
+  for (const [i, text] of lines.entries()) {
+    const line = text.trim();
+    if (line === '' || line.startsWith('#')) continue;
+    if (line.startsWith('[')) {
+      if (found) break;
+      if (line === `[${name}]`) found = {};
+    } else if (found) {
+      const equals = line.indexOf('=');
+      // The line itself may hold a password.
+      if (equals < 1) throw usageError(`Line ${i + 1} of the service file "${file}" is not name=value`);
+      const key = line.slice(0, equals).trim();
+      if (key === 'service') throw usageError(`Line ${i + 1} of the service file "${file}" names another service`);
+      found[key] ??= line.slice(equals + 1).trim();
+    }
+  }
+  return found;
+}
+
 /** The settings of a named service: the first file that has it counts. An unknown service is an error. */
 export function readService(name: string, env: Surroundings['env']): Parameters {
   const files = serviceFiles(env);
   for (const file of files.filter((path) => existsSync(path))) {
-    let found: Parameters | undefined;
-    for (const line of readSettings(file, 'service file')
-      .split(/\r?\n/)
-      .map((text) => text.trim())) {
-      if (line === '' || line.startsWith('#')) continue;
-      if (line.startsWith('[')) {
-        if (found) break;
-        if (line === `[${name}]`) found = {};
-      } else if (found) {
-        const equals = line.indexOf('=');
-        if (equals > 0) found[line.slice(0, equals).trim()] = line.slice(equals + 1).trim();
-      }
-    }
+    const found = serviceIn(file, name);
     if (found) return found;
   }
-  throw new CliError(`There is no service "${name}"`, {
-    exitCode: exit.usage,
+  throw new ConnectionError(`There is no service "${name}"`, {
+    usage: true,
     code: 'unknown_service',
     hint: `looked in ${files.join(' and ')}; PGSERVICEFILE names another file`,
   });
@@ -63,11 +72,11 @@ function fields(line: string): string[] {
 }
 
 /** The password for one host from .pgpass, or undefined. A file that others may read is not used, and a note says so. */
-export function readPassfile(settings: Settings, at: Host, err: Surroundings['err']): string | undefined {
+export function readPassfile(settings: Settings, at: Host, note: (text: string) => void): string | undefined {
   const file = settings.passfile;
   if (!existsSync(file) || !statSync(file).isFile()) return undefined;
   if (process.platform !== 'win32' && (statSync(file).mode & 0o077) !== 0) {
-    err(`Password file ${harmless(file)} is not used: others may read it (chmod 600 it)\n`);
+    note(`Password file ${file} is not used: others may read it (chmod 600 it)`);
     return undefined;
   }
   const wanted = [at.host.startsWith('/') ? 'localhost' : at.host, String(at.port), settings.database, settings.user];

@@ -1,5 +1,4 @@
 export type SslMode = 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
-export const sslModes: readonly string[] = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'];
 
 /** Settings under libpq's names, each as text, from one place: flags, a URI, a service or the environment. */
 export type Parameters = Record<string, string | undefined>;
@@ -8,13 +7,15 @@ export interface Host {
   /** A name, an address, or the folder of a Unix socket. */
   host: string;
   port: number;
+  /** The address of a host whose name is not to be looked up (hostaddr); certificates and .pgpass go by the name. */
+  address?: string;
 }
 
 /** Where and how to connect, all decided. */
 export interface Settings {
   /** Where the database's name came from, for -v. */
   source: string;
-  /** What to do when nobody answers there, where that is known. */
+  /** What to do when no server answers there, where that is known. */
   advice?: string;
   /** Tried in this order. */
   hosts: Host[];
@@ -27,6 +28,10 @@ export interface Settings {
   sslRootCert: string | undefined;
   sslCert: string | undefined;
   sslKey: string | undefined;
+  sslPassword: string | undefined;
+  sslCrl: string | undefined;
+  sslMinVersion: string | undefined;
+  sslMaxVersion: string | undefined;
   directSsl: boolean;
   /** 0: without limit. */
   connectTimeoutSeconds: number;
@@ -49,5 +54,14 @@ export interface ConnectionFlags {
 export interface Surroundings {
   env: Record<string, string | undefined>;
   cwd: string;
-  err(text: string): void;
+  /** The name of our sessions where nothing else names them; default `absurdctl`. */
+  applicationName?: string;
+}
+
+/** How embedded servers are found and started. */
+export interface EmbeddedFinder {
+  /** The address of the server that was started in `cwd` or a folder above it, and not stopped since. */
+  find(cwd: string): Promise<string | undefined>;
+  /** The address of the server of `folder` (empty: of the nearest folder upwards that has one, else of `cwd`), started if need be. */
+  ensure(folder: string, cwd: string): Promise<string>;
 }

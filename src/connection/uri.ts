@@ -1,4 +1,4 @@
-import { usageError } from '../cli/errors.js';
+import { usageError } from './errors.js';
 import type { Parameters } from './settings.js';
 
 /**
@@ -60,8 +60,10 @@ export function parseUri(uri: string): Parameters {
     if (equals < 0) throw usageError('A parameter of the connection URI has no value', 'write ?name=value&name=value');
     const key = decode(pair.slice(0, equals));
     const value = decode(pair.slice(equals + 1));
-    if (key === 'ssl') parameters.sslmode = value === 'true' || value === '1' ? 'require' : 'disable';
-    else parameters[key] = value;
+    // As JDBC and the Node driver write it.
+    if (key === 'ssl' && /^(true|1|false|0)$/.test(value)) {
+      parameters.sslmode = value === 'true' || value === '1' ? 'require' : 'disable';
+    } else parameters[key] = value;
   }
   return parameters;
 }
