@@ -42,7 +42,7 @@ export function failureEvidence(subject: TaskSubject): Evidence[] {
 const isPoison = ({ past: { streak } }: TaskSubject): boolean =>
   streak !== null && streak.alike >= 2 && streak.alike === streak.looked_at;
 
-export const completed: Cause<TaskSubject> = {
+const completed: Cause<TaskSubject> = {
   code: 'completed',
   verdict: 'fine',
   group: 'end',

@@ -17,7 +17,7 @@ function holds(partition: PartitionFacts, moment: number): boolean {
 }
 
 /** The tag of a moment's ISO week, as `partition_week_tag` gives it: the last digit of the year and the week. */
-export function weekTag(moment: number): string {
+function weekTag(moment: number): string {
   const day = new Date(moment);
   // The Thursday of a week is of the year that the week belongs to.
   day.setUTCDate(day.getUTCDate() + 4 - (day.getUTCDay() || 7));
