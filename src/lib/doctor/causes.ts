@@ -98,7 +98,9 @@ export function byCause(found: readonly (Finding & { check: string; why: string 
       const cause = (rule.mutual ? all.slice(0, place) : all).find(
         (one) => one !== effect && rule.cause(one) && rule.effect(effect, one) && !isAbove(effect, one),
       );
-      if (cause) parents.set(effect, cause);
+      // A session is named by its first finding: all that it leads to stands beneath that one.
+      const first = cause && parents.get(cause);
+      if (cause) parents.set(effect, first && rules[0]?.effect(cause, first) === true ? first : cause);
     }
   for (const finding of all) {
     const parent = parents.get(finding);
