@@ -109,11 +109,10 @@ export default class Doctor extends MetricsCommand<Examined> {
     const { critical, warning, info } = result.counts;
     const blocks = (watching ? result.findings : result.findings.toReversed()).map((finding) => block(finding, next));
     const made = `${plural(result.checks.length, 'check')} of database ${harmless(result.database)}`;
-    const [first] = result.hidden_sessions;
     const blind =
-      first === undefined
+      result.hidden_sessions.length === 0
         ? ''
-        : `Sessions of other roles are hidden from this role: of a session that holds a lock, only its process id is known\n  → ${next(first)}\n\n`;
+        : `Sessions of other roles are hidden from this role: of a session that holds a lock, only its process id is known\n${result.hidden_sessions.map((step) => `  → ${next(step)}\n`).join('')}\n`;
     const nothing = blocks.length === 0;
     return {
       text: `${blind}${nothing ? `Nothing found: ${made}` : blocks.join('\n\n')}\n`,

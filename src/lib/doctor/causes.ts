@@ -25,6 +25,8 @@ const flow = new Set(['unclaimed-work', 'expired-leases', 'backlog', 'backlog-gr
 interface Rule {
   cause: (finding: Finding & { check: string }) => boolean;
   effect: (effect: Finding & { check: string }, cause: Finding & { check: string }) => boolean;
+  /** Of two findings that could be the cause of each other, the one whose check comes first is. */
+  mutual?: true;
 }
 
 const sameQueue = (left: Finding, right: Finding): boolean => left.queue !== null && left.queue === right.queue;
@@ -33,6 +35,7 @@ const sameQueue = (left: Finding, right: Finding): boolean => left.queue !== nul
 const rules: Rule[] = [
   // A session is one finding, whatever it does.
   {
+    mutual: true,
     cause: ({ check }) => session.has(check),
     effect: (effect, cause) =>
       session.has(effect.check) && effect.session !== undefined && effect.session === cause.session,
@@ -90,12 +93,14 @@ export function byCause(found: readonly (Finding & { check: string; why: string 
     return false;
   };
   for (const rule of rules)
-    for (const effect of all) {
+    for (const [place, effect] of all.entries()) {
       if (parents.has(effect)) continue;
-      const cause = all.find(
+      const cause = (rule.mutual ? all.slice(0, place) : all).find(
         (one) => one !== effect && rule.cause(one) && rule.effect(effect, one) && !isAbove(effect, one),
       );
-      if (cause) parents.set(effect, cause);
+      // A session is named by its first finding: all that it leads to stands beneath that one.
+      const first = cause && parents.get(cause);
+      if (cause) parents.set(effect, first && rules[0]?.effect(cause, first) === true ? first : cause);
     }
   for (const finding of all) {
     const parent = parents.get(finding);

@@ -1,6 +1,6 @@
 import type { BoundedReader, Unread } from '../../sql/bounded.js';
 import { readTableLockHolders } from '../../sql/diagnosis-locks.js';
-import { readQueues, type KnownQueue, type QueueList, readClock } from '../../sql/diagnosis-queues.js';
+import { readClock, readQueues, type KnownQueue, type QueueList } from '../../sql/diagnosis-queues.js';
 import { readPartitionRows } from '../../sql/doctor-queue.js';
 import { readSurvey, type SurveyedTable } from '../../sql/doctor-survey.js';
 import {

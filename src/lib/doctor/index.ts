@@ -1,8 +1,10 @@
 import { readBounded, type Unread } from '../../sql/bounded.js';
 import type { Queryable } from '../../sql/queryable.js';
 import { readStandingIn } from '../../sql/grants.js';
+import { pastedIdent } from '../../sql/identifiers.js';
+import { sightRole } from '../../sql/sessions.js';
 import { CliError, notPermitted } from '../cli/errors.js';
-import type { Advice } from '../cli/hint.js';
+import { hint, type Advice } from '../cli/hint.js';
 import { grantCommand } from '../grants/hint.js';
 import { shown } from '../diagnosis/words.js';
 import { byCause, unreliable } from './causes.js';
@@ -99,7 +101,13 @@ export function judge(selected: Check[], facts: Facts): DoctorResult {
     unreliable: unreliable(made, findings),
     sees_sessions: facts.sight?.sees_sessions ?? null,
     hidden_sessions:
-      facts.sight?.sees_sessions === false && facts.standing !== null ? [grantCommand(facts.standing, 'operator')] : [],
+      facts.sight?.sees_sessions === false && facts.standing !== null
+        ? [
+            // A right of the server alone: it can be granted whatever is locked.
+            `as a superuser: psql: grant ${sightRole} to ${pastedIdent(facts.sight.me)}`,
+            hint`or all that an operator needs: ${grantCommand(facts.standing, 'operator')}`,
+          ]
+        : [],
     unread: facts.unread,
   };
 }

@@ -25,7 +25,7 @@ export interface FormerPartition {
 export function formerPartitions({ known, survey }: Pick<Facts, 'known' | 'survey'>): FormerPartition[] {
   const tables = new Map(survey.map((table) => [table.table_name, table]));
   const registered = new Set(known.map(({ queue_name: queue }) => queue));
-  return survey.flatMap(({ table_name: table, partitioned }): FormerPartition[] => {
+  const former = survey.flatMap(({ table_name: table, partitioned }): FormerPartition[] => {
     const name = table.slice(2);
     const tag = week.exec(name)?.[1];
     if (!/^[trcw]_/.test(table) || tag === undefined || partitioned || registered.has(name)) return [];
@@ -33,6 +33,9 @@ export function formerPartitions({ known, survey }: Pick<Facts, 'known' | 'surve
     const queue = name.replace(week, '');
     return tables.get(`${table.charAt(0)}_${queue}`)?.partitioned === true ? [{ table, queue, tag }] : [];
   });
+  // A week is known by its table of tasks.
+  const place = ({ table }: FormerPartition): number => 'trcw'.indexOf(table.charAt(0));
+  return former.sort((left, right) => place(left) - place(right));
 }
 
 /** Names of queues whose tables exist and that are not registered. */

@@ -52,6 +52,7 @@ export async function install(
     } catch (error) {
       const state = errorCode(error) ?? '';
       if (state === '42501') throw mayNot(error, before);
+      if (state === '53200') throw tooManyLocks(error);
       if (!['55P03', '40P01', '40001'].includes(state) || attempt === attempts) throw error;
       onRetry(error instanceof Error ? error.message : state);
       await pause(breakMs);
@@ -67,6 +68,14 @@ export async function install(
     revision: after.revision,
   };
 }
+
+/** An upgrade of many old queues in one transaction needs more locks than the server has room for. */
+const tooManyLocks = (cause: unknown): CliError =>
+  new CliError('The server has no room for the locks that this upgrade needs in one transaction', {
+    code: 'too_many_locks',
+    hint: hint`${command('migrate')} upgrades one table at a time first; a larger max_locks_per_transaction makes room, too`,
+    cause,
+  });
 
 function mayNot(error: unknown, { database, installed }: SchemaState): CliError {
   const reason = error instanceof Error ? error.message : String(error);
