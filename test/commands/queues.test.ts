@@ -83,6 +83,7 @@ describe('list-queues', () => {
       failed: 0,
       cancelled: 1,
       oldest_waiting_at: '2026-01-01T01:00:00.000000Z',
+      error: null,
       at_least: [],
       estimated: [],
     });

@@ -273,7 +273,7 @@ describe('over', () => {
     expect(result.sentence).toBe(
       'it failed for good: 2 of 2 attempts are used, and the last failed with Error: \\x1b[31mcard refused',
     );
-    expect(values(result)).toContain('2 of 2 failed attempts failed with it');
+    expect(values(result)).toContain('same error: 2 of 2 failed attempts');
     expect(values(result)).toContain('it fails after step: "charge"');
   });
 

@@ -85,3 +85,44 @@ describe('a server that asks for a password', () => {
     expect(refused.stderr).not.toContain('wrong-one');
   });
 });
+
+describe('long answers', () => {
+  async function manyTasks(db: TestDatabase): Promise<void> {
+    await db.queue('q');
+    for (let i = 0; i < 40; i++) await db.spawn('q', `task-${i}`);
+  }
+
+  test('go to the pager that was chosen, unless --no-pager is given; a watch fits the window', async ({ db }) => {
+    await manyTasks(db);
+    const env = { ...at(db).env, PAGER: 'head -n 3; echo PAGED' };
+    const paged = await startPty(['list-tasks'], { env, rows: 20 });
+    expect(await paged.done).toMatchObject({ code: 0 });
+    expect(paged.text()).toContain('PAGED');
+    expect(paged.text()).not.toContain('task-0 ');
+
+    const plain = await startPty(['list-tasks', '--no-pager'], { env, rows: 20 });
+    expect(await plain.done).toMatchObject({ code: 0 });
+    expect(plain.text()).toContain('task-0 ');
+    expect(plain.text()).not.toContain('PAGED');
+
+    const none = await startPty(['list-tasks'], { env: { ...env, PAGER: 'no-such-pager-here' }, rows: 20 });
+    expect(await none.done).toMatchObject({ code: 0 });
+    expect(none.text()).toContain('task-0 ');
+
+    const short = await startPty(['list-tasks', '-l', '5'], { env, rows: 20 });
+    expect(await short.done).toMatchObject({ code: 0 });
+    expect(short.text()).not.toContain('PAGED');
+  });
+
+  test('a watch keeps the newest rows in the window', async ({ db }) => {
+    await manyTasks(db);
+    const session = await startPty(['list-tasks', '--watch'], { ...at(db), rows: 20 });
+    await session.waitFor(/more lines; a taller window shows more/);
+    session.type('\u0003');
+    expect(await session.done).toMatchObject({ code: 130 });
+    const screen = session.text();
+    expect(screen).toMatch(/every 2 s, until Ctrl-C\nTASK ID/);
+    expect(screen).toContain('task-39 ');
+    expect(screen).not.toContain('task-0 ');
+  });
+});
