@@ -15,9 +15,9 @@ async function fail(db: TestDatabase, runId: string | undefined, error: { name: 
 
 /** Types the first advice that begins so. */
 async function typed(db: TestDatabase, next: string[], verb: string) {
-  const line = next.find((advice) => advice.startsWith(`absurdctl ${verb}`)) ?? '';
+  const line = next.find((advice) => advice.includes(`absurdctl ${verb}`)) ?? '';
   expect(line, `${verb} among:\n${next.join('\n')}`).not.toBe('');
-  return run(words(line.replace(/^absurdctl /, '').replace(/ (starts it|does it|\(JSON).*$/, '')), db);
+  return run(words(line.slice(line.indexOf('absurdctl ') + 'absurdctl '.length)), db);
 }
 
 test('an endless retry without delay, its errors alike but for a number', async ({ db }) => {
@@ -46,7 +46,7 @@ test('an endless retry without delay, its errors alike but for a number', async 
     'it is retrying without limit or delay: attempt 1,501, and the last 200 all failed with HttpError: HTTP 410 for request 1500',
   );
   const fork = result.next.find((advice) => advice.includes('fork-task')) ?? '';
-  const refused = await run(words(/absurdctl (fork-task .*?) starts/.exec(fork)?.[1] ?? ''), db);
+  const refused = await run(words(/absurdctl (fork-task .*)/.exec(fork)?.[1] ?? ''), db);
   expect(refused.code).toBe(2);
   expect((await typed(db, result.next, 'cancel-task')).code).toBe(0);
 });
@@ -107,7 +107,7 @@ describe('a deploy between two attempts', () => {
     );
     expect((await typed(db, result.next, 'list-checkpoints')).code).toBe(0);
     const fork = result.next.find((advice) => advice.includes('fork-task')) ?? '';
-    expect((await run(words(/absurdctl (fork-task .*?) does/.exec(fork)?.[1] ?? ''), db)).code).toBe(0);
+    expect((await run(words(/absurdctl (fork-task .*)/.exec(fork)?.[1] ?? ''), db)).code).toBe(0);
   });
 
   test('steps that changed place, as others of the name show', async ({ db }) => {
@@ -293,7 +293,9 @@ describe('advice is safe', () => {
     const result = await askId(db, id);
     expect(result.code).toBe('event_in_other_queue');
     const advice = result.next.find((text) => text.includes('emit-event')) ?? '';
-    const [show, emit = show] = advice.split(' | ').map((line) => words(line.replace(/^absurdctl /, '')));
+    const [show, emit = show] = advice
+      .split(' | ')
+      .map((line) => words(line.slice(line.indexOf('absurdctl ') + 'absurdctl '.length)));
     const stdin = advice.includes(' | ') ? (await run(show ?? [], db)).stdout : undefined;
     expect((await run(emit ?? [], { ...db, ...(stdin === undefined ? {} : { stdin }) })).code).toBe(0);
     expect((await db.claim('q'))[0]?.event_payload).toEqual(JSON.parse(payload));

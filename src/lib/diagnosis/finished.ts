@@ -25,8 +25,7 @@ export function failureEvidence(subject: TaskSubject): Evidence[] {
   ).length;
   const cut = subject.runs.length >= 50 ? ' of the latest 50' : '';
   const evidence: Evidence[] = [known('last error', errorLine(latest)), known('it failed', at(latest.failed_at))];
-  if (failed.length > 1)
-    evidence.push(known('same error', `${same} of ${failed.length} failed attempts${cut}`));
+  if (failed.length > 1) evidence.push(known('same error', `${same} of ${failed.length} failed attempts${cut}`));
   if (subject.gaps.has('checkpoints')) return evidence;
   const steps = subject.checkpoints.filter((checkpoint) => !checkpoint.checkpoint_name.startsWith('$'));
   const step = steps.at(-1);

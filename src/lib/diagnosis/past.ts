@@ -131,7 +131,7 @@ const causes: Cause<TaskSubject>[] = [
           ...(change?.step === undefined
             ? []
             : [
-                hint`${command('fork-task', id(subject), { queue: subject.queue, 'from-step': change.step })} does it again from there with the new code`,
+                hint`again from there, with the new code: ${command('fork-task', id(subject), { queue: subject.queue, 'from-step': change.step })}`,
               ]),
           cancel(subject),
         ],

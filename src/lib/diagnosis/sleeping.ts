@@ -33,12 +33,12 @@ function waitEvidence({ run, waits, now }: TaskSubject): Evidence[] {
 
 /** The payload is not known: PAYLOAD is no JSON, so the command is refused until somebody has put one there. */
 const emit = ({ run, queue }: TaskSubject): Advice =>
-  hint`${command('emit-event', run?.wake_event ?? '', { queue, payload: 'PAYLOAD' })} (JSON in place of PAYLOAD: the first emission stands)`;
+  hint`with the payload (JSON) in place of PAYLOAD: ${command('emit-event', run?.wake_event ?? '', { queue, payload: 'PAYLOAD' })}`;
 /** The payload of an event that was emitted, under another name or in another queue. */
 function emitAgain({ run, queue }: TaskSubject, from: { name: string; queue: string; payload: string | null }): Advice {
   const name = run?.wake_event ?? '';
   if (from.payload !== null) return command('emit-event', name, { queue, payload: from.payload });
-  return hint`${command('show-event', from.name, { queue: from.queue })} | ${command('emit-event', name, { queue, payload: '-' })}`;
+  return hint`with that payload: ${command('show-event', from.name, { queue: from.queue })} | ${command('emit-event', name, { queue, payload: '-' })}`;
 }
 /** Its payload, to emit it with: the first emission stands, so an empty one would be no cure. */
 const showEvent = (name: string, queue: string): Hint => command('show-event', name, { queue });

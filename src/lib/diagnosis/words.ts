@@ -13,7 +13,7 @@ export const quoted = (text: string): string => `"${shown(text)}"`;
 
 /** Where the parameters may be at fault. "…" is none: the command is refused until somebody has put one there. */
 export const forkWithOther = (id: string, queue: string): Hint =>
-  hint`${command('fork-task', id, { queue, P: '…' })} starts it with another parameter (put it in place of …)`;
+  hint`with another parameter in place of …: ${command('fork-task', id, { queue, P: '…' })}`;
 
 /** The dump of a task. */
 export const dumpTask = (id: string): Hint => new Hint([{ id: 'dump-task', args: [`--task-id=${id}`] }]);

@@ -30,7 +30,7 @@ const lockTimeoutMs = 10_000;
 
 /**
  * One queue's trouble keeps no other from its chores: it is told in its row. What ends everything (a lost connection, Ctrl-C,
- * a missing schema) is raised; a missing right too, where no chore could be done for want of it.
+ * a missing schema) is raised; a missing right too, of the only queue, or where no chore could be done for want of it.
  */
 export async function maintain(db: Database, queues: readonly string[]): Promise<Chore[]> {
   const chores: Chore[] = [];
@@ -48,8 +48,9 @@ export async function maintain(db: Database, queues: readonly string[]): Promise
       if (done !== null) chores.push({ chore, queue_name: queue, ...blank, ...done });
     } catch (error) {
       const plain = toCliError(error);
-      if (endsAll(plain)) throw error;
-      if (plain.code === 'not_permitted') refusals.push(error);
+      const refused = plain.code === 'not_permitted';
+      if (endsAll(plain) || (refused && queues.length === 1)) throw error;
+      if (refused) refusals.push(error);
       chores.push({ chore, queue_name: queue, ...blank, error: plain.message });
     }
   };
