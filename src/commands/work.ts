@@ -15,7 +15,7 @@ import { command } from '../lib/cli/hint.js';
 /** Sessions lead to their worker, unless the user named them. */
 function nameSessions(settings: Settings, workerId: string): Settings {
   if (settings.applicationName !== 'absurdctl') return settings;
-  return { ...settings, applicationName: applicationName('absurdctl work', workerId) };
+  return { ...settings, applicationName: applicationName(`${settings.applicationName} work`, workerId) };
 }
 
 export default class Work extends BaseCommand<WorkReport> {
