@@ -1,5 +1,6 @@
 import { saveWhileAsleep } from '../sql/sdk-batch.js';
 import * as sql from '../sql/sdk.js';
+import { isValueRefused } from './errors.js';
 import { fetchTaskResult } from './results.js';
 import { Statements } from './statements.js';
 import type { ClaimedTask, TaskResultSnapshot } from './types.js';
@@ -37,6 +38,16 @@ export interface RunStore {
   fetchResult(queue: string, taskId: string): Promise<TaskResultSnapshot | null>;
 }
 
+/** The server says what it cannot store, not whose it is: too large, too deep, characters that it does not have. */
+function refuseValue(what: string, error: unknown): never {
+  if (!(error instanceof Error) || !isValueRefused(error)) throw error;
+  const { code, detail } = error as { code?: string; detail?: string };
+  // Raised by the schema itself, about another argument.
+  if (code === '22023') throw error;
+  const reason = detail ? `${error.message} (${detail})` : error.message;
+  throw Object.assign(new Error(`${what} cannot be stored: ${reason}`, { cause: error }), { code });
+}
+
 /** Connections whose schema has `await_events`. Where it is missing, it may come while we run. */
 const withAwaitEvents = new WeakSet<sql.SdkDatabase>();
 
@@ -62,7 +73,8 @@ export class PlainStore implements RunStore {
   }
 
   save(write: sql.CheckpointWrite): Promise<void> {
-    return sql.setTaskCheckpointState(this.db, this.queueName, write);
+    const saved = sql.setTaskCheckpointState(this.db, this.queueName, write);
+    return saved.catch((error: unknown) => refuseValue(`The value of step "${write.name}"`, error));
   }
 
   saveAsleep(write: sql.CheckpointWrite): Promise<void> {
@@ -70,7 +82,8 @@ export class PlainStore implements RunStore {
   }
 
   complete(runId: string, stateJson: string | undefined): Promise<void> {
-    return sql.completeRun(this.db, this.queueName, runId, stateJson);
+    const completed = sql.completeRun(this.db, this.queueName, runId, stateJson);
+    return completed.catch((error: unknown) => refuseValue(`The result of run ${runId}`, error));
   }
 
   fail(runId: string, reasonJson: string): Promise<void> {
