@@ -23,7 +23,7 @@ const terminal = '^(@oclif/|chalk|cli-table3|inquirer)';
 
 /** A command that asks a database, written out in a text: as data (src/lib/cli/hint.ts) it gets the flags that name the database. */
 const command =
-  'absurdctl (?!dev\\b|demo\\b|install-skill)([a-z]+-[a-z]+|init|migrate|uninstall|grants|cleanup|maintain|cron|why|doctor|work)(?![\\w-])';
+  'absurdctl (?!dev\\b|demo\\b|install-skill)([a-z]+-[a-z]+|init|migrate|uninstall|grants|cleanup|maintain|cron|why|doctor|work(?= [\\w$]))(?![\\w-])';
 const asData = 'Write it as command(…) of src/lib/cli/hint.ts: the base command adds the flags that name the database.';
 
 export default tseslint.config(

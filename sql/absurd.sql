@@ -48,6 +48,7 @@
 --                                 |--- attempts left: a next run, pending or sleeping
 --                                 |--- none left: failed (the task); retry_task gives another
 --
+--      wake_task lets what sleeps be claimed now.
 --      Any unfinished task --- cancel_task, max_delay, max_duration ---> cancelled
 --      completed, failed and cancelled are terminal; only retry_task leaves one of them (failed).
 --
@@ -2270,8 +2271,9 @@ $$;
 -- =================================================================================================
 -- 8. FINISH
 -- How a run ends, and what becomes of its task: complete_run, schedule_run (it sleeps), fail_run
--- (another attempt, or the end), retry_task and cancel_task. All of them lock the run first and the
--- task second. complete_run is hot and has a function a queue; complete_runs takes many at once.
+-- (another attempt, or the end), retry_task, cancel_task and wake_task. All of them lock the run
+-- first and the task second. complete_run is hot and has a function a queue; complete_runs takes
+-- many at once.
 -- =================================================================================================
 
 -- Makes "done:<queue>": completes a running run and its task.
@@ -3178,6 +3180,132 @@ begin
     'r_' || p_queue_name
   )
   using p_task_id;
+end;
+$$;
+
+
+-- Lets a task that sleeps be claimed now: its sleep, delay or backoff is over. A run that waits for
+-- an event is left alone, unless its wait is to end as its timeout would end it. Ours, beside the
+-- contract.
+--   p_as_timeout  also ends a wait for an event
+--   Returns       whether it did something; false for a task that is not asleep, or due already.
+--   Raises        P0002 unknown queue or task.
+--   Locks         the run.
+create or replace function absurd.wake_task (
+  p_queue_name text,
+  p_task_id uuid,
+  p_as_timeout boolean default false
+)
+  returns boolean
+  language plpgsql
+  volatile
+as $$
+declare
+  v_now timestamptz := absurd.current_time();
+  v_task record;
+  v_run record;
+  v_available_at timestamptz;
+begin
+  perform absurd._require_queue(p_queue_name);
+
+  execute format(
+    'select t.task_id, t.last_attempt_run from absurd.%1$I as t where t.task_id = $1',
+    't_' || p_queue_name
+  )
+  into v_task
+  using p_task_id;
+  if v_task.task_id is null then
+    -- P0002 no_data_found
+    raise exception 'Task "%" not found in queue "%"', p_task_id, p_queue_name
+      using errcode = 'P0002';
+  elsif v_task.last_attempt_run is null then
+    return false;
+  end if;
+
+  v_run := absurd._lock_run(p_queue_name, v_task.last_attempt_run);
+  execute format(
+    'select r.available_at from absurd.%1$I as r where r.run_id = $1',
+    'r_' || p_queue_name
+  )
+  into v_available_at
+  using v_task.last_attempt_run;
+  if v_run.run_state not in ('pending', 'sleeping')
+    or v_run.task_state not in ('pending', 'sleeping')
+    or v_available_at <= v_now
+  then
+    return false;
+  end if;
+
+  if v_run.wake_event is null then
+    perform absurd._end_sleep(p_queue_name, p_task_id, v_available_at, v_now);
+  elsif coalesce(p_as_timeout, false) then
+    execute format(
+      $sql$
+        update absurd.%1$I as w
+        set timeout_at = $3
+        where w.run_id = $1
+          and w.event_name = $2
+      $sql$,
+      'w_' || p_queue_name
+    )
+    using v_task.last_attempt_run, v_run.wake_event, v_now;
+  else
+    return false;
+  end if;
+
+  execute format(
+    'update absurd.%1$I as r set available_at = $2 where r.run_id = $1',
+    'r_' || p_queue_name
+  )
+  using v_task.last_attempt_run, v_now;
+  return true;
+end;
+$$;
+
+-- Moves the end of a sleep in its checkpoint, from which a worker would put the run to sleep again.
+-- Clients keep the moment as text, in UTC, just before the run goes to sleep: the latest checkpoint
+-- that holds it is the sleep's, and an earlier one is a value that a step has returned.
+create or replace function absurd._end_sleep (
+  p_queue_name text,
+  p_task_id uuid,
+  p_until timestamptz,
+  p_now timestamptz
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_form constant text := 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"';
+begin
+  if not isfinite(p_until) then
+    return;
+  end if;
+
+  execute format(
+    $sql$
+      with sleep as (
+        select c.checkpoint_name
+        from absurd.%1$I as c
+        where c.task_id = $1
+          and c.state #>> '{}' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[.][0-9]{3,6}Z$'
+          and c.state #>> '{}' collate "C" between $2 and $3
+        order by c.updated_at desc, c.checkpoint_name
+        limit 1
+      )
+      update absurd.%1$I as c
+      set state = to_jsonb($4)
+      from sleep
+      where c.task_id = $1
+        and c.checkpoint_name = sleep.checkpoint_name
+    $sql$,
+    'c_' || p_queue_name
+  )
+  -- A worker counts by its own clock, so the two may be some seconds apart.
+  using p_task_id,
+    to_char((p_until - interval '5 seconds') at time zone 'UTC', v_form),
+    to_char((p_until + interval '5 seconds') at time zone 'UTC', v_form),
+    to_char(p_now at time zone 'UTC', v_form);
 end;
 $$;
 
@@ -5925,6 +6053,7 @@ as $$
     from regexp_split_to_table(
       $features$
         await_events
+        wake_task
       $features$,
       '[[:space:]]+'
     ) as feature (name)

@@ -39,6 +39,7 @@ const commands = new Map<string, Load>(
     'dump-task': () => import('./commands/dump-task.js'),
     'retry-task': () => import('./commands/retry-task.js'),
     'cancel-task': () => import('./commands/cancel-task.js'),
+    'wake-task': () => import('./commands/wake-task.js'),
     'emit-event': () => import('./commands/emit-event.js'),
     'await-task': () => import('./commands/await-task.js'),
     'fork-task': () => import('./commands/fork-task.js'),

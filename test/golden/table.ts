@@ -83,6 +83,17 @@ export const table: Record<string, Golden> = {
       'cancel-task -n send-mail --yes',
     ],
   },
+  'wake-task': {
+    writes: [
+      'wake-task $asleep',
+      'wake-task $asleep',
+      'wake-task $waiting',
+      'wake-task $waiting --as-timeout',
+      'wake-task $completed',
+      'wake-task --all --dry-run',
+      'wake-task --all --yes',
+    ],
+  },
   'emit-event': {
     writes: [
       'emit-event order.payd:42 -q orders',

@@ -158,11 +158,11 @@ async function missing(
   queue: string | undefined,
 ): Promise<CliError> {
   const state = errorCode(error);
-  if (state === undefined || !['P0002', '42P01', '42883', '3F000', '22023'].includes(state)) return plain;
+  if (state === undefined || !['P0002', '42P01', '42703', '42883', '3F000', '22023'].includes(state)) return plain;
   const schema = await database.read(inspectSchema);
   const none = noSchema(schema, error);
   if (none !== undefined) return none;
-  if (state === '42883' && schema.revision === null) {
+  if ((state === '42883' || state === '42703') && schema.revision === null) {
     return new CliError(
       `The schema of "${schema.database}" (${schema.version ?? 'unknown version'}) is too old for this: ${plain.message}`,
       {

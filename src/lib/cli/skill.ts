@@ -13,8 +13,9 @@ step. States: pending, running, sleeping (until a time, or for an event), comple
 ## Rules
 
 1. **Ask a person before anything that changes or deletes**: \`cancel-task\`, \`cleanup\`, \`drop-queue\`, \`uninstall\`, \`migrate\`,
-   \`init\`, \`maintain\`, \`cron\`, \`queue-policy\` with a flag that sets, \`grants --apply\`, \`attach-partition\`, \`detach-candidate\`, \`retry-task\` of more
-   than one task, \`spawn-task\`, \`work\`, \`emit-event\` (it cannot be taken back). Show the command and what it would touch; where
+   \`init\`, \`maintain\`, \`cron\`, \`queue-policy\` with a flag that sets, \`grants --apply\`, \`attach-partition\`, \`detach-candidate\`,
+   \`retry-task\` and \`wake-task\` of more than one task, \`spawn-task\`, \`work\`, \`emit-event\` (it cannot be taken back). Show the
+   command and what it would touch; where
    there is \`--dry-run\`, it lists that and changes nothing. Never add \`--yes\` or \`--force\` on your own.
 2. Never write to the tables of schema absurd by hand, and stop no worker or session by yourself.
 3. Reading is safe: \`why\`, \`doctor\`, \`dump-task\`, \`queue-stats\`, every \`list-…\` and \`show-…\` change nothing and end in seconds.
