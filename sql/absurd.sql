@@ -32,7 +32,11 @@
 --   13  Partitions              weeks of a partitioned queue
 --   14  Cron                    the same chores on pg_cron
 --   15  Wake-ups                workers told at once, where a queue asks for it
---   16  Version                 the contract's and our own; existing queues brought up to date
+--   16  Pauses                  a queue whose claims hand out nothing for a while
+--   17  Schedules               tasks spawned at the times of a cron expression or an interval
+--   18  Families                parents and children, and runs that wait for tasks
+--   19  Workers and operations  who works, and who did what
+--   20  Version                 the contract's and our own; existing queues brought up to date
 --
 -- STATES of tasks and runs
 --
@@ -6061,7 +6065,7 @@ $$;
 
 
 -- =================================================================================================
--- PAUSES
+-- 16. PAUSES
 -- While a queue is paused, claim_task hands out nothing; all else continues: runs in progress,
 -- spawns, events, sleeps, and the claim's own sweeps. A pause is a row, so it survives restarts,
 -- and one with an end stops by itself. A claim must not pay for a feature that no queue uses: it
@@ -6266,7 +6270,7 @@ $$;
 
 
 -- =================================================================================================
--- SCHEDULES
+-- 17. SCHEDULES
 -- A schedule spawns a task at the times of a cron expression or at every interval. No process of
 -- its own runs it: due schedules fire in the claims of their queue, and in maintenance. Each time
 -- fires exactly once, however many sessions look at once: the schedule's row is locked, a locked
@@ -7302,7 +7306,7 @@ $$;
 
 
 -- =================================================================================================
--- FAMILIES
+-- 18. FAMILIES
 -- A task can have a parent, and a run can wait for tasks to end, in its own queue and in others,
 -- without holding a worker's slot. A wait is a row of task_waits with one row of awaited_tasks for
 -- each task; the tasks themselves are marked, so that the end of a task that nobody awaits costs
@@ -8219,7 +8223,7 @@ $$;
 
 
 -- =================================================================================================
--- WORKERS AND OPERATIONS
+-- 19. WORKERS AND OPERATIONS
 -- Who works, and who did what. Our workers keep a row of absurd.workers alive while they run; those
 -- of other SDKs have none. Every command that changes something writes a row of absurd.operations
 -- in the transaction of the change.
@@ -8406,7 +8410,7 @@ $$;
 
 
 -- =================================================================================================
--- 16. VERSION
+-- 20. VERSION
 -- Two numbers: the contract's version, which clients ask for, and our own revision, by which this
 -- schema is told from others of the same version. Last of all, the queues that are there already
 -- get what they lack, so that an upgrade ends in the same schema as a fresh install.
