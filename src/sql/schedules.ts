@@ -195,26 +195,26 @@ const timesRead = 200;
  */
 export async function lastScheduledTasks(
   db: Queryable,
-  schedule: Pick<Schedule, 'schedule_name' | 'queue_name' | 'last_at' | 'last_task_id'>,
+  schedule: Pick<Schedule, 'schedule_name' | 'queue_name' | 'last_task_id'>,
   limit: number,
 ): Promise<SpawnedBySchedule[]> {
-  const { schedule_name: scheduleName, queue_name: queue, last_at: to } = schedule;
+  const { schedule_name: scheduleName, queue_name: queue } = schedule;
   const { rows: known } = await db.query<{ found: boolean; keyed: boolean }>(
     'select to_regclass($1) is not null as found, to_regclass($2) is not null as keyed',
     [tasks(queue), keys(queue)],
   );
-  if (to === null || known[0]?.found !== true) return [];
+  if (known[0]?.found !== true) return [];
   let times: Timestamp[] = [];
   for (const seconds of lookBack) {
     const { rows } = await db.query<{ at: Timestamp }>(
       `select t.at
          from absurd.schedules s
         cross join lateral absurd._schedule_times(
-                s, $2::timestamptz - make_interval(secs => $3), $2::timestamptz, 100000) with ordinality t (at, n)
+                s, absurd.current_time() - make_interval(secs => $2), absurd.current_time(), 100000) with ordinality t (at, n)
         where s.schedule_name = $1
         order by t.n desc
-        limit $4`,
-      [scheduleName, to, seconds, timesRead],
+        limit $3`,
+      [scheduleName, seconds, timesRead],
     );
     times = rows.map((row) => row.at);
     if (times.length >= limit * 4) break;
