@@ -8446,6 +8446,7 @@ as $$
     select feature.name
     from regexp_split_to_table(
       $features$
+        await_events
         await_tasks
         delayed_spawn
         operations
