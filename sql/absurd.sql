@@ -86,6 +86,7 @@ do $install$
 declare
   v_script_revision constant integer := 2;
   v_revision integer;
+  v_function text;
 begin
   -- Two installs at once would collide on the same catalog rows: the second waits for the first.
   perform pg_advisory_xact_lock(hashtextextended('absurd.install', 0));
@@ -111,6 +112,26 @@ begin
           errcode = '55000',
           hint = 'Use the newer release that installed it: a schema is never downgraded.';
     end if;
+  end if;
+
+  -- The results of a private function may change with a revision, and "create or replace" refuses
+  -- that. Those that a trigger or an index needs stay, and keep their shape.
+  if v_revision < v_script_revision then
+    for v_function in
+      select p.oid::regprocedure::text
+      from pg_catalog.pg_proc as p
+      where p.pronamespace = to_regnamespace('absurd')
+        and starts_with(p.proname, '_')
+        and not exists (
+          select 1
+          from pg_catalog.pg_depend as d
+          where d.refclassid = 'pg_catalog.pg_proc'::regclass
+            and d.refobjid = p.oid
+            and d.deptype = 'n'
+        )
+    loop
+      execute format('drop function %1$s', v_function);
+    end loop;
   end if;
 end;
 $install$;
