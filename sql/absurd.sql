@@ -862,8 +862,7 @@ begin
         else 'partition by range (run_id)'
       end,
       case when not v_partitioned then ' unique' end,
-      case when v_partitioned then 'partition by range (run_id)' end,
-      p_queue_name
+      case when v_partitioned then 'partition by range (run_id)' end
     )
   from (
     values
@@ -942,7 +941,7 @@ begin
             and new.state in ('completed', 'failed', 'cancelled')
             and old.state is distinct from new.state
           )
-          execute function absurd._note_task_end(%6$L)
+          execute function absurd._note_task_end()
       $ddl$),
       (21, 'table', 'r', null, $ddl$
         create table absurd.%1$I (
@@ -7375,7 +7374,8 @@ begin
 end;
 $install$;
 
--- Notes that an awaited task has ended. Its queue is the trigger's argument.
+-- Notes that an awaited task has ended. The trigger's table, or the one it is a partition of, is named
+-- after the queue.
 create or replace function absurd._note_task_end ()
   returns trigger
   language plpgsql
@@ -7385,7 +7385,11 @@ begin
   update absurd.awaited_tasks as a
   set ended = true
   where a.child_task_id = new.task_id
-    and a.child_queue = tg_argv[0]
+    and a.child_queue = (
+      select substr(c.relname, length('t_') + 1)
+      from pg_catalog.pg_class as c
+      where c.oid = coalesce(pg_partition_root(tg_relid)::oid, tg_relid)
+    )
     and not a.ended;
   return null;
 exception
