@@ -7374,8 +7374,8 @@ begin
 end;
 $install$;
 
--- Notes that an awaited task has ended. The trigger's table, or the one it is a partition of, is named
--- after the queue.
+-- Notes that an awaited task has ended. The trigger's table, or the one that it is a partition of, is
+-- named after the queue.
 create or replace function absurd._note_task_end ()
   returns trigger
   language plpgsql
