@@ -32,7 +32,11 @@
 --   13  Partitions              weeks of a partitioned queue
 --   14  Cron                    the same chores on pg_cron
 --   15  Wake-ups                workers told at once, where a queue asks for it
---   16  Version                 the contract's and our own; existing queues brought up to date
+--   16  Pauses                  a queue whose claims hand out nothing for a while
+--   17  Schedules               tasks spawned at the times of a cron expression or an interval
+--   18  Families                parents and children, and runs that wait for tasks
+--   19  Workers and operations  who works, and who did what
+--   20  Version                 the contract's and our own; existing queues brought up to date
 --
 -- STATES of tasks and runs
 --
@@ -83,6 +87,7 @@ do $install$
 declare
   v_script_revision constant integer := 2;
   v_revision integer;
+  v_function text;
 begin
   -- Two installs at once would collide on the same catalog rows: the second waits for the first.
   perform pg_advisory_xact_lock(hashtextextended('absurd.install', 0));
@@ -108,6 +113,26 @@ begin
           errcode = '55000',
           hint = 'Use the newer release that installed it: a schema is never downgraded.';
     end if;
+  end if;
+
+  -- The results of a private function may change with a revision, and "create or replace" refuses
+  -- that. Those that a trigger or an index needs stay, and keep their shape.
+  if v_revision < v_script_revision then
+    for v_function in
+      select p.oid::regprocedure::text
+      from pg_catalog.pg_proc as p
+      where p.pronamespace = to_regnamespace('absurd')
+        and starts_with(p.proname, '_')
+        and not exists (
+          select 1
+          from pg_catalog.pg_depend as d
+          where d.refclassid = 'pg_catalog.pg_proc'::regclass
+            and d.refobjid = p.oid
+            and d.deptype = 'n'
+        )
+    loop
+      execute format('drop function %1$s', v_function);
+    end loop;
   end if;
 end;
 $install$;
@@ -898,7 +923,30 @@ begin
           )
           execute function absurd._repair_cancel_due()
       $ddl$),
-      (20, 'table', 'r', null, $ddl$
+      (16, 'column', 't', 'parent_task_id', $ddl$
+        alter table absurd.%1$I add column parent_task_id uuid
+      $ddl$),
+      (17, 'column', 't', 'parent_queue', $ddl$
+        alter table absurd.%1$I add column parent_queue text
+      $ddl$),
+      (18, 'column', 't', 'awaited', $ddl$
+        alter table absurd.%1$I add column awaited boolean
+      $ddl$),
+      (19, 'index', 't', 'par', $ddl$
+        create index %2$I on absurd.%1$I (parent_task_id) where parent_task_id is not null
+      $ddl$),
+      (20, 'trigger', 't', 'note_task_end', $ddl$
+        create trigger note_task_end
+          after update of state on absurd.%1$I
+          for each row
+          when (
+            new.awaited
+            and new.state in ('completed', 'failed', 'cancelled')
+            and old.state is distinct from new.state
+          )
+          execute function absurd._note_task_end()
+      $ddl$),
+      (21, 'table', 'r', null, $ddl$
         create table absurd.%1$I (
           run_id uuid primary key,
           task_id uuid not null,
@@ -919,22 +967,22 @@ begin
           created_at timestamptz not null default absurd.current_time()
         ) %3$s
       $ddl$),
-      (21, 'index', 'r', 'sai', $ddl$
+      (22, 'index', 'r', 'sai', $ddl$
         create index %2$I on absurd.%1$I (state, available_at)
       $ddl$),
-      (22, 'index', 'r', 'ti', $ddl$
+      (23, 'index', 'r', 'ti', $ddl$
         create index %2$I on absurd.%1$I (task_id)
       $ddl$),
-      (23, 'index', 'r', 'cei', $ddl$
+      (24, 'index', 'r', 'cei', $ddl$
         create index %2$I on absurd.%1$I (claim_expires_at)
           where state = 'running' and claim_expires_at is not null
       $ddl$),
       -- The claim's own: exactly what waits, in exactly the order of the claim.
-      (24, 'index', 'r', 'rdy', $ddl$
+      (25, 'index', 'r', 'rdy', $ddl$
         create index %2$I on absurd.%1$I (available_at, run_id)
           where state in ('pending', 'sleeping')
       $ddl$),
-      (25, 'index', 'r', 'end', $ddl$
+      (26, 'index', 'r', 'end', $ddl$
         create index %2$I on absurd.%1$I ((coalesce(completed_at, failed_at)))
           where state in ('completed', 'failed')
       $ddl$),
@@ -948,6 +996,9 @@ begin
           updated_at timestamptz not null default absurd.current_time(),
           primary key (task_id, checkpoint_name)
         ) %3$s
+      $ddl$),
+      (31, 'column', 'c', 'started_at', $ddl$
+        alter table absurd.%1$I add column started_at timestamptz
       $ddl$),
       (40, 'table', 'e', null, $ddl$
         create table absurd.%1$I (
@@ -1266,6 +1317,10 @@ begin
     execute format('drop function %1$s', v_function);
   end loop;
 
+  delete from absurd.queue_pauses as p
+  where p.queue_name = p_queue_name;
+  delete from absurd.workers as w
+  where w.queue_name = p_queue_name;
   delete from absurd.queues as q
   where q.queue_name = p_queue_name;
 end;
@@ -1545,8 +1600,8 @@ $$;
 -- =================================================================================================
 
 -- Reads and checks the options of a spawn.
---   p_options  headers, retry_strategy, max_attempts, cancellation, idempotency_key; others are
---              ignored, null is {}
+--   p_options  headers, retry_strategy, max_attempts, cancellation, idempotency_key, and ours:
+--              start_at or delay_seconds, parent; others are ignored, null is {}
 --   Returns    them as columns; JSON null counts as absent, except for retry_strategy.
 --   Raises     22023 for options that are no object, max_attempts below 1, cancellation settings
 --              that are not numbers of seconds >= 0; AB003 for a retry_strategy that cannot be
@@ -1557,7 +1612,10 @@ create or replace function absurd._spawn_options (
   out retry_strategy jsonb,
   out max_attempts integer,
   out cancellation jsonb,
-  out idempotency_key text
+  out idempotency_key text,
+  out start_at timestamptz,
+  out parent_task_id uuid,
+  out parent_queue text
 )
   language plpgsql
   volatile
@@ -1576,6 +1634,11 @@ begin
   cancellation := nullif(v_options -> 'cancellation', 'null');
   idempotency_key := v_options ->> 'idempotency_key';
   max_attempts := absurd._read_attempts(v_limit);
+  start_at := absurd._read_start(v_options);
+  if nullif(v_options -> 'parent', 'null') is not null then
+    parent_task_id := absurd._read_parent(v_options -> 'parent');
+    parent_queue := v_options #>> '{parent,queue}';
+  end if;
 
   if retry_strategy is not null then
     perform absurd.retry_delay_seconds(retry_strategy, 1);
@@ -1595,6 +1658,80 @@ begin
         using errcode = '22023';
     end if;
   end loop;
+end;
+$$;
+
+-- Reads when a task is to start.
+--   Returns  the moment of start_at, or that many seconds from now of delay_seconds; null for now,
+--            which a moment in the past is as well.
+--   Raises   22023 for both at once, and for what is neither a moment nor a number >= 0.
+create or replace function absurd._read_start (
+  p_options jsonb
+)
+  returns timestamptz
+  language plpgsql
+  volatile
+as $$
+declare
+  v_start_at jsonb := nullif(p_options -> 'start_at', 'null');
+  v_delay jsonb := nullif(p_options -> 'delay_seconds', 'null');
+  v_now timestamptz;
+  v_start timestamptz;
+begin
+  if v_start_at is null and v_delay is null then
+    return null;
+  elsif v_start_at is not null and v_delay is not null then
+    -- 22023 invalid_parameter_value
+    raise exception 'Use either start_at or delay_seconds, not both'
+      using errcode = '22023';
+  end if;
+
+  v_now := absurd.current_time();
+  if v_delay is not null then
+    if absurd._read_seconds(v_delay) is null then
+      -- 22023 invalid_parameter_value
+      raise exception 'Option delay_seconds must be a number of seconds >= 0, not %', v_delay
+        using errcode = '22023';
+    end if;
+    v_start := v_now + make_interval(secs => absurd._read_seconds(v_delay));
+  else
+    begin
+      v_start := case jsonb_typeof(v_start_at) when 'string' then v_start_at #>> '{}' end;
+    exception
+      when data_exception then
+        v_start := null;
+    end;
+    if v_start is null or not isfinite(v_start) then
+      -- 22023 invalid_parameter_value
+      raise exception 'Option start_at must be a time such as "2026-01-02T15:04:05Z", not %',
+          v_start_at
+        using errcode = '22023';
+    end if;
+  end if;
+  return nullif(greatest(v_start, v_now), v_now);
+end;
+$$;
+
+-- Reads the parent of a task.
+--   Returns  its id; the queue, which may be absent for the child's own, is read by the caller.
+--   Raises   22023 unless it is an object with a task_id.
+create or replace function absurd._read_parent (
+  p_parent jsonb
+)
+  returns uuid
+  language plpgsql
+  volatile
+as $$
+begin
+  if jsonb_typeof(p_parent) = 'object' and p_parent ->> 'task_id' is not null then
+    return (p_parent ->> 'task_id')::uuid;
+  end if;
+  raise invalid_text_representation;
+exception
+  when invalid_text_representation then
+    -- 22023 invalid_parameter_value
+    raise exception 'Option parent must be {"queue": ..., "task_id": ...}, not %', p_parent
+      using errcode = '22023';
 end;
 $$;
 
@@ -1814,6 +1951,23 @@ begin
   perform absurd._require_text(p_task_name, 'Task name');
   v_options := absurd._spawn_options(p_options);
 
+  if v_options.start_at is not null or v_options.parent_task_id is not null then
+    -- Not the hot path: one function spawns whatever the options are.
+    return query
+    select *
+    from absurd.spawn_tasks(
+      p_queue_name,
+      jsonb_build_array(
+        jsonb_build_object(
+          'task_name', p_task_name,
+          'params', coalesce(p_params, 'null'),
+          'options', p_options
+        )
+      )
+    );
+    return;
+  end if;
+
   return query execute format('select * from %1$s($1, $2, $3, $4, $5, $6, $7)', v_function)
   using
     p_task_name,
@@ -1855,6 +2009,7 @@ begin
   end if;
   perform absurd._require_text(item.value ->> 'task_name', 'Task name')
   from jsonb_array_elements(p_tasks) as item;
+  perform absurd._require_parents(p_queue_name, p_tasks);
 
   for v_item in
     execute format(
@@ -1875,13 +2030,20 @@ begin
         new_task as (
           insert into absurd.%1$I (
             task_id, task_name, params, headers, retry_strategy, max_attempts, cancellation,
-            cancel_due, enqueue_at, state, attempts, last_attempt_run, idempotency_key
+            cancel_due, enqueue_at, state, attempts, last_attempt_run, idempotency_key,
+            parent_task_id, parent_queue
           )
           select
             item.task_id, item.task_name, item.params, item.headers, item.retry_strategy,
             item.max_attempts, item.cancellation,
-            absurd._cancel_due(item.cancellation, item.now, null, 'pending'),
-            item.now, 'pending', 1, item.run_id, item.idempotency_key
+            absurd._cancel_due(
+              item.cancellation, coalesce(item.start_at, item.now), null, 'pending'
+            ),
+            -- A delayed task enters the queue when it starts: max_delay counts from then.
+            coalesce(item.start_at, item.now),
+            case when item.start_at is null then 'pending' else 'sleeping' end,
+            1, item.run_id, item.idempotency_key, item.parent_task_id,
+            case when item.parent_task_id is not null then coalesce(item.parent_queue, $2) end
           from item
           %4$s
           -- In the order of the keys, so that two batches with the same keys cannot deadlock.
@@ -1891,7 +2053,10 @@ begin
         ),
         new_run as (
           insert into absurd.%2$I (run_id, task_id, attempt, state, available_at, created_at)
-          select item.run_id, item.task_id, 1, 'pending', item.now, item.now
+          select
+            item.run_id, item.task_id, 1,
+            case when item.start_at is null then 'pending' else 'sleeping' end,
+            coalesce(item.start_at, item.now), item.now
           from item
           where item.task_id in (select new_task.task_id from new_task)
         )
@@ -1929,13 +2094,47 @@ begin
         when v_queue.storage_mode <> 'partitioned' then 'on conflict (idempotency_key) do nothing'
       end
     )
-    using p_tasks
+    using p_tasks, p_queue_name
   loop
     if v_item.created then
       return query select v_item.task_id, v_item.run_id, 1, true;
     else
       return query
       select * from absurd._spawned_before(p_queue_name, v_item.idempotency_key);
+    end if;
+  end loop;
+end;
+$$;
+
+
+-- Demands that the parents of tasks exist.
+--   Raises   P0002 for one that does not.
+create or replace function absurd._require_parents (
+  p_queue_name text,
+  p_tasks jsonb
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_parent record;
+begin
+  for v_parent in
+    select distinct
+      coalesce(item.value #>> '{options,parent,queue}', p_queue_name) as queue_name,
+      absurd._read_parent(item.value #> '{options,parent}') as task_id
+    from jsonb_array_elements(p_tasks) as item
+    where nullif(item.value #> '{options,parent}', 'null') is not null
+  loop
+    if not exists (
+      select 1
+      from absurd.get_task_result(v_parent.queue_name, v_parent.task_id)
+    ) then
+      -- P0002 no_data_found
+      raise exception 'Parent task "%" not found in queue "%"',
+          v_parent.task_id, v_parent.queue_name
+        using errcode = 'P0002';
     end if;
   end loop;
 end;
@@ -1987,6 +2186,7 @@ begin
         v_now timestamptz := absurd.current_time();
         v_some_due boolean;
         v_some_expired boolean;
+        v_gated boolean;
       begin
         select
           exists (
@@ -1999,14 +2199,26 @@ begin
             from absurd.%4$I as r
             where r.state = 'running'
               and r.claim_expires_at <= v_now
+          ),
+          exists (
+            select 1
+            from absurd.claim_gates as g
+            where g.queue_name = %6$L
           )
-        into v_some_due, v_some_expired;
+        into v_some_due, v_some_expired, v_gated;
 
         if v_some_due then
           perform absurd._cancel_due_tasks(%6$L, v_now);
         end if;
         if v_some_expired then
           perform absurd._fail_expired_runs(%6$L, v_now, p_quantity);
+        end if;
+        if v_gated then
+          if absurd._pass_claim_gate(%6$L, v_now) then
+            return;
+          end if;
+          -- What a schedule has just spawned can be claimed at once.
+          v_now := absurd.current_time();
         end if;
 
         return query
@@ -3556,6 +3768,7 @@ begin
             element.value -> 'state' as state,
             (element.value ->> 'owner_run')::uuid as run_id,
             (element.value ->> 'extend_claim_by')::integer as extend_by,
+            (element.value ->> 'started_at')::timestamptz as started_at,
             case
               when btrim(element.value ->> 'step_name', E' \t\r\n') <> '' is not true then '22023'
               when r.run_id is null then 'P0002'
@@ -3585,7 +3798,7 @@ begin
         ),
         saved_checkpoint as (
           insert into absurd.%5$I as c (
-            task_id, checkpoint_name, state, status, owner_run_id, updated_at
+            task_id, checkpoint_name, state, status, owner_run_id, updated_at, started_at
           )
           select distinct on (item.task_id, item.step_name)
             item.task_id,
@@ -3593,7 +3806,9 @@ begin
             item.state,
             'committed',
             item.run_id,
-            v_now
+            v_now,
+            -- By a worker whose clock is ahead it would start after its end.
+            least(item.started_at, v_now)
           from item
           where item.error_code is null
           order by item.task_id, item.step_name, item.ordinality desc
@@ -3602,7 +3817,8 @@ begin
             state = excluded.state,
             status = excluded.status,
             owner_run_id = excluded.owner_run_id,
-            updated_at = excluded.updated_at
+            updated_at = excluded.updated_at,
+            started_at = excluded.started_at
           where c.owner_run_id is null
             or c.owner_run_id = excluded.owner_run_id
             or coalesce(
@@ -3636,8 +3852,8 @@ $make$;
 
 -- Saves many checkpoints at once, each with the semantics of set_task_checkpoint_state. Ours,
 -- beside the contract.
---   p_checkpoints  an array of {task_id, step_name, state, owner_run, extend_claim_by}; of two for
---                  the same step the last one counts
+--   p_checkpoints  an array of {task_id, step_name, state, owner_run, extend_claim_by, started_at};
+--                  of two for the same step the last one counts; started_at may be absent
 --   Returns        a row a checkpoint, in the order of the array: error_code is null when it is
 --                  saved, else the SQLSTATE that the single call would have raised.
 --   Raises         22023 when p_checkpoints is not an array, P0002 for an unknown queue.
@@ -4625,6 +4841,13 @@ begin
     events_deleted := absurd._cleanup_events(v_queue.name, v_queue.before, v_queue.batch);
     return next;
   end loop;
+
+  -- The jobs of pg_cron call this function and no other regularly: what is due in a queue that no
+  -- worker claims from fires here.
+  perform absurd._cleanup_own_tables(p_queue_name);
+  if has_table_privilege('absurd.schedules', 'select, update') then
+    perform absurd.fire_schedules(p_queue_name);
+  end if;
 end;
 $$;
 
@@ -4676,6 +4899,7 @@ begin
       using v_task_ids;
     end if;
   end loop;
+  perform absurd._forget_waits_of_tasks(v_task_ids);
 
   return cardinality(v_task_ids);
 end;
@@ -6016,7 +6240,2357 @@ $$;
 
 
 -- =================================================================================================
--- 16. VERSION
+-- 16. PAUSES
+-- While a queue is paused, claim_task hands out nothing; all else continues: runs in progress,
+-- spawns, events, sleeps, and the claim's own sweeps. A pause is a row, so it survives restarts,
+-- and one with an end stops by itself. A claim must not pay for a feature that no queue uses: it
+-- asks absurd.claim_gates, a table without an index, which costs no block while it is empty.
+-- =================================================================================================
+
+do $install$
+begin
+  if to_regclass('absurd.claim_gates') is null then
+    -- The queues whose claims have more to look at: a pause or a schedule. A row too many is
+    -- harmless, so there is no key to look up.
+    create table absurd.claim_gates (
+      queue_name text not null
+    );
+    -- A role that was granted its rights before this table existed must still be able to claim.
+    grant select on absurd.claim_gates to public;
+  end if;
+
+  if to_regclass('absurd.queue_pauses') is null then
+    create table absurd.queue_pauses (
+      queue_name text primary key,
+      paused_at timestamptz not null default absurd.current_time(),
+      paused_until timestamptz,
+      paused_by text not null default session_user,
+      reason text
+    );
+    grant select on absurd.queue_pauses to public;
+  end if;
+end;
+$install$;
+
+-- Keeps absurd.claim_gates in line with the pauses and schedules of a queue, whoever writes them.
+--   Locks    an advisory lock of the queue's gate: one session at a time decides whether it stays.
+create or replace function absurd._keep_claim_gate ()
+  returns trigger
+  language plpgsql
+  volatile
+as $$
+declare
+  v_queue_name text;
+begin
+  foreach v_queue_name in array array_remove(
+    array[
+      case when tg_op <> 'INSERT' then old.queue_name end,
+      case when tg_op <> 'DELETE' then new.queue_name end
+    ],
+    null
+  ) loop
+    perform pg_advisory_xact_lock(hashtextextended('absurd.gate:' || v_queue_name, 0));
+    if exists (select 1 from absurd.queue_pauses as p where p.queue_name = v_queue_name)
+      or exists (select 1 from absurd.schedules as s where s.queue_name = v_queue_name)
+    then
+      insert into absurd.claim_gates (queue_name)
+      select v_queue_name
+      where not exists (
+        select 1
+        from absurd.claim_gates as g
+        where g.queue_name = v_queue_name
+      );
+    else
+      delete from absurd.claim_gates as g
+      where g.queue_name = v_queue_name;
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+
+-- What a claim does for a queue that has a pause or a schedule: fires the schedules that are due,
+-- unless the queue is paused. A role without rights on the schedules leaves them to other sessions.
+--   Returns  true when the queue is paused: the claim hands out nothing.
+--   Locks    the schedules that are due; what is locked is left for the next claim.
+create or replace function absurd._pass_claim_gate (
+  p_queue_name text,
+  p_now timestamptz
+)
+  returns boolean
+  language plpgsql
+  volatile
+as $$
+begin
+  if exists (
+    select 1
+    from absurd.queue_pauses as p
+    where p.queue_name = p_queue_name
+      and (p.paused_until is null or p.paused_until > p_now)
+  ) then
+    return true;
+  end if;
+
+  if has_table_privilege('absurd.schedules', 'select, update') and exists (
+    select 1
+    from absurd.schedules as s
+    where s.queue_name = p_queue_name
+      and s.next_at <= p_now
+  ) then
+    perform absurd.fire_schedules(p_queue_name);
+  end if;
+  return false;
+end;
+$$;
+
+-- Pauses a queue, or replaces the end and the reason of its pause.
+--   p_until   when the pause stops by itself; null until resume_queue
+--   Raises    P0002 for an unknown queue, 22023 for an end that is not in the future.
+--   Locks     the row of the pause.
+create or replace function absurd.pause_queue (
+  p_queue_name text,
+  p_until timestamptz default null,
+  p_reason text default null
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_now timestamptz := absurd.current_time();
+begin
+  perform absurd._require_queue(p_queue_name);
+  perform absurd._require_pause_end(p_until, v_now);
+
+  insert into absurd.queue_pauses as p (queue_name, paused_at, paused_until, paused_by, reason)
+  values (p_queue_name, v_now, p_until, session_user, p_reason)
+  on conflict (queue_name) do update
+  set
+    -- A pause that had ended by itself starts again now.
+    paused_at = case when p.paused_until <= v_now then excluded.paused_at else p.paused_at end,
+    paused_until = excluded.paused_until,
+    paused_by = excluded.paused_by,
+    reason = excluded.reason;
+end;
+$$;
+
+-- Demands that a pause ends in the future.
+--   Raises   22023 otherwise; null, no end, is fine.
+create or replace function absurd._require_pause_end (
+  p_until timestamptz,
+  p_now timestamptz
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  if p_until <= p_now then
+    -- 22023 invalid_parameter_value
+    raise exception 'The end of a pause must be in the future, it is %', p_until
+      using errcode = '22023';
+  end if;
+end;
+$$;
+
+-- Ends the pause of a queue.
+--   Returns  false when the queue was not paused.
+--   Raises   P0002 for an unknown queue.
+create or replace function absurd.resume_queue (
+  p_queue_name text
+)
+  returns boolean
+  language plpgsql
+  volatile
+as $$
+declare
+  v_paused boolean;
+begin
+  perform absurd._require_queue(p_queue_name);
+
+  delete from absurd.queue_pauses as p
+  where p.queue_name = p_queue_name
+  returning p.paused_until is null or p.paused_until > absurd.current_time() into v_paused;
+  return coalesce(v_paused, false);
+end;
+$$;
+
+-- The pauses in force, in the order of the queues' names.
+--   p_queue_name  null for all queues
+--   Returns       no row for a queue that is not paused, or does not exist.
+create or replace function absurd.get_queue_pauses (
+  p_queue_name text default null
+)
+  returns table (
+    queue_name text,
+    paused_at timestamptz,
+    paused_until timestamptz,
+    paused_by text,
+    reason text
+  )
+  language sql
+  volatile
+as $$
+  select
+    p.queue_name,
+    p.paused_at,
+    p.paused_until,
+    p.paused_by,
+    p.reason
+  from absurd.queue_pauses as p
+  where (p_queue_name is null or p.queue_name = p_queue_name)
+    and (p.paused_until is null or p.paused_until > absurd.current_time())
+  order by p.queue_name
+$$;
+
+
+-- =================================================================================================
+-- 17. SCHEDULES
+-- A schedule spawns a task at the times of a cron expression or at every interval. No process of
+-- its own runs it: due schedules fire in the claims of their queue, and in maintenance. Each time
+-- fires exactly once, however many sessions look at once: the schedule's row is locked, a locked
+-- one is skipped, and the spawn has an idempotency key made of the schedule and the time. A
+-- schedule that fails notes that on its row and disturbs neither the claim nor the others.
+-- =================================================================================================
+
+do $install$
+begin
+  if to_regclass('absurd.schedules') is null then
+    create table absurd.schedules (
+      schedule_name text primary key,
+      queue_name text not null,
+      task_name text not null,
+      params jsonb not null default '{}',
+      headers jsonb,
+      spawn_options jsonb not null default '{}',
+      cron text,
+      every interval check (every >= interval '1 second'),
+      time_zone text not null default 'UTC',
+      overlap text not null default 'skip' check (overlap in ('skip', 'allow', 'cancel')),
+      missed text not null default 'latest' check (missed in ('latest', 'all', 'none')),
+      catch_up interval not null default '1 hour' check (catch_up >= interval '0'),
+      paused_at timestamptz,
+      paused_until timestamptz,
+      paused_by text,
+      pause_reason text,
+      next_at timestamptz,
+      last_at timestamptz,
+      last_task_id uuid,
+      last_error text,
+      last_error_at timestamptz,
+      created_at timestamptz not null default absurd.current_time(),
+      created_by text not null default session_user,
+      check ((cron is null) <> (every is null))
+    );
+    create index schedules_queue_next on absurd.schedules (queue_name, next_at);
+    create index schedules_next on absurd.schedules (next_at);
+  end if;
+
+  -- Here, because the function of these triggers reads both tables.
+  if not exists (
+    select 1
+    from pg_catalog.pg_trigger as g
+    where g.tgrelid = to_regclass('absurd.schedules')
+      and g.tgname = 'keep_claim_gate'
+  ) then
+    create trigger keep_claim_gate
+      after insert or delete or update of queue_name on absurd.schedules
+      for each row
+      execute function absurd._keep_claim_gate();
+    create trigger keep_claim_gate
+      after insert or delete or update of queue_name on absurd.queue_pauses
+      for each row
+      execute function absurd._keep_claim_gate();
+  end if;
+end;
+$install$;
+
+-- Reads one field of a cron expression: lists, ranges, steps and names.
+--   p_names  the names of the values from p_min on, three letters each; null for none
+--   Returns  the values, in order and each once.
+--   Raises   22023 for what cannot be read.
+create or replace function absurd._cron_field (
+  p_field text,
+  p_label text,
+  p_min integer,
+  p_max integer,
+  p_names text[]
+)
+  returns integer[]
+  language plpgsql
+  immutable
+as $$
+declare
+  v_item text;
+  v_part text[];
+  v_low integer;
+  v_high integer;
+  v_step integer;
+  v_values integer[] := '{}';
+begin
+  foreach v_item in array string_to_array(lower(p_field), ',') loop
+    v_part := regexp_match(
+      v_item,
+      '^(?:([*])|([0-9]{1,4}|[a-z]{3})(?:-([0-9]{1,4}|[a-z]{3}))?)(?:/([0-9]{1,4}))?$'
+    );
+    v_step := coalesce(v_part[4]::integer, 1);
+    if v_part[1] = '*' then
+      v_low := p_min;
+      v_high := case p_label when 'day of week' then 6 else p_max end;
+    else
+      v_low := absurd._cron_value(v_part[2], p_min, p_names);
+      v_high := case
+        when v_part[3] is not null then absurd._cron_value(v_part[3], p_min, p_names)
+        -- "5/15" starts at 5 and goes to the end of the field.
+        when v_part[4] is not null then p_max
+        else v_low
+      end;
+      -- A week may end with Sunday: "fri-sun".
+      if v_part[3] = 'sun' and v_low > 0 then
+        v_high := 7;
+      end if;
+    end if;
+
+    if v_low is null or v_high is null or v_low < p_min or v_high > p_max or v_low > v_high
+      or v_step < 1
+    then
+      -- 22023 invalid_parameter_value
+      raise exception 'Cannot read "%" as the % of a cron expression', v_item, p_label
+        using
+          errcode = '22023',
+          hint = format('Use values from %s to %s, such as "%s", "%s-%s" or "*/2".',
+            p_min, p_max, p_min, p_min, p_min + 1);
+    end if;
+    v_values := v_values || array(select generate_series(v_low, v_high, v_step));
+  end loop;
+
+  return array(
+    -- Sunday is 0 and 7.
+    select distinct case when p_label = 'day of week' then value % 7 else value end as day
+    from unnest(v_values) as value
+    order by day
+  );
+end;
+$$;
+
+-- One value of a cron field, a number or a name.
+--   Returns  null for a name that is not known.
+create or replace function absurd._cron_value (
+  p_text text,
+  p_min integer,
+  p_names text[]
+)
+  returns integer
+  language sql
+  immutable
+as $$
+  select
+    case
+      when p_text ~ '^[0-9]+$' then p_text::integer
+      else p_min + array_position(p_names, p_text) - 1
+    end
+$$;
+
+-- Reads a cron expression: five fields, or @hourly and its kin.
+--   Returns  the values of each field, and whether the day of the month and the day of the week
+--            must both match: as in Vixie cron, unless both are restricted.
+--   Raises   22023 for what cannot be read, and for an expression that never matches.
+create or replace function absurd._read_cron (
+  p_cron text,
+  out minutes integer[],
+  out hours integer[],
+  out days integer[],
+  out months integer[],
+  out weekdays integer[],
+  out both_days boolean
+)
+  language plpgsql
+  immutable
+as $$
+declare
+  v_fields text[];
+begin
+  v_fields := regexp_split_to_array(
+    case lower(btrim(p_cron, E' \t\r\n'))
+      when '@yearly' then '0 0 1 1 *'
+      when '@annually' then '0 0 1 1 *'
+      when '@monthly' then '0 0 1 * *'
+      when '@weekly' then '0 0 * * 0'
+      when '@daily' then '0 0 * * *'
+      when '@midnight' then '0 0 * * *'
+      when '@hourly' then '0 * * * *'
+      else btrim(p_cron, E' \t\r\n')
+    end,
+    '[[:space:]]+'
+  );
+  if cardinality(v_fields) is distinct from 5 then
+    -- 22023 invalid_parameter_value
+    raise exception 'A cron expression has five fields, "%" has %',
+        p_cron, coalesce(cardinality(v_fields), 0)
+      using
+        errcode = '22023',
+        hint = 'The fields are minute, hour, day of month, month, day of week: "0 9 * * mon".';
+  end if;
+
+  minutes := absurd._cron_field(v_fields[1], 'minute', 0, 59, null);
+  hours := absurd._cron_field(v_fields[2], 'hour', 0, 23, null);
+  days := absurd._cron_field(v_fields[3], 'day of month', 1, 31, null);
+  months := absurd._cron_field(
+    v_fields[4], 'month', 1, 12,
+    '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'
+  );
+  weekdays := absurd._cron_field(
+    v_fields[5], 'day of week', 0, 7,
+    '{sun,mon,tue,wed,thu,fri,sat}'
+  );
+  both_days := v_fields[3] like '*%' or v_fields[5] like '*%';
+
+  if both_days and not exists (
+    select 1
+    from unnest(months) as month
+    where days[1] <= (array[31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])[month]
+  ) then
+    -- 22023 invalid_parameter_value
+    raise exception 'The cron expression "%" never matches: no such day exists', p_cron
+      using errcode = '22023';
+  end if;
+end;
+$$;
+
+-- The instant at which a clock on the wall shows a local time. For one that a change of the clocks
+-- skips it is the first instant after the gap; of one that occurs twice, the first counts.
+--   Raises   22023 for an unknown time zone.
+create or replace function absurd._at_local_time (
+  p_local timestamp,
+  p_time_zone text
+)
+  returns timestamptz
+  language plpgsql
+  immutable
+as $$
+declare
+  v_found timestamptz := p_local at time zone p_time_zone;
+  v_earlier timestamptz;
+  v_low timestamptz;
+  v_middle timestamptz;
+begin
+  if v_found at time zone p_time_zone = p_local then
+    -- PostgreSQL takes the second of two: look whether the offset of a little earlier fits as well.
+    select min(candidate.at)
+    into v_earlier
+    from unnest(array[1, 3, 25]) as hours
+    cross join lateral (
+      select v_found - make_interval(hours => hours) as before
+    ) as look
+    cross join lateral (
+      select (p_local - (look.before at time zone p_time_zone)) + look.before as at
+    ) as candidate
+    where candidate.at < v_found
+      and candidate.at at time zone p_time_zone = p_local;
+    return coalesce(v_earlier, v_found);
+  end if;
+
+  -- Skipped: find the first second whose local time is later.
+  v_low := v_found - interval '26 hours';
+  while v_found - v_low > interval '1 second' loop
+    v_middle := v_low + date_trunc('second', (v_found - v_low) / 2);
+    if v_middle at time zone p_time_zone > p_local then
+      v_found := v_middle;
+    else
+      v_low := v_middle;
+    end if;
+  end loop;
+  return v_found;
+end;
+$$;
+
+-- The next times of a cron expression. Day of month and day of week combine as in Vixie cron: when
+-- both are restricted, either is enough.
+--   p_cron       five fields (minute, hour, day of month, month, day of week) or @hourly, @daily,
+--                @weekly, @monthly, @yearly
+--   p_time_zone  an IANA name; null is UTC
+--   p_from       the times after this moment; null is now
+--   p_count      how many; null is 1
+--   Returns      the times in order. A local time that a change of the clocks skips counts at the
+--                first instant after the gap, one that occurs twice only the first time.
+--   Raises       22023 for an expression that cannot be read or never matches, and for an unknown
+--                time zone.
+create or replace function absurd.next_times (
+  p_cron text,
+  p_time_zone text,
+  p_from timestamptz,
+  p_count integer
+)
+  returns setof timestamptz
+  language plpgsql
+  volatile
+as $$
+declare
+  v_time_zone text := coalesce(p_time_zone, 'UTC');
+  v_from timestamptz := coalesce(p_from, absurd.current_time());
+  v_left integer := coalesce(p_count, 1);
+  v_cron record := absurd._read_cron(p_cron);
+  v_start timestamp := v_from at time zone v_time_zone;
+  v_last timestamptz := v_from;
+  v_month date := date_trunc('month', v_start);
+  v_date date;
+  v_clock record;
+  v_at timestamptz;
+begin
+  if v_left <= 0 or not isfinite(v_from) then
+    return;
+  end if;
+
+  -- February 29 on a given weekday can be 40 years away, where a century has no leap year.
+  while v_month < v_start + interval '41 years' loop
+    if extract(month from v_month)::integer = any (v_cron.months) then
+      for v_date in
+        select day::date
+        from generate_series(
+          greatest(v_month, v_start::date),
+          v_month + interval '1 month' - interval '1 day',
+          interval '1 day'
+        ) as day
+        where case
+          when v_cron.both_days then
+            extract(day from day)::integer = any (v_cron.days)
+            and extract(dow from day)::integer = any (v_cron.weekdays)
+          else
+            extract(day from day)::integer = any (v_cron.days)
+            or extract(dow from day)::integer = any (v_cron.weekdays)
+        end
+      loop
+        for v_clock in
+          select v_date + make_time(hour, minute, 0) as local
+          from unnest(v_cron.hours) as hour
+          cross join unnest(v_cron.minutes) as minute
+          where v_date + make_time(hour, minute, 0) >= v_start
+          order by local
+        loop
+          v_at := absurd._at_local_time(v_clock.local, v_time_zone);
+          if v_at > v_last then
+            return next v_at;
+            v_last := v_at;
+            v_left := v_left - 1;
+            if v_left = 0 then
+              return;
+            end if;
+          end if;
+        end loop;
+      end loop;
+    end if;
+    v_month := v_month + interval '1 month';
+  end loop;
+end;
+$$;
+
+-- The times of a schedule after one moment and up to another.
+--   p_limit  how many at the most
+create or replace function absurd._schedule_times (
+  p_schedule absurd.schedules,
+  p_after timestamptz,
+  p_to timestamptz,
+  p_limit integer
+)
+  returns setof timestamptz
+  language plpgsql
+  volatile
+as $$
+declare
+  -- In seconds: a day of an interval is as long as the session's time zone makes it.
+  v_seconds double precision := extract(epoch from p_schedule.every);
+  v_step interval := make_interval(secs => v_seconds);
+  v_at timestamptz := p_after;
+  v_count integer := 0;
+begin
+  if p_schedule.every is not null then
+    -- In steps from a time that the schedule has.
+    v_at := coalesce(p_schedule.next_at, p_schedule.created_at);
+    v_at := v_at + make_interval(
+      secs => v_seconds * floor(extract(epoch from p_after - v_at) / v_seconds)
+    );
+    while v_at <= p_after loop
+      v_at := v_at + v_step;
+    end loop;
+  end if;
+
+  while v_count < p_limit loop
+    if p_schedule.every is null then
+      v_at := (
+        select next_time
+        from absurd.next_times(p_schedule.cron, p_schedule.time_zone, v_at, 1) as next_time
+      );
+    elsif v_count > 0 then
+      v_at := v_at + v_step;
+    end if;
+    exit when v_at is null or v_at > p_to;
+    return next v_at;
+    v_count := v_count + 1;
+  end loop;
+end;
+$$;
+
+-- Creates a schedule, or replaces the one of that name. Its past is kept, and so is its next time
+-- while the times stay the same: doing it twice changes nothing.
+--   p_params   the parameters of each task; null is {}
+--   p_options  cron or every (an interval of at least a second, without months), time_zone (an IANA
+--              name, UTC), overlap (skip, allow, cancel), missed (latest, all, none), catch_up (an
+--              interval, one hour), headers, and the options of a spawn but start_at and
+--              idempotency_key
+--   Raises     22023 for blank names, unknown or bad options; P0002 for an unknown queue; AB003 for
+--              a retry_strategy that cannot be used.
+--   Locks      the row of the schedule.
+create or replace function absurd.set_schedule (
+  p_schedule_name text,
+  p_queue_name text,
+  p_task_name text,
+  p_params jsonb,
+  p_options jsonb
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_options jsonb := jsonb_strip_nulls(absurd._require_object(p_options, 'Options'));
+  v_now timestamptz := absurd.current_time();
+  v_new absurd.schedules;
+  v_old absurd.schedules;
+begin
+  perform absurd._require_text(p_schedule_name, 'Schedule name');
+  perform absurd._require_queue(p_queue_name);
+  perform absurd._require_text(p_task_name, 'Task name');
+
+  v_new := absurd._read_schedule(v_options);
+  v_new.schedule_name := p_schedule_name;
+  v_new.queue_name := p_queue_name;
+  v_new.task_name := p_task_name;
+  v_new.params := coalesce(p_params, '{}');
+  v_new.created_at := v_now;
+
+  select s.*
+  into v_old
+  from absurd.schedules as s
+  where s.schedule_name = p_schedule_name
+  for update;
+
+  if (v_old.cron, v_old.every, v_old.time_zone)
+    is not distinct from (v_new.cron, v_new.every, v_new.time_zone)
+  then
+    v_new.next_at := v_old.next_at;
+  else
+    v_new.next_at := (
+      select next_time
+      from absurd._schedule_times(v_new, v_now, 'infinity', 1) as next_time
+    );
+  end if;
+
+  insert into absurd.schedules as s (
+    schedule_name, queue_name, task_name, params, headers, spawn_options, cron, every, time_zone,
+    overlap, missed, catch_up, next_at, created_at
+  )
+  values (
+    v_new.schedule_name, v_new.queue_name, v_new.task_name, v_new.params, v_new.headers,
+    v_new.spawn_options, v_new.cron, v_new.every, v_new.time_zone, v_new.overlap, v_new.missed,
+    v_new.catch_up, v_new.next_at, v_new.created_at
+  )
+  on conflict (schedule_name) do update
+  set
+    queue_name = excluded.queue_name,
+    task_name = excluded.task_name,
+    params = excluded.params,
+    headers = excluded.headers,
+    spawn_options = excluded.spawn_options,
+    cron = excluded.cron,
+    every = excluded.every,
+    time_zone = excluded.time_zone,
+    overlap = excluded.overlap,
+    missed = excluded.missed,
+    catch_up = excluded.catch_up,
+    next_at = excluded.next_at;
+end;
+$$;
+
+-- Reads and checks the options of a schedule.
+--   Returns  a schedule with what the options say; the rest of it is null.
+--   Raises   22023 for unknown or bad options, AB003 as spawn_task does.
+create or replace function absurd._read_schedule (
+  p_options jsonb
+)
+  returns absurd.schedules
+  language plpgsql
+  volatile
+as $$
+declare
+  v_schedule absurd.schedules;
+  v_key text;
+begin
+  for v_key in select key from jsonb_object_keys(p_options) as key loop
+    if v_key not in (
+      'cron', 'every', 'time_zone', 'overlap', 'missed', 'catch_up', 'headers', 'retry_strategy',
+      'max_attempts', 'cancellation', 'delay_seconds', 'parent'
+    ) then
+      -- 22023 invalid_parameter_value
+      raise exception 'A schedule has no option "%"', v_key
+        using
+          errcode = '22023',
+          hint = 'Options are cron, every, time_zone, overlap, missed, catch_up, headers,'
+            || ' retry_strategy, max_attempts, cancellation, delay_seconds and parent.';
+    end if;
+  end loop;
+
+  v_schedule.cron := btrim(p_options ->> 'cron', E' \t\r\n');
+  v_schedule.every := absurd._read_schedule_interval(p_options, 'every');
+  v_schedule.time_zone := coalesce(p_options ->> 'time_zone', 'UTC');
+  v_schedule.overlap := coalesce(p_options ->> 'overlap', 'skip');
+  v_schedule.missed := coalesce(p_options ->> 'missed', 'latest');
+  v_schedule.catch_up := coalesce(absurd._read_schedule_interval(p_options, 'catch_up'), '1 hour');
+  v_schedule.headers := p_options -> 'headers';
+  v_schedule.spawn_options := p_options - array[
+    'cron', 'every', 'time_zone', 'overlap', 'missed', 'catch_up', 'headers'
+  ];
+
+  if (v_schedule.cron is null) = (v_schedule.every is null) then
+    -- 22023 invalid_parameter_value
+    raise exception 'A schedule needs either cron or every'
+      using errcode = '22023';
+  end if;
+  if v_schedule.every < interval '1 second' or extract(month from v_schedule.every) <> 0
+    or extract(year from v_schedule.every) <> 0
+  then
+    -- 22023 invalid_parameter_value
+    raise exception 'Option every must be an interval of at least one second without months: %',
+        p_options ->> 'every'
+      using
+        errcode = '22023',
+        hint = 'For a day of each month use cron.';
+  end if;
+  if v_schedule.overlap not in ('skip', 'allow', 'cancel') then
+    -- 22023 invalid_parameter_value
+    raise exception 'Option overlap must be skip, allow or cancel, not "%"', v_schedule.overlap
+      using errcode = '22023';
+  end if;
+  if v_schedule.missed not in ('latest', 'all', 'none') then
+    -- 22023 invalid_parameter_value
+    raise exception 'Option missed must be latest, all or none, not "%"', v_schedule.missed
+      using errcode = '22023';
+  end if;
+  if jsonb_typeof(v_schedule.headers) <> 'object' then
+    -- 22023 invalid_parameter_value
+    raise exception 'Option headers must be a JSON object'
+      using errcode = '22023';
+  end if;
+  if not exists (
+    select 1
+    from pg_catalog.pg_timezone_names as z
+    where z.name = v_schedule.time_zone
+  ) then
+    -- 22023 invalid_parameter_value
+    raise exception 'Time zone "%" is not known', v_schedule.time_zone
+      using
+        errcode = '22023',
+        hint = 'Use an IANA name such as Europe/Vienna: select name from pg_timezone_names';
+  end if;
+
+  perform absurd._read_cron(v_schedule.cron) where v_schedule.cron is not null;
+  perform absurd._spawn_options(v_schedule.spawn_options);
+  return v_schedule;
+end;
+$$;
+
+-- Reads an interval among the options of a schedule: a text, or a number of seconds.
+--   Raises   22023 for anything else, and for a negative one.
+create or replace function absurd._read_schedule_interval (
+  p_options jsonb,
+  p_key text
+)
+  returns interval
+  language plpgsql
+  volatile
+as $$
+declare
+  v_interval interval;
+begin
+  v_interval := case jsonb_typeof(p_options -> p_key)
+    when 'number' then make_interval(secs => (p_options ->> p_key)::double precision)
+    else (p_options ->> p_key)::interval
+  end;
+  if v_interval < interval '0' then
+    -- 22023 invalid_parameter_value, caught below
+    raise exception 'negative'
+      using errcode = '22023';
+  end if;
+  return v_interval;
+exception
+  when data_exception then
+    -- 22023 invalid_parameter_value
+    raise exception 'Option % must be an interval such as "5 minutes", not %',
+        p_key, p_options -> p_key
+      using errcode = '22023';
+end;
+$$;
+
+-- Deletes a schedule. Tasks that it spawned stay.
+--   Returns  false when no such schedule exists.
+create or replace function absurd.drop_schedule (
+  p_schedule_name text
+)
+  returns boolean
+  language plpgsql
+  volatile
+as $$
+begin
+  delete from absurd.schedules as s
+  where s.schedule_name = p_schedule_name;
+  return found;
+end;
+$$;
+
+-- Pauses a schedule, or replaces the end and the reason of its pause.
+--   p_until   when the pause stops by itself; null until resume_schedule
+--   Raises    P0002 for an unknown schedule, 22023 for an end that is not in the future.
+create or replace function absurd.pause_schedule (
+  p_schedule_name text,
+  p_until timestamptz default null,
+  p_reason text default null
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_now timestamptz := absurd.current_time();
+begin
+  perform absurd._require_pause_end(p_until, v_now);
+
+  update absurd.schedules as s
+  set
+    paused_at = case
+      when s.paused_until <= v_now then v_now
+      else coalesce(s.paused_at, v_now)
+    end,
+    paused_until = p_until,
+    paused_by = session_user,
+    pause_reason = p_reason
+  where s.schedule_name = p_schedule_name;
+  if not found then
+    perform absurd._lock_schedule(p_schedule_name);
+  end if;
+end;
+$$;
+
+-- Ends the pause of a schedule. Its option "missed" decides what becomes of the times in between.
+--   Returns  false when it was not paused.
+--   Raises   P0002 for an unknown schedule.
+create or replace function absurd.resume_schedule (
+  p_schedule_name text
+)
+  returns boolean
+  language plpgsql
+  volatile
+as $$
+declare
+  v_schedule absurd.schedules := absurd._lock_schedule(p_schedule_name);
+begin
+  update absurd.schedules as s
+  set
+    paused_at = null,
+    paused_until = null,
+    paused_by = null,
+    pause_reason = null
+  where s.schedule_name = p_schedule_name;
+  return v_schedule.paused_at is not null
+    and coalesce(v_schedule.paused_until > absurd.current_time(), true);
+end;
+$$;
+
+-- Locks a schedule.
+--   Raises   P0002 when no such schedule exists.
+create or replace function absurd._lock_schedule (
+  p_schedule_name text
+)
+  returns absurd.schedules
+  language plpgsql
+  volatile
+as $$
+declare
+  v_schedule absurd.schedules;
+begin
+  select s.*
+  into v_schedule
+  from absurd.schedules as s
+  where s.schedule_name = p_schedule_name
+  for update;
+
+  if not found then
+    -- P0002 no_data_found
+    raise exception 'Schedule "%" not found', p_schedule_name
+      using
+        errcode = 'P0002',
+        hint = 'The schedules are in the table absurd.schedules.';
+  end if;
+  return v_schedule;
+end;
+$$;
+
+-- Spawns the task of a schedule for one of its times, or finds the one that was spawned for it.
+--   p_key     what makes the spawn unique; null for one more task in any case
+--   Returns   the task and its run.
+create or replace function absurd._spawn_scheduled (
+  p_schedule absurd.schedules,
+  p_scheduled_for timestamptz,
+  p_key text,
+  out task_id uuid,
+  out run_id uuid
+)
+  language plpgsql
+  volatile
+as $$
+begin
+  select spawned.task_id, spawned.run_id
+  into _spawn_scheduled.task_id, _spawn_scheduled.run_id
+  from absurd.spawn_task(
+    p_schedule.queue_name,
+    p_schedule.task_name,
+    p_schedule.params,
+    p_schedule.spawn_options || jsonb_build_object(
+      'idempotency_key', p_key,
+      'headers', coalesce(p_schedule.headers, '{}') || jsonb_build_object(
+        'absurd.schedule', p_schedule.schedule_name,
+        'absurd.scheduled_for', absurd._iso_time(p_scheduled_for)
+      )
+    )
+  ) as spawned;
+end;
+$$;
+
+-- A moment as RFC 3339 in UTC, whatever the session's settings are.
+create or replace function absurd._iso_time (
+  p_at timestamptz
+)
+  returns text
+  language sql
+  immutable
+as $$
+  select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+$$;
+
+-- The idempotency key of a schedule's task for one of its times.
+create or replace function absurd._schedule_key (
+  p_schedule_name text,
+  p_scheduled_for timestamptz
+)
+  returns text
+  language sql
+  immutable
+as $$
+  select 'absurd.schedule:' || p_schedule_name || ':' || absurd._iso_time(p_scheduled_for)
+$$;
+
+-- Spawns the task of a schedule once, now, also while the schedule is paused.
+--   Raises   P0002 for an unknown schedule or queue.
+--   Locks    the row of the schedule.
+create or replace function absurd.trigger_schedule (
+  p_schedule_name text
+)
+  returns table (
+    task_id uuid,
+    run_id uuid
+  )
+  language plpgsql
+  volatile
+as $$
+#variable_conflict use_column
+declare
+  v_schedule absurd.schedules := absurd._lock_schedule(p_schedule_name);
+  v_now timestamptz := absurd.current_time();
+  v_spawned record;
+begin
+  v_spawned := absurd._spawn_scheduled(v_schedule, v_now, null);
+
+  update absurd.schedules as s
+  set
+    last_at = v_now,
+    last_task_id = v_spawned.task_id
+  where s.schedule_name = p_schedule_name;
+
+  return query select v_spawned.task_id, v_spawned.run_id;
+end;
+$$;
+
+-- Spawns a task for every time of a schedule in a span, both ends included. A time that was fired
+-- already gives the task that exists.
+--   Returns  a row for each time, in order.
+--   Raises   P0002 for an unknown schedule or queue, 22023 for a span without ends, one that ends
+--            before it starts, or one with over 10,000 times.
+--   Locks    the row of the schedule.
+create or replace function absurd.backfill_schedule (
+  p_schedule_name text,
+  p_from timestamptz,
+  p_to timestamptz
+)
+  returns table (
+    scheduled_for timestamptz,
+    task_id uuid
+  )
+  language plpgsql
+  volatile
+as $$
+#variable_conflict use_column
+declare
+  v_schedule absurd.schedules := absurd._lock_schedule(p_schedule_name);
+  v_times timestamptz[];
+begin
+  if p_from is null or p_to is null or p_to < p_from or not isfinite(p_to - p_from) then
+    -- 22023 invalid_parameter_value
+    raise exception 'A backfill needs a start and a later end, not % and %', p_from, p_to
+      using errcode = '22023';
+  end if;
+
+  v_times := array(
+    select absurd._schedule_times(v_schedule, p_from - interval '1 microsecond', p_to, 10001)
+  );
+  if cardinality(v_times) > 10000 then
+    -- 22023 invalid_parameter_value
+    raise exception 'Schedule "%" has over 10000 times between % and %',
+        p_schedule_name, p_from, p_to
+      using
+        errcode = '22023',
+        hint = 'Backfill a shorter span at a time.';
+  end if;
+
+  return query
+  select
+    due.at,
+    (
+      absurd._spawn_scheduled(v_schedule, due.at, absurd._schedule_key(p_schedule_name, due.at))
+    ).task_id
+  from unnest(v_times) with ordinality as due (at, ordinality)
+  order by due.ordinality;
+end;
+$$;
+
+-- Fires the schedules that are due. It goes on with the next where one fails.
+--   p_queue_name  null for all queues
+--   p_limit       how many schedules, and how many tasks of each, at the most
+--   Returns       a row for each task.
+--   Locks         the schedules that are due; what is locked is left for the next time.
+create or replace function absurd.fire_schedules (
+  p_queue_name text default null,
+  p_limit integer default 100
+)
+  returns table (
+    schedule_name text,
+    scheduled_for timestamptz,
+    task_id uuid
+  )
+  language plpgsql
+  volatile
+  -- A claim plans without sequential scans and sorts, and its settings hold in here, too.
+  set enable_seqscan = on
+  set enable_sort = on
+as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := absurd.current_time();
+  v_schedule absurd.schedules;
+begin
+  for v_schedule in
+    select s.*
+    from absurd.schedules as s
+    where s.next_at <= v_now
+      and (p_queue_name is null or s.queue_name = p_queue_name)
+      and (s.paused_at is null or s.paused_until <= v_now)
+      and not exists (
+        select 1
+        from absurd.queue_pauses as p
+        where p.queue_name = s.queue_name
+          and (p.paused_until is null or p.paused_until > v_now)
+      )
+    order by s.next_at, s.schedule_name
+    limit greatest(coalesce(p_limit, 100), 1)
+    for update of s skip locked
+  loop
+    begin
+      return query
+      select
+        v_schedule.schedule_name,
+        fired.scheduled_for,
+        fired.task_id
+      from absurd._fire_schedule(v_schedule, v_now, greatest(coalesce(p_limit, 100), 1)) as fired;
+    exception
+      -- Lost a race for a lock or a row: it is still due, and the next look fires it.
+      when serialization_failure or deadlock_detected or lock_not_available then
+        null;
+      when others then
+        update absurd.schedules as s
+        set
+          next_at = (
+            select next_time
+            from absurd._schedule_times(v_schedule, v_now, 'infinity', 1) as next_time
+          ),
+          last_error = sqlerrm,
+          last_error_at = v_now
+        where s.schedule_name = v_schedule.schedule_name;
+    end;
+  end loop;
+end;
+$$;
+
+-- Fires one schedule, which is locked: spawns a task for each time that its options leave of those
+-- that have passed, and moves it on to the next.
+--   p_limit  how many tasks at the most; the times after them stay due
+create or replace function absurd._fire_schedule (
+  p_schedule absurd.schedules,
+  p_now timestamptz,
+  p_limit integer
+)
+  returns table (
+    scheduled_for timestamptz,
+    task_id uuid
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_oldest timestamptz := p_now - case
+    -- On time means within a minute: workers may all have been busy.
+    when p_schedule.missed = 'none' then least(p_schedule.catch_up, interval '1 minute')
+    else p_schedule.catch_up
+  end;
+  v_times timestamptz[];
+  v_at timestamptz;
+  v_task_id uuid := p_schedule.last_task_id;
+  v_last_at timestamptz := p_schedule.last_at;
+begin
+  v_times := absurd._due_times(p_schedule, v_oldest, p_now, p_limit);
+
+  foreach v_at in array v_times loop
+    if v_task_id is not null and p_schedule.overlap <> 'allow'
+      and absurd._is_unfinished(p_schedule.queue_name, v_task_id)
+    then
+      continue when p_schedule.overlap = 'skip';
+      perform absurd._cancel_promptly(p_schedule.queue_name, v_task_id);
+    end if;
+
+    v_task_id := (
+      absurd._spawn_scheduled(
+        p_schedule,
+        v_at,
+        absurd._schedule_key(p_schedule.schedule_name, v_at)
+      )
+    ).task_id;
+    v_last_at := v_at;
+    scheduled_for := v_at;
+    task_id := v_task_id;
+    return next;
+  end loop;
+
+  update absurd.schedules as s
+  set
+    next_at = (
+      select next_time
+      from absurd._schedule_times(
+        p_schedule,
+        case
+          when cardinality(v_times) = p_limit and p_schedule.missed = 'all' then v_times[p_limit]
+          else p_now
+        end,
+        'infinity',
+        1
+      ) as next_time
+    ),
+    last_at = v_last_at,
+    last_task_id = v_task_id,
+    last_error = null,
+    last_error_at = null
+  where s.schedule_name = p_schedule.schedule_name;
+end;
+$$;
+
+-- The times of a due schedule that are to be fired.
+--   p_oldest  older times are given up
+--   Returns   for "all" up to p_limit times from the oldest on; else the latest one, or none.
+create or replace function absurd._due_times (
+  p_schedule absurd.schedules,
+  p_oldest timestamptz,
+  p_now timestamptz,
+  p_limit integer
+)
+  returns timestamptz[]
+  language plpgsql
+  volatile
+as $$
+declare
+  v_after timestamptz := greatest(p_schedule.next_at, p_oldest) - interval '1 microsecond';
+  v_times timestamptz[];
+  v_more timestamptz[];
+begin
+  if p_schedule.missed = 'all' then
+    return array(select absurd._schedule_times(p_schedule, v_after, p_now, p_limit));
+  end if;
+
+  if p_schedule.every is not null then
+    -- All of an interval's times need not be walked through to find the last.
+    v_after := greatest(v_after, p_now - p_schedule.every);
+  end if;
+  loop
+    v_more := array(select absurd._schedule_times(p_schedule, v_after, p_now, 100));
+    exit when cardinality(v_more) = 0;
+    v_times := v_more;
+    v_after := v_more[cardinality(v_more)];
+  end loop;
+  return coalesce(v_times[cardinality(v_times):], '{}');
+end;
+$$;
+
+-- Whether a task exists and has not ended.
+create or replace function absurd._is_unfinished (
+  p_queue_name text,
+  p_task_id uuid
+)
+  returns boolean
+  language plpgsql
+  volatile
+as $$
+declare
+  v_state text;
+begin
+  select found_task.state
+  into v_state
+  from absurd.get_task_result(p_queue_name, p_task_id) as found_task;
+  return coalesce(v_state in ('pending', 'running', 'sleeping'), false);
+end;
+$$;
+
+-- Cancels a task, unless somebody holds its rows: a claim must not wait for them.
+--   Raises   55P03 when they stay locked.
+create or replace function absurd._cancel_promptly (
+  p_queue_name text,
+  p_task_id uuid
+)
+  returns void
+  language plpgsql
+  volatile
+  set lock_timeout = '100ms'
+as $$
+begin
+  perform absurd.cancel_task(p_queue_name, p_task_id);
+end;
+$$;
+
+
+-- =================================================================================================
+-- 18. FAMILIES
+-- A task can have a parent, and a run can wait for tasks to end, in its own queue and in others,
+-- without holding a worker's slot. A wait is a row of task_waits with one row of awaited_tasks for
+-- each task; the tasks themselves are marked, so that the end of a task that nobody awaits costs
+-- nothing. The marked task's trigger notes its end, whichever path it takes, and at the end of the
+-- transaction another one wakes the runs whose waits are over. A waiting run also looks again every
+-- minute, for tasks that ended without the trigger, were cleaned up, or whose queue was dropped.
+--
+-- Locks: awaited tasks in the order of queue and id, then the wait, then the run, then its task. A
+-- transaction that ends tasks holds them already; at its end it takes its waits in one order.
+-- =================================================================================================
+
+do $install$
+begin
+  if to_regclass('absurd.task_waits') is null then
+    create table absurd.task_waits (
+      queue_name text not null,
+      run_id uuid not null,
+      step_name text not null,
+      task_id uuid not null,
+      mode text not null check (mode in ('all', 'any')),
+      children jsonb not null,
+      timeout_at timestamptz,
+      created_at timestamptz not null default absurd.current_time(),
+      primary key (queue_name, run_id, step_name)
+    );
+    create index task_waits_task on absurd.task_waits (task_id);
+    -- Cleanup looks here, whoever runs it.
+    grant select on absurd.task_waits to public;
+  end if;
+
+  if to_regclass('absurd.awaited_tasks') is null then
+    create table absurd.awaited_tasks (
+      child_task_id uuid not null,
+      child_queue text not null,
+      queue_name text not null,
+      run_id uuid not null,
+      step_name text not null,
+      ended boolean not null default false,
+      primary key (child_task_id, child_queue, queue_name, run_id, step_name)
+    );
+    create index awaited_tasks_wait on absurd.awaited_tasks (queue_name, run_id, step_name);
+    create index awaited_tasks_ended on absurd.awaited_tasks (queue_name, run_id, step_name)
+      where ended;
+  end if;
+end;
+$install$;
+
+-- Notes that an awaited task has ended. The queue is in the name of the trigger's table, or of the
+-- table that it is a partition of.
+create or replace function absurd._note_task_end ()
+  returns trigger
+  language plpgsql
+  volatile
+as $$
+begin
+  update absurd.awaited_tasks as a
+  set ended = true
+  where a.child_task_id = new.task_id
+    and a.child_queue = (
+      select substr(c.relname, length('t_') + 1)
+      from pg_catalog.pg_class as c
+      where c.oid = coalesce(pg_partition_root(tg_relid)::oid, tg_relid)
+    )
+    and not a.ended;
+  return null;
+exception
+  when insufficient_privilege then
+    -- A role that may not write the waits of others ends its task all the same: the waiting run
+    -- finds out when it looks again.
+    return null;
+end;
+$$;
+
+-- Wakes the runs whose waits are satisfied by the tasks that the transaction has ended. The first
+-- call at the end of a transaction does it for all of them, in one order; the others find nothing
+-- left.
+--   Locks    the waits, then the runs that sleep and are free, then their tasks.
+create or replace function absurd._wake_waiting_runs ()
+  returns trigger
+  language plpgsql
+  volatile
+as $$
+declare
+  v_key record;
+  v_wait absurd.task_waits;
+begin
+  for v_key in
+    select distinct a.queue_name, a.run_id, a.step_name
+    from absurd.awaited_tasks as a
+    where a.ended
+    order by a.queue_name, a.run_id, a.step_name
+  loop
+    select w.*
+    into v_wait
+    from absurd.task_waits as w
+    where w.queue_name = v_key.queue_name
+      and w.run_id = v_key.run_id
+      and w.step_name = v_key.step_name
+    for update;
+
+    delete from absurd.awaited_tasks as a
+    where a.queue_name = v_key.queue_name
+      and a.run_id = v_key.run_id
+      and a.step_name = v_key.step_name
+      and (a.ended or v_wait.run_id is null);
+
+    if v_wait.run_id is not null and (
+      v_wait.mode = 'any'
+      or not exists (
+        select 1
+        from absurd.awaited_tasks as a
+        where a.queue_name = v_key.queue_name
+          and a.run_id = v_key.run_id
+          and a.step_name = v_key.step_name
+      )
+    ) then
+      perform absurd._end_task_wait(v_wait);
+    end if;
+  end loop;
+  return null;
+exception
+  when insufficient_privilege then
+    return null;
+end;
+$$;
+
+do $install$
+begin
+  if not exists (
+    select 1
+    from pg_catalog.pg_trigger as g
+    where g.tgrelid = to_regclass('absurd.awaited_tasks')
+      and g.tgname = 'wake_waiting_runs'
+  ) then
+    create constraint trigger wake_waiting_runs
+      after update of ended on absurd.awaited_tasks
+      deferrable initially deferred
+      for each row
+      when (new.ended)
+      execute function absurd._wake_waiting_runs();
+  end if;
+end;
+$install$;
+
+-- Ends a wait that is satisfied, if its run still sleeps: the results become the checkpoint of its
+-- step, and the run can be claimed. A run that is awake looks for itself.
+--   Locks    the run, unless somebody holds it, then its task.
+create or replace function absurd._end_task_wait (
+  p_wait absurd.task_waits
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_now timestamptz := absurd.current_time();
+  v_state text;
+begin
+  if to_regclass(format('absurd.%I', 'r_' || p_wait.queue_name)) is null then
+    perform absurd._forget_task_wait(p_wait.queue_name, p_wait.run_id, p_wait.step_name);
+    return;
+  end if;
+
+  execute format(
+    'select r.state from absurd.%1$I as r where r.run_id = $1 for update skip locked',
+    'r_' || p_wait.queue_name
+  )
+  into v_state
+  using p_wait.run_id;
+  if v_state is distinct from 'sleeping' then
+    return;
+  end if;
+
+  perform absurd._put_wait_results(
+    p_wait,
+    absurd._task_outcomes(p_wait.queue_name, p_wait.children)
+  );
+  execute format(
+    $sql$
+      update absurd.%1$I as r
+      set
+        state = 'pending',
+        available_at = $2,
+        wake_event = null,
+        event_payload = null,
+        claimed_by = null,
+        claim_expires_at = null
+      where r.run_id = $1
+    $sql$,
+    'r_' || p_wait.queue_name
+  )
+  using p_wait.run_id, v_now;
+  perform absurd._set_task_state(p_wait.queue_name, p_wait.task_id, 'pending');
+  perform absurd._forget_task_wait(p_wait.queue_name, p_wait.run_id, p_wait.step_name);
+end;
+$$;
+
+-- Stores the results of a wait as the checkpoint of its step.
+create or replace function absurd._put_wait_results (
+  p_wait absurd.task_waits,
+  p_results jsonb
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  perform absurd.set_task_checkpoint_state(
+    p_wait.queue_name,
+    p_wait.task_id,
+    p_wait.step_name,
+    p_results,
+    p_wait.run_id
+  );
+end;
+$$;
+
+-- Deletes a wait for tasks.
+create or replace function absurd._forget_task_wait (
+  p_queue_name text,
+  p_run_id uuid,
+  p_step_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  delete from absurd.awaited_tasks as a
+  where a.queue_name = p_queue_name
+    and a.run_id = p_run_id
+    and a.step_name = p_step_name;
+
+  delete from absurd.task_waits as w
+  where w.queue_name = p_queue_name
+    and w.run_id = p_run_id
+    and w.step_name = p_step_name;
+end;
+$$;
+
+-- How tasks stand, in the order of the array.
+--   p_children  [{"task_id", "queue"}]; without a queue, p_queue_name
+--   Returns     [{"task_id", "queue", "state", "result", "failure_reason"}]; the state of a task
+--               that does not exist, or whose queue does not, is "unknown".
+create or replace function absurd._task_outcomes (
+  p_queue_name text,
+  p_children jsonb
+)
+  returns jsonb
+  language plpgsql
+  volatile
+as $$
+declare
+  v_queue_name text;
+  v_states jsonb := '{}';
+  v_some jsonb;
+begin
+  for v_queue_name in
+    select distinct coalesce(child.value ->> 'queue', p_queue_name)
+    from jsonb_array_elements(p_children) as child
+  loop
+    continue when octet_length(v_queue_name) > 57
+      or to_regclass(format('absurd.%I', 't_' || v_queue_name)) is null;
+    execute format(
+      $sql$
+        select jsonb_object_agg(
+          $1 || ':' || t.task_id,
+          jsonb_build_object(
+            'state', t.state,
+            'result', case when t.state = 'completed' then t.completed_payload end,
+            'failure_reason', case when t.state = 'failed' then r.failure_reason end
+          )
+        )
+        from absurd.%1$I as t
+        left join absurd.%2$I as r on r.run_id = t.last_attempt_run
+        where t.task_id = any (array(
+          select (child.value ->> 'task_id')::uuid
+          from jsonb_array_elements($2) as child
+          where coalesce(child.value ->> 'queue', $3) = $1
+        ))
+      $sql$,
+      't_' || v_queue_name,
+      'r_' || v_queue_name
+    )
+    into v_some
+    using v_queue_name, p_children, p_queue_name;
+    v_states := v_states || coalesce(v_some, '{}');
+  end loop;
+
+  return (
+    select coalesce(
+      jsonb_agg(
+        jsonb_build_object(
+          'task_id', child.value ->> 'task_id',
+          'queue', coalesce(child.value ->> 'queue', p_queue_name)
+        ) || coalesce(
+          v_states -> (
+            coalesce(child.value ->> 'queue', p_queue_name) || ':'
+            || (child.value ->> 'task_id')::uuid
+          ),
+          '{"state": "unknown", "result": null, "failure_reason": null}'
+        )
+        order by child.ordinality
+      ),
+      '[]'
+    )
+    from jsonb_array_elements(p_children) with ordinality as child
+  );
+end;
+$$;
+
+-- Whether results satisfy a wait. A task that does not exist any more has ended.
+create or replace function absurd._is_wait_over (
+  p_results jsonb,
+  p_mode text
+)
+  returns boolean
+  language sql
+  immutable
+as $$
+  select
+    case p_mode
+      when 'all' then not coalesce(bool_or(result.value ->> 'state' in (
+        'pending', 'running', 'sleeping'
+      )), false)
+      else coalesce(bool_or(result.value ->> 'state' not in (
+        'pending', 'running', 'sleeping'
+      )), true)
+    end
+  from jsonb_array_elements(p_results) as result
+$$;
+
+-- Waits for tasks to end, as a step of a task. In this order: a checkpoint of the step answers at
+-- once; a satisfied wait is stored as that checkpoint; one whose timeout has passed is answered
+-- with nothing; else the run goes to sleep.
+--   p_children  [{"task_id", "queue"}]; without a queue, the run's own
+--   p_mode      all: every one has ended; any: one of them has
+--   p_timeout   seconds from the first call of this run; null waits indefinitely
+--   Returns     should_suspend, and the results in the order of p_children, as in _task_outcomes;
+--               results are SQL null for a suspension or a timeout.
+--   Raises      22023 for bad arguments; P0002 unknown run or queue; AB001 cancelled task; 55000
+--               for a run that is not running, or a wait that would close a cycle.
+--   Locks       the awaited tasks, the wait, the run, its task.
+create or replace function absurd.await_tasks (
+  p_queue_name text,
+  p_task_id uuid,
+  p_run_id uuid,
+  p_step_name text,
+  p_children jsonb,
+  p_mode text,
+  p_timeout integer default null
+)
+  returns table (
+    should_suspend boolean,
+    results jsonb
+  )
+  language plpgsql
+  volatile
+as $$
+declare
+  v_now timestamptz := absurd.current_time();
+  v_checkpoint record;
+  v_run record;
+  v_wait absurd.task_waits;
+  v_results jsonb;
+begin
+  perform absurd._require_await(p_step_name, p_children, p_mode, p_timeout);
+  perform absurd._require_queue(p_queue_name);
+
+  select c.state
+  into v_checkpoint
+  from absurd.get_task_checkpoint_state(p_queue_name, p_task_id, p_step_name, true) as c;
+  if found then
+    return query select false, v_checkpoint.state;
+    return;
+  end if;
+
+  v_wait := absurd._lock_task_wait(
+    p_queue_name,
+    p_task_id,
+    p_run_id,
+    p_step_name,
+    p_children,
+    p_mode,
+    v_now + make_interval(secs => p_timeout)
+  );
+  v_run := absurd._lock_run(p_queue_name, p_run_id);
+  perform absurd._require_waiter(
+    p_task_id,
+    p_run_id,
+    v_run.task_id,
+    v_run.run_state,
+    v_run.task_state
+  );
+
+  v_results := absurd._task_outcomes(p_queue_name, p_children);
+  if absurd._is_wait_over(v_results, p_mode) then
+    perform absurd._put_wait_results(v_wait, v_results);
+    perform absurd._forget_task_wait(p_queue_name, p_run_id, p_step_name);
+    return query select false, v_results;
+  elsif v_wait.timeout_at <= v_now then
+    perform absurd._forget_task_wait(p_queue_name, p_run_id, p_step_name);
+    return query select false, null::jsonb;
+  else
+    execute format(
+      $sql$
+        update absurd.%1$I as r
+        set
+          state = 'sleeping',
+          claimed_by = null,
+          claim_expires_at = null,
+          available_at = least($2, $3),
+          wake_event = null,
+          event_payload = null
+        where r.run_id = $1
+      $sql$,
+      'r_' || p_queue_name
+    )
+    using p_run_id, v_wait.timeout_at, v_now + interval '1 minute';
+    perform absurd._set_task_state(p_queue_name, p_task_id, 'sleeping');
+    return query select true, null::jsonb;
+  end if;
+end;
+$$;
+
+-- Checks the arguments of await_tasks.
+--   Raises   22023 for what cannot be used.
+create or replace function absurd._require_await (
+  p_step_name text,
+  p_children jsonb,
+  p_mode text,
+  p_timeout integer
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  perform absurd._require_text(p_step_name, 'Step name');
+  perform absurd._require_array(p_children, 'Children');
+  if p_timeout < 0 then
+    -- 22023 invalid_parameter_value
+    raise exception 'Timeout must not be negative, it is %', p_timeout
+      using errcode = '22023';
+  end if;
+  if p_mode is null or p_mode not in ('all', 'any') then
+    -- 22023 invalid_parameter_value
+    raise exception 'Mode must be all or any, not "%"', p_mode
+      using errcode = '22023';
+  end if;
+  if exists (
+    select 1
+    from jsonb_array_elements(p_children) as child
+    where jsonb_typeof(child.value) <> 'object'
+      or coalesce(child.value ->> 'task_id', '') !~*
+        '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+  ) then
+    -- 22023 invalid_parameter_value
+    raise exception 'Each child must be an object with a task_id'
+      using errcode = '22023';
+  end if;
+end;
+$$;
+
+-- Demands that a run may wait.
+--   Raises   22023 a run of another task, AB001 cancelled task, 55000 run not running.
+create or replace function absurd._require_waiter (
+  p_task_id uuid,
+  p_run_id uuid,
+  p_run_task_id uuid,
+  p_run_state text,
+  p_task_state text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  if p_run_task_id is distinct from p_task_id then
+    -- 22023 invalid_parameter_value
+    raise exception 'Run "%" does not belong to task "%"', p_run_id, p_task_id
+      using errcode = '22023';
+  elsif p_task_state = 'cancelled' then
+    perform absurd._require_run_state(p_run_id, 'cancelled', '{}');
+  elsif p_run_state <> 'running' then
+    -- 55000 object_not_in_prerequisite_state
+    raise exception 'Run "%" is not currently running: it is %', p_run_id, p_run_state
+      using errcode = '55000';
+  end if;
+end;
+$$;
+
+-- Locks the wait of a run's step, registering it first where this is the first call.
+--   Returns  the wait; its timeout is that of the first call.
+--   Raises   55000 when the wait would close a cycle.
+--   Locks    at the first call the awaited tasks, then the wait.
+create or replace function absurd._lock_task_wait (
+  p_queue_name text,
+  p_task_id uuid,
+  p_run_id uuid,
+  p_step_name text,
+  p_children jsonb,
+  p_mode text,
+  p_timeout_at timestamptz
+)
+  returns absurd.task_waits
+  language plpgsql
+  volatile
+as $$
+declare
+  v_wait absurd.task_waits;
+begin
+  select w.*
+  into v_wait
+  from absurd.task_waits as w
+  where w.queue_name = p_queue_name
+    and w.run_id = p_run_id
+    and w.step_name = p_step_name
+    and w.children = p_children
+    and w.mode = p_mode
+  for update;
+  if found then
+    return v_wait;
+  end if;
+
+  perform absurd._refuse_cycle(p_queue_name, p_task_id, p_children);
+  perform absurd._mark_awaited(p_queue_name, p_children);
+
+  -- What earlier attempts of this task waited for, and other children of the same step, is over.
+  delete from absurd.awaited_tasks as a
+  using absurd.task_waits as w
+  where w.task_id = p_task_id
+    and w.queue_name = p_queue_name
+    and (w.run_id <> p_run_id or w.step_name = p_step_name)
+    and (a.queue_name, a.run_id, a.step_name) = (w.queue_name, w.run_id, w.step_name);
+  delete from absurd.task_waits as w
+  where w.task_id = p_task_id
+    and w.queue_name = p_queue_name
+    and (w.run_id <> p_run_id or w.step_name = p_step_name);
+
+  insert into absurd.task_waits as w (
+    queue_name, run_id, step_name, task_id, mode, children, timeout_at
+  )
+  values (
+    p_queue_name, p_run_id, p_step_name, p_task_id, p_mode, p_children, p_timeout_at
+  )
+  returning w.* into v_wait;
+
+  insert into absurd.awaited_tasks (child_task_id, child_queue, queue_name, run_id, step_name)
+  select distinct
+    (child.value ->> 'task_id')::uuid,
+    coalesce(child.value ->> 'queue', p_queue_name),
+    p_queue_name,
+    p_run_id,
+    p_step_name
+  from jsonb_array_elements(p_children) as child;
+  return v_wait;
+end;
+$$;
+
+-- Deletes what tasks were waiting for that are cleaned up.
+create or replace function absurd._forget_waits_of_tasks (
+  p_task_ids uuid[]
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  -- Seldom anything: look before writing, for which not every role that cleans up has the right.
+  if not exists (select 1 from absurd.task_waits as w where w.task_id = any (p_task_ids)) then
+    return;
+  end if;
+
+  delete from absurd.awaited_tasks as a
+  using absurd.task_waits as w
+  where w.task_id = any (p_task_ids)
+    and (a.queue_name, a.run_id, a.step_name) = (w.queue_name, w.run_id, w.step_name);
+  delete from absurd.task_waits as w
+  where w.task_id = any (p_task_ids);
+end;
+$$;
+
+-- Marks tasks as awaited, so that their end is noted.
+--   Locks    the tasks, in the order of queue and id.
+create or replace function absurd._mark_awaited (
+  p_queue_name text,
+  p_children jsonb
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_queue_name text;
+  v_task_ids uuid[];
+begin
+  for v_queue_name, v_task_ids in
+    select
+      coalesce(child.value ->> 'queue', p_queue_name) as queue_name,
+      array_agg(distinct (child.value ->> 'task_id')::uuid)
+    from jsonb_array_elements(p_children) as child
+    group by 1
+    order by 1
+  loop
+    continue when octet_length(v_queue_name) > 57
+      or to_regclass(format('absurd.%I', 't_' || v_queue_name)) is null;
+    execute format(
+      $sql$
+        with locked_task as materialized (
+          select t.task_id
+          from absurd.%1$I as t
+          where t.task_id = any ($1)
+            and t.state in ('pending', 'running', 'sleeping')
+          order by t.task_id
+          for no key update
+        )
+        update absurd.%1$I as t
+        set awaited = true
+        from locked_task
+        where t.task_id = locked_task.task_id
+          and t.awaited is not true
+      $sql$,
+      't_' || v_queue_name
+    )
+    using v_task_ids;
+  end loop;
+end;
+$$;
+
+-- Refuses a wait that could never end: for the task itself, for one of its ancestors, or for a task
+-- that waits, directly or through others, for it.
+--   Raises   55000.
+create or replace function absurd._refuse_cycle (
+  p_queue_name text,
+  p_task_id uuid,
+  p_children jsonb
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_child record;
+  v_ancestors text[] := absurd._ancestors(p_queue_name, p_task_id);
+begin
+  for v_child in
+    select
+      coalesce(child.value ->> 'queue', p_queue_name) as queue_name,
+      (child.value ->> 'task_id')::uuid as task_id
+    from jsonb_array_elements(p_children) as child
+  loop
+    if v_child.queue_name || ':' || v_child.task_id = any (v_ancestors) then
+      -- 55000 object_not_in_prerequisite_state
+      raise exception 'Task "%" cannot wait for task "%": it is the same task or an ancestor',
+          p_task_id, v_child.task_id
+        using
+          errcode = '55000',
+          hint = 'A task can wait for its children and for tasks outside its own line.';
+    end if;
+  end loop;
+
+  if exists (
+    with recursive waiting (queue_name, task_id) as (
+      select
+        coalesce(child.value ->> 'queue', p_queue_name),
+        (child.value ->> 'task_id')::uuid
+      from jsonb_array_elements(p_children) as child
+      union
+      select
+        a.child_queue,
+        a.child_task_id
+      from waiting
+      join absurd.task_waits as w
+        on w.task_id = waiting.task_id
+        and w.queue_name = waiting.queue_name
+      join absurd.awaited_tasks as a
+        on a.queue_name = w.queue_name
+        and a.run_id = w.run_id
+        and a.step_name = w.step_name
+    )
+    select 1
+    from waiting
+    where waiting.task_id = p_task_id
+      and waiting.queue_name = p_queue_name
+  ) then
+    -- 55000 object_not_in_prerequisite_state
+    raise exception 'Task "%" cannot wait for tasks that wait for it', p_task_id
+      using
+        errcode = '55000',
+        hint = 'Cancel one of the waiting tasks, or let one of them go on without the other.';
+  end if;
+end;
+$$;
+
+-- A task and its ancestors, each as "<queue>:<task_id>". A cycle of parents, which only a foreign
+-- hand can write, ends the walk.
+create or replace function absurd._ancestors (
+  p_queue_name text,
+  p_task_id uuid
+)
+  returns text[]
+  language plpgsql
+  volatile
+as $$
+declare
+  v_queue_name text := p_queue_name;
+  v_task_id uuid := p_task_id;
+  v_line text[] := '{}';
+begin
+  while v_task_id is not null and v_queue_name || ':' || v_task_id <> all (v_line) loop
+    v_line := v_line || (v_queue_name || ':' || v_task_id);
+    exit when to_regclass(format('absurd.%I', 't_' || v_queue_name)) is null;
+    execute format(
+      'select t.parent_queue, t.parent_task_id from absurd.%1$I as t where t.task_id = $1',
+      't_' || v_queue_name
+    )
+    into v_queue_name, v_task_id
+    using v_task_id;
+  end loop;
+  return v_line;
+end;
+$$;
+
+-- A task and all its descendants, level by level, in whichever queues they are.
+--   Returns  a row for each task; the task itself has depth 0.
+create or replace function absurd._task_tree (
+  p_queue_name text,
+  p_task_id uuid
+)
+  returns table (
+    depth integer,
+    queue_name text,
+    task_id uuid
+  )
+  language plpgsql
+  volatile
+as $$
+#variable_conflict use_column
+declare
+  v_seen uuid[] := array[p_task_id];
+  v_level uuid[] := array[p_task_id];
+  v_next uuid[];
+  v_found uuid[];
+  v_queue_name text;
+  v_depth integer := 0;
+begin
+  return query select 0, p_queue_name, p_task_id;
+
+  while cardinality(v_level) > 0 loop
+    v_depth := v_depth + 1;
+    v_next := '{}';
+    for v_queue_name in select q.queue_name from absurd.queues as q order by q.queue_name loop
+      continue when to_regclass(format('absurd.%I', 't_' || v_queue_name)) is null;
+      execute format(
+        $sql$
+          select array(
+            select t.task_id
+            from absurd.%1$I as t
+            where t.parent_task_id = any ($1)
+              and t.task_id <> all ($2)
+            order by t.task_id
+          )
+        $sql$,
+        't_' || v_queue_name
+      )
+      into v_found
+      using v_level, v_seen;
+      return query select v_depth, v_queue_name, found_id from unnest(v_found) as found_id;
+      v_next := v_next || v_found;
+    end loop;
+    v_seen := v_seen || v_next;
+    v_level := v_next;
+  end loop;
+end;
+$$;
+
+-- Cancels a task and its unfinished descendants. It takes the locks of all of them or none, so that
+-- it cannot deadlock with children that complete meanwhile; it tries again until it has them.
+--   Returns  how many tasks were cancelled; those that had ended do not count.
+--   Raises   P0002 unknown task or queue, 55P03 when rows stay locked for lock_timeout (10 s where
+--            that is not set).
+--   Locks    the unfinished runs of all these tasks, then the tasks.
+create or replace function absurd.cancel_task_tree (
+  p_queue_name text,
+  p_task_id uuid
+)
+  returns integer
+  language plpgsql
+  volatile
+as $$
+declare
+  v_patience interval := nullif(current_setting('lock_timeout')::interval, interval '0');
+  v_deadline timestamptz := clock_timestamp() + coalesce(v_patience, interval '10 seconds');
+  v_cancelled integer;
+begin
+  perform absurd._require_queue(p_queue_name);
+  if not exists (select 1 from absurd.get_task_result(p_queue_name, p_task_id)) then
+    -- P0002 no_data_found
+    raise exception 'Task "%" not found in queue "%"', p_task_id, p_queue_name
+      using errcode = 'P0002';
+  end if;
+
+  loop
+    begin
+      v_cancelled := absurd._try_cancel_tree(p_queue_name, p_task_id);
+      exit when v_cancelled is not null;
+      -- 55P03 lock_not_available: caught below, it releases the locks
+      raise exception 'start over'
+        using errcode = '55P03';
+    exception
+      when lock_not_available then
+        if clock_timestamp() > v_deadline then
+          -- 55P03 lock_not_available
+          raise exception 'Could not lock the family of task "%" in time', p_task_id
+            using
+              errcode = '55P03',
+              hint = 'A long transaction holds one of its rows: find it in pg_stat_activity.';
+        end if;
+    end;
+    perform pg_sleep(0.005 + random() * 0.015);
+  end loop;
+  return v_cancelled;
+end;
+$$;
+
+-- One try at cancelling a family, which waits for no lock.
+--   Returns  how many tasks were cancelled; null when one got a new run or child meanwhile.
+--   Raises   55P03 when a row is locked.
+create or replace function absurd._try_cancel_tree (
+  p_queue_name text,
+  p_task_id uuid
+)
+  returns integer
+  language plpgsql
+  volatile
+as $$
+declare
+  v_now timestamptz := absurd.current_time();
+  v_size bigint;
+  v_member record;
+  v_runs uuid[];
+  v_tasks uuid[];
+  v_new_run boolean;
+  v_cancelled integer := 0;
+begin
+  select count(*)
+  into v_size
+  from absurd._task_tree(p_queue_name, p_task_id);
+
+  for v_member in
+    select
+      tree.queue_name,
+      array_agg(tree.task_id order by tree.task_id) as task_ids
+    from absurd._task_tree(p_queue_name, p_task_id) as tree
+    group by tree.queue_name
+    order by tree.queue_name
+  loop
+    execute format(
+      $sql$
+        select array(
+          select r.run_id
+          from absurd.%1$I as r
+          where r.task_id = any ($1)
+            and r.state in ('pending', 'running', 'sleeping')
+          order by r.run_id
+          for update nowait
+        )
+      $sql$,
+      'r_' || v_member.queue_name
+    )
+    into v_runs
+    using v_member.task_ids;
+
+    execute format(
+      $sql$
+        select array(
+          select t.task_id
+          from absurd.%1$I as t
+          where t.task_id = any ($1)
+            and t.state in ('pending', 'running', 'sleeping')
+          order by t.task_id
+          for update nowait
+        )
+      $sql$,
+      't_' || v_member.queue_name
+    )
+    into v_tasks
+    using v_member.task_ids;
+
+    execute format(
+      $sql$
+        select exists (
+          select 1
+          from absurd.%1$I as r
+          where r.task_id = any ($1)
+            and r.state in ('pending', 'running', 'sleeping')
+            and r.run_id <> all ($2)
+        )
+      $sql$,
+      'r_' || v_member.queue_name
+    )
+    into v_new_run
+    using v_tasks, v_runs;
+    if v_new_run then
+      return null;
+    end if;
+
+    perform absurd._cancel_tasks(v_member.queue_name, v_tasks, v_now);
+    v_cancelled := v_cancelled + cardinality(v_tasks);
+  end loop;
+
+  if v_size <> (select count(*) from absurd._task_tree(p_queue_name, p_task_id)) then
+    return null;
+  end if;
+  return v_cancelled;
+end;
+$$;
+
+
+-- =================================================================================================
+-- 19. WORKERS AND OPERATIONS
+-- Who works, and who did what. Our workers keep a row of absurd.workers alive while they run; those
+-- of other SDKs have none. Every command that changes something writes a row of absurd.operations
+-- in the transaction of the change.
+-- =================================================================================================
+
+do $install$
+begin
+  if to_regclass('absurd.workers') is null then
+    create table absurd.workers (
+      queue_name text not null,
+      worker_id text not null,
+      host text,
+      pid integer,
+      sdk_name text,
+      sdk_version text,
+      program_version text,
+      task_names text[] not null default '{}',
+      concurrency integer,
+      running integer not null default 0,
+      state text not null default 'running' check (state in ('running', 'draining')),
+      started_at timestamptz not null default absurd.current_time(),
+      heartbeat_at timestamptz not null default absurd.current_time(),
+      primary key (queue_name, worker_id)
+    );
+  end if;
+
+  if to_regclass('absurd.operations') is null then
+    create table absurd.operations (
+      operation_id uuid primary key default absurd.portable_uuidv7(),
+      performed_at timestamptz not null default absurd.current_time(),
+      database_role text not null default session_user,
+      os_user text,
+      os_host text,
+      command text not null,
+      arguments text[] not null default '{}',
+      reason text,
+      queue_name text,
+      task_ids uuid[] not null default '{}',
+      task_count bigint not null default 0
+    );
+    create index operations_performed on absurd.operations (performed_at);
+    create index operations_tasks on absurd.operations using gin (task_ids);
+  end if;
+end;
+$install$;
+
+-- Keeps the row of a worker, and deletes those of workers that were silent for an hour.
+--   p_details  host, pid, sdk_name, sdk_version, program_version, task_names (an array),
+--              concurrency, running, state (running, draining); those that are absent keep their
+--              value
+--   Raises     22023 for a blank worker or details that cannot be used.
+create or replace function absurd.heartbeat_worker (
+  p_queue_name text,
+  p_worker_id text,
+  p_details jsonb default '{}'
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+declare
+  v_details jsonb := absurd._require_object(p_details, 'Details');
+  v_now timestamptz := absurd.current_time();
+  v_worker absurd.workers;
+begin
+  perform absurd._require_text(p_worker_id, 'Worker id');
+  v_worker := jsonb_populate_record(null::absurd.workers, v_details);
+
+  insert into absurd.workers as w (
+    queue_name, worker_id, host, pid, sdk_name, sdk_version, program_version, task_names,
+    concurrency, running, state, started_at, heartbeat_at
+  )
+  values (
+    p_queue_name, p_worker_id, v_worker.host, v_worker.pid, v_worker.sdk_name,
+    v_worker.sdk_version, v_worker.program_version, coalesce(v_worker.task_names, '{}'),
+    v_worker.concurrency, coalesce(v_worker.running, 0), coalesce(v_worker.state, 'running'),
+    v_now, v_now
+  )
+  on conflict (queue_name, worker_id) do update
+  set
+    host = coalesce(v_worker.host, w.host),
+    pid = coalesce(v_worker.pid, w.pid),
+    sdk_name = coalesce(v_worker.sdk_name, w.sdk_name),
+    sdk_version = coalesce(v_worker.sdk_version, w.sdk_version),
+    program_version = coalesce(v_worker.program_version, w.program_version),
+    task_names = coalesce(v_worker.task_names, w.task_names),
+    concurrency = coalesce(v_worker.concurrency, w.concurrency),
+    running = coalesce(v_worker.running, w.running),
+    state = coalesce(v_worker.state, w.state),
+    heartbeat_at = v_now;
+
+  delete from absurd.workers as w
+  where w.ctid = any (array(
+    select stale.ctid
+    from absurd.workers as stale
+    where stale.heartbeat_at < v_now - interval '1 hour'
+    for update skip locked
+  ));
+end;
+$$;
+
+-- Deletes the row of a worker that closes.
+--   Returns  false when it had none.
+create or replace function absurd.forget_worker (
+  p_queue_name text,
+  p_worker_id text
+)
+  returns boolean
+  language plpgsql
+  volatile
+as $$
+begin
+  delete from absurd.workers as w
+  where w.queue_name = p_queue_name
+    and w.worker_id = p_worker_id;
+  return found;
+end;
+$$;
+
+-- Records what an operator did. To be called in the transaction of the change.
+--   p_details  arguments (an array of texts, secrets masked), os_user, os_host, reason, queue_name,
+--              task_ids (the first 1,000 are kept) and task_count (default: how many task_ids)
+--   Returns    the id of the row.
+--   Raises     22023 for a blank command or details that cannot be used.
+create or replace function absurd.record_operation (
+  p_command text,
+  p_details jsonb default '{}'
+)
+  returns uuid
+  language plpgsql
+  volatile
+as $$
+declare
+  v_operation absurd.operations;
+begin
+  perform absurd._require_text(p_command, 'Command');
+  v_operation := jsonb_populate_record(
+    null::absurd.operations,
+    absurd._require_object(p_details, 'Details')
+  );
+
+  insert into absurd.operations (
+    command, arguments, os_user, os_host, reason, queue_name, task_ids, task_count
+  )
+  values (
+    p_command, coalesce(v_operation.arguments, '{}'), v_operation.os_user, v_operation.os_host,
+    v_operation.reason, v_operation.queue_name, coalesce(v_operation.task_ids[:1000], '{}'),
+    coalesce(v_operation.task_count, cardinality(v_operation.task_ids), 0)
+  )
+  returning operation_id into v_operation.operation_id;
+  return v_operation.operation_id;
+end;
+$$;
+
+-- Deletes operations that are older than the cleanup policy of their queue, and than 90 days. A
+-- role without the right to do so leaves them.
+--   p_queue_name  null for all of them
+create or replace function absurd._cleanup_own_tables (
+  p_queue_name text
+)
+  returns void
+  language plpgsql
+  volatile
+as $$
+begin
+  if not has_table_privilege('absurd.operations', 'select, delete') then
+    return;
+  end if;
+
+  delete from absurd.operations as o
+  where o.operation_id = any (array(
+    select old.operation_id
+    from absurd.operations as old
+    left join absurd.queues as q on q.queue_name = old.queue_name
+    where (p_queue_name is null or old.queue_name = p_queue_name)
+      and old.performed_at < absurd.current_time()
+        - greatest(coalesce(q.cleanup_ttl, interval '0'), interval '90 days')
+    order by old.performed_at
+    limit 1000
+    for update of old skip locked
+  ));
+end;
+$$;
+
+
+-- =================================================================================================
+-- 20. VERSION
 -- Two numbers: the contract's version, which clients ask for, and our own revision, by which this
 -- schema is told from others of the same version. Last of all, the queues that are there already
 -- get what they lack, so that an upgrade ends in the same schema as a fresh install.
@@ -6053,7 +8627,15 @@ as $$
     from regexp_split_to_table(
       $features$
         await_events
+        await_tasks
+        delayed_spawn
+        operations
+        pause
+        schedules
+        step_times
+        task_tree
         wake_task
+        worker_registry
       $features$,
       '[[:space:]]+'
     ) as feature (name)

@@ -23,6 +23,18 @@ export async function suggestQueues(db: Queryable, prefix: string, limit: number
   return rows;
 }
 
+/** Schedules, those that begin with `prefix` first. Raises 42P01 where the schema has none. */
+export async function suggestSchedules(db: Queryable, prefix: string, limit: number): Promise<Suggestion[]> {
+  const { rows } = await db.query<Suggestion>(
+    `select s.schedule_name as value, 'spawns ' || s.task_name as about
+       from absurd.schedules s
+      order by starts_with(s.schedule_name, $1) desc, s.schedule_name
+      limit $2`,
+    [prefix, limit],
+  );
+  return rows;
+}
+
 const together = (queues: readonly string[], part: (queue: string, index: number) => string): string =>
   queues
     .slice(0, queuesRead)

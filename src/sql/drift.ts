@@ -165,6 +165,15 @@ async function describeTables(db: Queryable, names: string[], probe: string): Pr
   return tables;
 }
 
+/** Columns that ours has on top of the contract's, which the script adds where they are missing. */
+const addedColumns: ReadonlySet<string> = new Set([
+  'cancel_due',
+  'parent_task_id',
+  'parent_queue',
+  'awaited',
+  'started_at',
+]);
+
 /** What of the expected parts is missing or other. What is there beside them is no business of ours. */
 function compareParts(queue: string | null, expected: Part[], actual: Part[]): Difference[] {
   const key = ({ kind, letter, label }: Part): string => `${kind}\0${letter}\0${label}`;
@@ -182,7 +191,8 @@ function compareParts(queue: string | null, expected: Part[], actual: Part[]): D
     if (found?.how === part.how && found.valid) return [];
     const change = found === undefined ? 'missing' : found.how === part.how ? 'invalid' : 'differs';
     const made =
-      part.kind !== 'constraint' && (part.kind !== 'column' || part.letter === 'queues' || part.label === 'cancel_due');
+      part.kind !== 'constraint' &&
+      (part.kind !== 'column' || part.letter === 'queues' || addedColumns.has(part.label));
     return [
       { kind: part.kind, queue_name: queue, name: nameOf(queue, part), change, mended: made && change !== 'differs' },
     ];

@@ -1,6 +1,7 @@
 /** Who may do what: facts from the catalogs, which every role may read, and the statements that change them. */
 import type { BoundedReader } from './bounded.js';
 import { quoteIdent } from './identifiers.js';
+import { ownTables } from './own-tables.js';
 import type { Queryable } from './queryable.js';
 import { sightRole } from './sessions.js';
 
@@ -24,6 +25,8 @@ export interface RoleFacts {
   has_sight: boolean;
   /** Columns of the registry that a policy sets; a schema older than 0.4.0 has none. */
   policy: string[];
+  /** The tables beside the registry that belong to no single queue; another's schema has none. */
+  shared: string[];
 }
 
 export async function readRoleFacts(db: Queryable, role: string): Promise<RoleFacts> {
@@ -54,11 +57,14 @@ export async function readRoleFacts(db: Queryable, role: string): Promise<RoleFa
             array(select a.attname::text from pg_attribute a join pg_class c on c.oid = a.attrelid
                    where c.relnamespace = n.oid and c.relname = 'queues' and a.attnum > 0 and not a.attisdropped
                      and a.attname not in ('queue_name', 'created_at', 'storage_mode')
-                   order by a.attnum) as policy
+                   order by a.attnum) as policy,
+            array(select c.relname::text from pg_class c
+                   where c.relnamespace = n.oid and c.relkind = 'r' and c.relname = any ($3) and c.relname <> 'queues'
+                   order by array_position($3, c.relname::text)) as shared
        from pg_namespace n
        left join pg_roles r on r.rolname = $1
       where n.nspname = 'absurd'`,
-    [role, sightRole],
+    [role, sightRole, ownTables],
   );
   if (!rows[0]) throw new Error('there is no schema absurd');
   return rows[0];

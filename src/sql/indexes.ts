@@ -17,6 +17,7 @@ const definitions: IndexDefinition[] = [
   { letter: 't', label: 'can', on: '(cancelled_at) where cancelled_at is not null' },
   { letter: 't', label: 'due', on: '(cancel_due) where cancel_due is not null' },
   { letter: 'r', label: 'cei', on: `(claim_expires_at) where state = 'running' and claim_expires_at is not null` },
+  { letter: 't', label: 'par', on: '(parent_task_id) where parent_task_id is not null' },
   { letter: 'r', label: 'end', on: `((coalesce(completed_at, failed_at))) where state in ('completed', 'failed')` },
   { letter: 'r', label: 'rdy', on: `(available_at, run_id) where state in ('pending', 'sleeping')` },
   { letter: 'r', label: 'sai', on: '(state, available_at)' },

@@ -3,37 +3,50 @@ import { quoteIdent } from './identifiers.js';
 import { sizeOfTable } from './indexes.js';
 import type { Queryable } from './queryable.js';
 
-/** A table of tasks that lacks the column, a trigger or (with `filled` false) the values of cancel_due. */
+/** A table of a queue that lacks a column, a trigger or, of tasks, (with `filled` false) the values of cancel_due. */
 export interface LackingTable {
   queue_name: string;
   table_name: string;
+  /** Which of a queue's tables it is: `t`. */
+  letter: string;
   partitioned: boolean;
+  /** Whether it has all columns. */
   column: boolean;
+  /** Whether it has all triggers. */
   triggers: boolean;
   filled: boolean;
   rows: number;
   bytes: number;
 }
 
-/** Looks in the catalogs only. Whether the column is filled is told by its index, which is made last. */
-export async function listLackingTables(db: Queryable): Promise<LackingTable[]> {
+/** Looks in the catalogs only. Whether cancel_due is filled is told by its index, which is made last. */
+export async function listLackingTables(db: Queryable, parts: readonly TablePart[]): Promise<LackingTable[]> {
   const { rows } = await db.query<LackingTable>(
-    `select * from (
-       select q.queue_name, 't_' || q.queue_name as table_name, t.relkind = 'p' as partitioned,
-              exists (select 1 from pg_attribute a
-                       where a.attrelid = t.oid and a.attname = 'cancel_due' and not a.attisdropped) as column,
-              (select count(*) from pg_trigger g
-                where g.tgrelid = t.oid and g.tgname in ('set_cancel_due', 'repair_cancel_due')) = 2 as triggers,
-              exists (select 1 from pg_index i join pg_class x on x.oid = i.indexrelid
-                       where i.indrelid = t.oid and x.relname = 't_' || q.queue_name || '_due' and i.indisvalid) as filled,
+    `with part as (select * from unnest($1::text[], $2::text[], $3::text[]) as part (letter, kind, name))
+     select * from (
+       select q.queue_name, l.letter || '_' || q.queue_name as table_name, l.letter, t.relkind = 'p' as partitioned,
+              not exists (select 1 from part
+                           where part.letter = l.letter and part.kind = 'column'
+                             and not exists (select 1 from pg_attribute a
+                                              where a.attrelid = t.oid and a.attname = part.name
+                                                and not a.attisdropped)) as column,
+              not exists (select 1 from part
+                           where part.letter = l.letter and part.kind = 'trigger'
+                             and not exists (select 1 from pg_trigger g
+                                              where g.tgrelid = t.oid and g.tgname = part.name)) as triggers,
+              l.letter <> 't' or exists (
+                select 1 from pg_index i join pg_class x on x.oid = i.indexrelid
+                 where i.indrelid = t.oid and x.relname = 't_' || q.queue_name || '_due' and i.indisvalid) as filled,
               size.rows, size.bytes
          from absurd.queues q
-         join pg_class t on t.oid = to_regclass(format('absurd.%I', 't_' || q.queue_name))
+        cross join (select distinct part.letter from part) l
+         join pg_class t on t.oid = to_regclass(format('absurd.%I', l.letter || '_' || q.queue_name))
         cross join ${sizeOfTable}
         where octet_length(convert_to(q.queue_name, 'UTF8')) between 1 and 57
      ) t
       where not (t.column and t.triggers and t.filled)
-      order by t.queue_name`,
+      order by t.queue_name, t.letter desc`,
+    [parts.map(({ letter }) => letter), parts.map(({ kind }) => kind), parts.map(({ name }) => name)],
   );
   return rows;
 }
@@ -69,18 +82,20 @@ export async function lockTable(db: Queryable, { table_name: name, partitioned }
   if (partitioned) await db.query(`lock table ${table} in access exclusive mode nowait`);
 }
 
-/** The parts of `_queue_parts` in sql/absurd.sql that a table of tasks gets; `statement` is a format for its name. */
-export interface TaskPart {
+/** A part of `_queue_parts` in sql/absurd.sql that a queue's table gets; `statement` is a format for the table's name. */
+export interface TablePart {
   kind: 'column' | 'trigger';
+  /** Which of a queue's tables: `t`. */
+  letter: string;
   name: string;
   statement: string;
 }
 
-/** Adds what a table of tasks lacks. The triggers' functions must be there; the caller holds the table. */
-export async function addTaskParts(
+/** Adds what a table lacks. The triggers' functions must exist; the caller holds the table. */
+export async function addTableParts(
   db: Queryable,
-  { table_name: name }: LackingTable,
-  parts: TaskPart[],
+  { table_name: name, letter }: LackingTable,
+  parts: readonly TablePart[],
 ): Promise<void> {
   const { rows } = await db.query<{ kind: string; name: string }>(
     `select 'trigger' as kind, g.tgname::text as name from pg_trigger g where g.tgrelid = to_regclass($1)
@@ -89,7 +104,7 @@ export async function addTaskParts(
     [`absurd.${quoteIdent(name)}`],
   );
   for (const part of parts) {
-    if (rows.some((row) => row.kind === part.kind && row.name === part.name)) continue;
+    if (part.letter !== letter || rows.some((row) => row.kind === part.kind && row.name === part.name)) continue;
     await db.query(part.statement.replaceAll('%1$I', () => quoteIdent(name)));
   }
 }

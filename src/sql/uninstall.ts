@@ -1,3 +1,4 @@
+import { ownTables } from './own-tables.js';
 import type { Queryable } from './queryable.js';
 
 /** What hangs on the schema, beside the tasks in its queues. */
@@ -52,7 +53,7 @@ export async function readHoldings(db: Queryable): Promise<SchemaHoldings> {
             array(
               select format('%I.%I', 'absurd', c.relname)
                 from pg_class c, ours
-               where c.relnamespace = ours.id and c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relname <> 'queues'
+               where c.relnamespace = ours.id and c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relname <> all ($1)
                  and not exists (select from absurd.queues q
                                   where substr(c.relname, 3) = q.queue_name and left(c.relname, 2) in ('t_', 'r_', 'c_', 'e_', 'w_', 'i_')
                                      or substr(c.relname, 3) ~ '_([0-9]{3}|d)$'
@@ -61,6 +62,7 @@ export async function readHoldings(db: Queryable): Promise<SchemaHoldings> {
             ) as strangers,
             array(select distinct o.what from outside o order by o.what) as dependents,
             array[]::text[] as cron_jobs`,
+    [ownTables],
   );
   const holdings = rows[0] ?? { bytes: 0, strangers: [], dependents: [], cron_jobs: [] };
   const cron = await db.query<{ there: boolean }>(

@@ -126,11 +126,15 @@ test('after the preparation the script takes no lock on a table that is there', 
     const { plan, work } = await planMigration(on);
     await up.prepare(plan, work);
   });
+  const { rows: known } = await db.query<{ oid: number }>(
+    `select c.oid from pg_class c where c.relnamespace = 'absurd'::regnamespace`,
+  );
   await db.query('begin');
   await db.query(script);
   const { rows } = await db.query(
-    `select l.relation::regclass::text as relation, l.mode from pg_locks l join pg_class c on c.oid = l.relation
-      where l.pid = pg_backend_pid() and c.relnamespace = 'absurd'::regnamespace and l.mode <> 'AccessShareLock'`,
+    `select l.relation::regclass::text as relation, l.mode from pg_locks l
+      where l.pid = pg_backend_pid() and l.mode <> 'AccessShareLock' and l.relation = any ($1)`,
+    [known.map(({ oid }) => oid)],
   );
   expect(rows).toEqual([]);
   await db.query('commit');

@@ -225,7 +225,7 @@ test('a look at an old schema waits for no worker, and no worker for it', async 
     from_version: '0.3.0',
     changes: expect.arrayContaining([
       { queue_name: 'q', kind: 'function', made: 8, replaced: 0 },
-      { queue_name: 'q', kind: 'trigger', made: 2, replaced: 0 },
+      { queue_name: 'q', kind: 'trigger', made: 3, replaced: 0 },
     ]) as unknown,
   });
   expect(

@@ -1,4 +1,4 @@
-import { taskParts, triggerFunctions } from '../../src/lib/schema/migrate/script.js';
+import { tableParts, triggerFunctions } from '../../src/lib/schema/migrate/script.js';
 import { Absurd } from '../../src/sdk/index.js';
 import { run } from '../support/command.js';
 import { startCli, type RunningCli } from '../support/cli.js';
@@ -137,7 +137,7 @@ const stalls: Record<string, Stall> = {
   'filling the column': {
     async hold(db, blocker) {
       await db.query(triggerFunctions());
-      for (const { statement } of taskParts()) await db.query(statement.replaceAll('%1$I', 't_q'));
+      for (const { letter, statement } of tableParts()) await db.query(statement.replaceAll('%1$I', `${letter}_q`));
       await blocker.query(
         `begin; select 1 from absurd.t_q where cancellation is not null and state = 'pending' order by task_id desc limit 1 for update`,
       );

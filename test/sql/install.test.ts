@@ -147,7 +147,7 @@ describe('upgrading', () => {
           const fresh = await freshCatalog(kind, await queuesOf(db));
           expect(await catalogOf(db)).toEqual(fresh);
           const after = (await db.query('select * from absurd.t_q order by task_id')).rows;
-          expect(after.map(({ cancel_due: _, ...row }) => row)).toEqual(before);
+          expect(after).toEqual(before.map((row) => expect.objectContaining(row) as unknown));
           await db.query('begin');
           await db.query(script);
           expect(await strongLocks(db)).toEqual([]);

@@ -104,11 +104,23 @@ export async function installOlder(db: Connection, version: string): Promise<voi
 
 /** Takes our schema back to what its revision 1 had. */
 export async function backToRevision1(db: Connection): Promise<void> {
+  const { rows } = await db.query<{ name: string }>('select queue_name as name from absurd.queues');
+  for (const { name } of rows) {
+    await db.query(`
+      drop trigger note_task_end on absurd."t_${name}";
+      alter table absurd."t_${name}" drop parent_task_id, drop parent_queue, drop awaited;
+      alter table absurd."c_${name}" drop started_at`);
+  }
   await db.query(`
     drop function absurd.retry_delay_seconds(jsonb, integer);
     drop function absurd.get_schema_features();
     create function absurd._retry_delay(p_strategy jsonb, p_attempt integer) returns interval
       language sql immutable as $$ select interval '1 second' $$;
+    drop function absurd._spawn_options(jsonb);
+    create function absurd._spawn_options(p_options jsonb, out headers jsonb, out max_attempts integer)
+      language sql volatile as $$ select null::jsonb, 1 $$;
+    drop table absurd.schedules, absurd.queue_pauses, absurd.claim_gates, absurd.task_waits, absurd.awaited_tasks,
+      absurd.workers, absurd.operations cascade;
     create or replace function absurd.get_schema_revision() returns integer language sql volatile as 'select 1';`);
 }
 

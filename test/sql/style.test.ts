@@ -60,7 +60,7 @@ test('the table of contents names the chapters as they come', () => {
     return found ? [`${found[1]} ${found[2]?.toLowerCase()}`] : [];
   });
   const listed = contents.flatMap((part, i) => (i % 2 === 0 ? [`${part} ${contents[i + 1]?.toLowerCase()}`] : []));
-  expect(banners.length).toBe(16);
+  expect(banners.length).toBe(20);
   expect(listed).toEqual(banners);
 });
 

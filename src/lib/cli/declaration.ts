@@ -3,7 +3,7 @@ import type { Command } from '@oclif/core/command';
 import type { Need } from '../grants/kinds.js';
 
 /** Groups of commands, in the order in which help shows them. */
-export const topics = ['SERVER', 'SCHEMA', 'QUEUES', 'TASKS', 'WHEN SOMETHING IS STUCK', 'WORK'] as const;
+export const topics = ['SERVER', 'SCHEMA', 'QUEUES', 'TASKS', 'SCHEDULES', 'WHEN SOMETHING IS STUCK', 'WORK'] as const;
 export type Topic = (typeof topics)[number];
 
 export interface Declaration {

@@ -1,5 +1,6 @@
 /** Which rights a kind of role needs, thing by thing, and why. */
 import type { QueueTables, Right, RoleFacts } from '../../sql/grants.js';
+import type { OwnTable } from '../../sql/own-tables.js';
 import { sightRole } from '../../sql/sessions.js';
 import type { Kind } from './kinds.js';
 import { kinds } from './kinds.js';
@@ -35,6 +36,50 @@ const byLetter: Record<Kind, Rights> = {
   },
   operator: { t: ['delete'], r: ['delete'], c: ['delete'], e: ['delete'], i: ['delete'] },
 };
+
+/** Rights on the tables that all queues share, that each kind adds to the kind before it. */
+const bySharedTable: Record<Kind, Partial<Record<OwnTable, string[]>>> = {
+  reader: {
+    claim_gates: ['select'],
+    queue_pauses: ['select'],
+    schedules: ['select'],
+    task_waits: ['select'],
+    awaited_tasks: ['select'],
+    workers: ['select'],
+    operations: ['select'],
+  },
+  worker: {
+    // A claim fires the schedules that are due, and the end of a task wakes the runs that wait for it.
+    schedules: ['update'],
+    task_waits: ['insert', 'update', 'delete'],
+    awaited_tasks: ['insert', 'update', 'delete'],
+    workers: ['insert', 'update', 'delete'],
+    operations: ['insert'],
+  },
+  operator: {
+    claim_gates: ['insert', 'delete'],
+    queue_pauses: ['insert', 'update', 'delete'],
+    schedules: ['insert', 'delete'],
+    operations: ['delete'],
+  },
+};
+
+const sharedNames: Record<string, string> = {
+  claim_gates: 'the marks of queues with a pause or a schedule',
+  queue_pauses: 'pauses',
+  schedules: 'schedules',
+  task_waits: 'waits for tasks',
+  awaited_tasks: 'the tasks that are waited for',
+  workers: 'workers',
+  operations: 'the record of operations',
+};
+
+function sharedGrant(kind: Kind, table: string): Grant | undefined {
+  const privileges = included(kind).flatMap((one) => bySharedTable[one][table as OwnTable] ?? []);
+  if (privileges.length === 0) return undefined;
+  const words = privileges.map((privilege) => verbs[privilege] ?? privilege);
+  return { privileges, on: { kind: 'table', name: table }, why: `${words.join(', ')} ${sharedNames[table] ?? table}` };
+}
 
 const tableNames: Record<string, string> = {
   t: 'tasks',
@@ -131,6 +176,7 @@ export function planGrants(
           },
         ]
       : []),
+    ...facts.shared.flatMap((table) => sharedGrant(kind, table) ?? []),
     ...(operator && facts.cron
       ? [
           {

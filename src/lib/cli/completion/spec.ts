@@ -14,6 +14,7 @@ export const lookedUp = [
   'open-id',
   'step',
   'partition',
+  'schedule',
   'file',
   'folder',
 ] as const;

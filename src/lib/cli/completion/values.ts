@@ -4,6 +4,7 @@ import {
   suggestEvents,
   suggestIds,
   suggestQueues,
+  suggestSchedules,
   suggestTaskNames,
   type Suggestion,
 } from '../../../sql/completion.js';
@@ -52,6 +53,7 @@ async function ask(db: Queryable, { what, prefix, queue, args }: Wanted): Promis
   const all = await readableQueues(db);
   const queues = queue === undefined ? all : all.filter((name) => name === queue);
   if (what === 'task-name') return suggestTaskNames(db, queues, prefix, limits.names);
+  if (what === 'schedule') return suggestSchedules(db, prefix, limits.names);
   if (what === 'event') return suggestEvents(db, queues, prefix, limits.names);
   if (what === 'step') return steps(db, args[0], queues);
   const states = what === 'failed-id' ? ['failed'] : what === 'open-id' ? unfinishedStates : undefined;

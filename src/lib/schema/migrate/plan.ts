@@ -8,7 +8,7 @@ import { inspectSchema } from '../../../sql/schema.js';
 import type { Database } from '../../connection/database.js';
 import { CliError, errorCode } from '../../cli/errors.js';
 import { schemaVersion } from '../schema-file.js';
-import { partsBeside, shippedRevision } from './script.js';
+import { partsBeside, shippedRevision, tableParts } from './script.js';
 import { planSteps, type Step } from './steps.js';
 import { command, hint } from '../../cli/hint.js';
 
@@ -146,7 +146,7 @@ async function look(read: Queryable, installed: boolean): Promise<Work & { index
   if (!installed) return { indexes: [], tables: [], registry: false };
   return {
     indexes: await listMissingIndexes(read),
-    tables: await listLackingTables(read),
+    tables: await listLackingTables(read, tableParts()),
     registry: !(await hasWholeRegistry(read)),
   };
 }

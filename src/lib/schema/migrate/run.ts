@@ -14,7 +14,7 @@ import {
   type MissingIndex,
 } from '../../../sql/indexes.js';
 import {
-  addTaskParts,
+  addTableParts,
   fillCancelDue,
   fillOneCancelDue,
   liftTimeouts,
@@ -29,7 +29,7 @@ import type { Queryable } from '../../../sql/queryable.js';
 import type { Database } from '../../connection/database.js';
 import { CliError, errorCode, exit } from '../../cli/errors.js';
 import type { MigrationPlan, Work } from './plan.js';
-import { registryChapter, taskParts, triggerFunctions } from './script.js';
+import { registryChapter, tableParts, triggerFunctions } from './script.js';
 import { queuesOf, stepAttempts, stepLockMs } from './steps.js';
 import { counted } from '../../cli/format/text.js';
 import { command, hint } from '../../cli/hint.js';
@@ -77,7 +77,7 @@ export class Upgrade {
     if (!table.column || !table.triggers) {
       await this.shortly(table.table_name, async (db) => {
         await lockTable(db, table);
-        await addTaskParts(db, table, taskParts());
+        await addTableParts(db, table, tableParts());
       });
     }
     if (table.filled) return;

@@ -1,6 +1,6 @@
 /** The parts of sql/absurd.sql that an upgrade runs, or looks at, by themselves. */
 import type { ScriptParts } from '../../../sql/drift.js';
-import type { TaskPart } from '../../../sql/migrate.js';
+import type { TablePart } from '../../../sql/migrate.js';
 import { readSchemaScript } from '../schema-file.js';
 
 const blocks = /^do \$install\$\n[\s\S]*?^\$install\$;$/gm;
@@ -47,15 +47,16 @@ export function registryChapter(): string {
   return script.slice(0, script.indexOf(registry) + registry.length);
 }
 
-/** The column and the triggers of a table of tasks, from the list of a queue's parts. */
-export function taskParts(): TaskPart[] {
-  const part = /\(\d+, '(column|trigger)', 't', '(\w+)', \$ddl\$([\s\S]*?)\$ddl\$\)/g;
-  const parts = [...readSchemaScript().matchAll(part)].map(([, kind, name = '', statement = '']) => ({
+/** The columns and triggers that ours has on top of the contract's, from the list of a queue's parts. */
+export function tableParts(): TablePart[] {
+  const part = /\(\d+, '(column|trigger)', '(\w)', '(\w+)', \$ddl\$([\s\S]*?)\$ddl\$\)/g;
+  const parts = [...readSchemaScript().matchAll(part)].map(([, kind, letter = '', name = '', statement = '']) => ({
     kind: kind === 'column' ? ('column' as const) : ('trigger' as const),
+    letter,
     name,
     statement,
   }));
-  return must(parts.length === 3 ? parts : null, 'column and triggers of cancel_due');
+  return must(parts.some(({ name }) => name === 'cancel_due') ? parts : null, 'columns and triggers of queues');
 }
 
 /** The functions that those triggers call, and the ones that these call, in the script's order. */
@@ -75,6 +76,6 @@ export function triggerFunctions(): string {
       need(must(all.get(name), `function ${name}`));
     }
   };
-  for (const { statement } of taskParts()) need(statement);
+  for (const { statement } of tableParts()) need(statement);
   return [...all].flatMap(([name, source]) => (needed.has(name) ? [source] : [])).join('\n');
 }
