@@ -141,7 +141,8 @@ export async function attachWeek(db: Queryable, { partition, parent }: WeekTable
 /** Of these, the queues that are registered and partitioned: `queues` are the names that a partition's may begin with. */
 export async function listPartitionedQueues(db: Queryable): Promise<string[]> {
   const { rows } = await db.query<{ queue_name: string }>(
-    `select q.queue_name from absurd.queues q where q.storage_mode = 'partitioned' order by 1`,
+    // A schema before 0.4.0 has no column for it.
+    `select q.queue_name from absurd.queues q where to_jsonb(q) ->> 'storage_mode' = 'partitioned' order by 1`,
   );
   return rows.map(({ queue_name: name }) => name);
 }

@@ -32,7 +32,9 @@ export async function readSchema(reader: BoundedReader): Promise<SchemaFacts | n
   }>(
     'the schema',
     `select current_database()::text as database, to_regclass('absurd.queues') is not null as installed,
-            to_regclass('cron.job') is not null as cron,
+            -- By the catalogs: a role without rights on the schema may not name the table.
+            exists (select from pg_class j join pg_namespace n on n.oid = j.relnamespace
+                     where n.nspname = 'cron' and j.relname = 'job') as cron,
             to_regprocedure('absurd.get_schema_version()') is not null as versioned,
             to_regprocedure('absurd.get_schema_revision()') is not null as revised,
             f.frozen_at, f.frozen_for, coalesce(f.frozen_in, false) as frozen_in
