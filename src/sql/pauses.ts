@@ -21,7 +21,7 @@ const endOf = (until: PauseEnd): [string | null, number | null] => [
 ];
 
 /** The pause's end in SQL, from the parameters `at` and `at + 1`. */
-export const pauseEndSql = (at: number): string =>
+const pauseEndSql = (at: number): string =>
   `coalesce($${at}::timestamptz, absurd.current_time() + make_interval(secs => $${at + 1}::float8))`;
 
 /** The pauses in force by the queue's name. Requires feature `pause`. */

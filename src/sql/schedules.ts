@@ -163,18 +163,6 @@ export async function backfillSchedule(
   return rows;
 }
 
-/** Fires what is due in all queues, for maintenance. */
-export async function fireSchedules(
-  db: Queryable,
-  queueName?: string,
-): Promise<(ScheduledTask & { schedule_name: string })[]> {
-  const { rows } = await db.query<ScheduledTask & { schedule_name: string }>(
-    'select f.schedule_name, f.scheduled_for, f.task_id from absurd.fire_schedules($1) f',
-    [queueName ?? null],
-  );
-  return rows;
-}
-
 /** A task that a schedule spawned, and how it stands. */
 export interface SpawnedBySchedule {
   task_id: string;

@@ -29,6 +29,13 @@ export function parseDuration(text: string): number | undefined {
 export const lacksUnit = (span: string): boolean =>
   span.trim() !== '' && Number.isFinite(Number(span)) && Number(span) !== 0;
 
+/** As `parseDuration`, in seconds; raises a usage error that names the flag. */
+export function requireDuration(text: string, flag: string): number {
+  const seconds = parseDuration(text);
+  if (seconds === undefined) throw usageError(`${flag} "${text}" is not a duration`, 'such as 90s, 15m, 2h or 1d12h');
+  return seconds;
+}
+
 /**
  * A point in time: exactly one member is set. A span before now is left to the server's clock:
  * `coalesce($1::timestamptz, absurd.current_time() - make_interval(secs => $2))`.

@@ -31,7 +31,7 @@ const compared = [
   'catch_up',
 ] as const satisfies readonly (keyof Schedule)[];
 
-const textOf = (value: unknown): string =>
+const textOf = (value: RawJson | string | number | null): string =>
   value instanceof RawJson ? value.text : value === null ? 'none' : String(value);
 
 /**
