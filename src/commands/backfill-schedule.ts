@@ -40,7 +40,6 @@ export default class BackfillSchedule extends BaseCommand<Backfill> {
     to: Flags.string({ required: true, helpValue: 'TIME', description: 'last time' }),
     'dry-run': Flags.boolean({ description: 'list the times, spawn nothing' }),
     yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
-    reason: Flags.string({ helpValue: 'TEXT', description: 'why, for the record of operations' }),
   };
   static declares: Declaration = {
     topic: 'SCHEDULES',

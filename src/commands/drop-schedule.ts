@@ -27,7 +27,6 @@ export default class DropSchedule extends BaseCommand<DroppedSchedule> {
   static override flags = {
     ...dbFlags,
     yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
-    reason: Flags.string({ helpValue: 'TEXT', description: 'why, for the record of operations' }),
   };
   static declares: Declaration = { topic: 'SCHEDULES', needs: 'operator', samples: ['<schedule> --yes'] };
 

@@ -28,7 +28,6 @@ export default class ResumeQueue extends BaseCommand<ResumedQueue[]> {
   static override flags = {
     ...dbFlags,
     all: Flags.boolean({ description: 'every paused queue' }),
-    reason: Flags.string({ helpValue: 'TEXT', description: 'why, for the record of operations' }),
   };
   static declares: Declaration = { topic: 'QUEUES', needs: 'operator', samples: ['<queue>', '--all'] };
 

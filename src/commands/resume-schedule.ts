@@ -1,5 +1,4 @@
 import * as Args from '@oclif/core/args';
-import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -23,10 +22,7 @@ export default class ResumeSchedule extends BaseCommand<ResumedSchedule> {
   static override args = {
     name: Args.string({ required: true, suggest: 'schedule', description: 'name of the schedule' }),
   };
-  static override flags = {
-    ...dbFlags,
-    reason: Flags.string({ helpValue: 'TEXT', description: 'why, for the record of operations' }),
-  };
+  static override flags = { ...dbFlags };
   static declares: Declaration = { topic: 'SCHEDULES', needs: 'operator', samples: ['<schedule>'] };
 
   async execute(): Promise<ResumedSchedule> {

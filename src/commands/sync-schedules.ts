@@ -42,7 +42,6 @@ export default class SyncSchedules extends BaseCommand<Synced> {
     prune: Flags.boolean({ description: 'drop schedules that the file does not name' }),
     'dry-run': Flags.boolean({ description: 'print what differs, save nothing' }),
     yes: Flags.boolean({ char: 'y', description: 'do not ask before --prune drops schedules' }),
-    reason: Flags.string({ helpValue: 'TEXT', description: 'why, for the record of operations' }),
   };
   static declares: Declaration = {
     topic: 'SCHEDULES',
