@@ -102,7 +102,10 @@ export default class CreateSchedule extends BaseCommand<CreatedSchedule> {
   static declares: Declaration = {
     topic: 'SCHEDULES',
     needs: 'operator',
-    samples: ['<new> --task open -q <queue> --every 1h', '<new> --task open -q <queue> --every 1h --dry-run'],
+    samples: [
+      '<new> --task open -q <queue> --every 1h --replace',
+      '<new> --task open -q <queue> --every 1h --replace --dry-run',
+    ],
   };
 
   async execute(): Promise<CreatedSchedule> {

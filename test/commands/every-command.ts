@@ -25,6 +25,10 @@ export interface Given {
   detached: string;
   /** A file in the current folder that export-task wrote. */
   exported: string;
+  /** A schedule of the queue. */
+  schedule: string;
+  /** A file of schedules in the current folder. */
+  schedules: string;
   /** A module in the current folder that registers the task `open`. */
   module: string;
 }

@@ -20,6 +20,8 @@ const given: Given = {
   candidate: 't_q_401',
   detached: 'w_q_401',
   exported: 'exported.json',
+  schedule: 'hourly',
+  schedules: 'schedules.json',
   module: 'open.mjs',
 };
 

@@ -45,6 +45,7 @@ export async function withFolder<T>(work: (folder: string) => Promise<T>): Promi
   };
   const exported = { format: 'absurd-task', format_version: 1, exported_at: at, task };
   writeFileSync(join(folder, 'exported.json'), JSON.stringify(exported));
+  writeFileSync(join(folder, 'schedules.json'), schedulesFile('q'));
   try {
     return await work(folder);
   } finally {
@@ -94,6 +95,9 @@ async function detachOne(db: Filler, queue: string): Promise<string> {
   return oldest.name;
 }
 
+const schedulesFile = (queue: string): string =>
+  JSON.stringify({ schedules: [{ name: 'nightly', task: 'open', queue, cron: '0 3 * * *' }] });
+
 /** Fills a queue, again where it was filled before: whatever is pending is cancelled first. */
 export async function fill(db: Filler, queue: string, role: string, folder: string): Promise<Given> {
   const ask = async (sql: string, values: unknown[]): Promise<Row> => (await db.query(sql, values)).rows[0] ?? {};
@@ -113,6 +117,8 @@ export async function fill(db: Filler, queue: string, role: string, folder: stri
   const { task_id: open } = await db.spawn(queue, 'open', {}, { idempotency_key: `open ${waiting}` });
   const candidates = await ask('select partition_table from absurd.list_detach_candidates($1) limit 1', [queue]);
   const detached = await detachOne(db, queue);
+  await ask(`select absurd.set_schedule('hourly', $1, 'open', null, '{"every": "1 hour"}')`, [queue]);
+  writeFileSync(join(folder, 'schedules.json'), schedulesFile(queue));
   const written = await run(['export-task', failed, 'exported.json', '--force'], { url: db.url, cwd: folder });
   if (written.code !== 0) throw new Error(written.stderr);
   return {
@@ -126,6 +132,8 @@ export async function fill(db: Filler, queue: string, role: string, folder: stri
     candidate: String(candidates['partition_table'] ?? 't_nothing_401'),
     detached,
     exported: 'exported.json',
+    schedule: 'hourly',
+    schedules: 'schedules.json',
     module: 'open.mjs',
   };
 }

@@ -48,6 +48,17 @@ export const table: Record<string, Golden> = {
       'cleanup orders',
     ],
   },
+  'pause-queue': { elsewhere: 'shows moments of the real clock: test/commands/pauses.test.ts' },
+  'resume-queue': { elsewhere: 'as pause-queue' },
+  'create-schedule': { elsewhere: 'shows moments of the real clock: test/commands/schedules.test.ts' },
+  'list-schedules': { elsewhere: 'as create-schedule' },
+  'show-schedule': { elsewhere: 'as create-schedule' },
+  'pause-schedule': { elsewhere: 'as create-schedule' },
+  'resume-schedule': { elsewhere: 'as create-schedule' },
+  'trigger-schedule': { elsewhere: 'as create-schedule' },
+  'backfill-schedule': { elsewhere: 'as create-schedule' },
+  'drop-schedule': { elsewhere: 'as create-schedule' },
+  'sync-schedules': { elsewhere: 'as create-schedule' },
   cron: { reads: ['cron --enable', 'cron'] },
   'spawn-task': {
     writes: [
