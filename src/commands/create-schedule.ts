@@ -101,7 +101,8 @@ export default class CreateSchedule extends BaseCommand<CreatedSchedule> {
   };
   static declares: Declaration = {
     topic: 'SCHEDULES',
-    needs: 'operator',
+    // A dry run is the same, rolled back.
+    needs: () => 'operator',
     samples: [
       '<new> --task open -q <queue> --every 1h --replace',
       '<new> --task open -q <queue> --every 1h --replace --dry-run',

@@ -45,7 +45,8 @@ export default class SyncSchedules extends BaseCommand<Synced> {
   };
   static declares: Declaration = {
     topic: 'SCHEDULES',
-    needs: 'operator',
+    // A dry run is the same, rolled back.
+    needs: () => 'operator',
     samples: ['<schedules>', '<schedules> --dry-run'],
   };
 

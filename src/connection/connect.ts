@@ -90,7 +90,8 @@ function clientFor(one: Attempt, pause: () => () => void): pg.Client {
     sslnegotiation: settings.directSsl && one.tls ? 'direct' : 'postgres',
     application_name: settings.applicationName,
     // The driver takes an empty text for none and then looks at PGOPTIONS, which may be about another server.
-    options: settings.options ?? ' ',
+    // The driver reads PGOPTIONS itself where it gets none; a pooler refuses even a blank one.
+    options: settings.options ?? (process.env['PGOPTIONS'] ? ' ' : undefined),
     keepAlive: true,
     ...(caller.types ? { types: caller.types } : {}),
   });

@@ -12,7 +12,7 @@ export interface FailureStreak {
 const streakOf = 200;
 
 /** An error without what differs from one attempt to the next: ids and numbers. */
-const kind = `regexp_replace(left(r.failure_reason::text, 2000), '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\\d+', '#', 'g')`;
+const kind = `regexp_replace(left(r.failure_reason::text, 2000), '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]+', '#', 'g')`;
 
 export async function readFailureStreak(
   reader: BoundedReader,
@@ -56,7 +56,7 @@ export async function readCheckpointFigures(
     `select count(*)::int as count, coalesce(sum(pg_column_size(c.state)), 0)::float8 as bytes,
             count(*) filter (where c.recent)::int as last_minute,
             count(*) filter (where c.recent and pg_column_size(c.state) < 100 and jsonb_typeof(c.state) = 'string'
-                               and c.state #>> '{}' ~ '^\\d{4}-\\d\\d-\\d\\dT')::int as sleeps_last_minute
+                               and c.state #>> '{}' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T')::int as sleeps_last_minute
        from (select k.state, k.updated_at > $2::timestamptz - interval '1 minute' and k.updated_at <= $2::timestamptz as recent
                from ${checkpoints(queue)} k where k.task_id = $1 limit 10000) c`,
     [taskId, nowText],

@@ -29,7 +29,7 @@ export async function readClock(reader: BoundedReader): Promise<Omit<QueueList, 
   return reader.row<{ now_text: string; now: number; clock_stopped: boolean }>(
     'the time',
     `select c.t::text as now_text, ${ms('c.t')} as now,
-            coalesce(current_setting('absurd.fake_now', true), '') ~ '\\S' as clock_stopped from (select absurd.current_time() as t) as c`,
+            coalesce(current_setting('absurd.fake_now', true), '') ~ '[^[:space:]]' as clock_stopped from (select absurd.current_time() as t) as c`,
   );
 }
 

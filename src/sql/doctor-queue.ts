@@ -123,7 +123,7 @@ export async function readCheckpointLoad(
   windowSeconds: number,
 ): Promise<CheckpointLoad | null> {
   const nap = `k.updated_at > $2::timestamptz - make_interval(secs => $3) and pg_column_size(k.state) < 100
-                 and case when pg_column_size(k.state) < 100 then k.state #>> '{}' ~ '^\\d{4}-\\d\\d-\\d\\dT' end`;
+                 and case when pg_column_size(k.state) < 100 then k.state #>> '{}' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T' end`;
   return reader.row<CheckpointLoad>(
     `the checkpoints of task ${taskId}`,
     `select count(*)::int as checkpoints, coalesce(sum(pg_column_size(k.state)), 0)::float8 as bytes,

@@ -95,7 +95,7 @@ async function detachOne(db: Filler, queue: string): Promise<string> {
   return oldest.name;
 }
 
-const schedulesFile = (queue: string): string =>
+export const schedulesFile = (queue: string): string =>
   JSON.stringify({ schedules: [{ name: 'nightly', task: 'open', queue, cron: '0 3 * * *' }] });
 
 /** Fills a queue, again where it was filled before: whatever is pending is cancelled first. */

@@ -38,8 +38,8 @@ test('its tasks are shown with how they ended, after a trigger and a backfill th
   expect(triggered).toMatchObject({ queue_name: 'q' });
   const span = ['backfill-schedule', 'hourly', '--from', '3h', '--to', 'now'];
   expect((await run(span, db)).code).toBe(4);
-  const preview = (await run([...span, '--dry-run', '--json'], db)).json() as { tasks: unknown[] };
-  expect(preview.tasks).toHaveLength(3);
+  const preview = (await run([...span, '--dry-run', '--json'], db)).json() as unknown[];
+  expect(preview).toHaveLength(3);
 
   const first = (await run([...span, '--yes', '--json'], db)).json();
 

@@ -43,14 +43,14 @@ test('what is not ours, and what hangs on the schema, goes only with --cascade',
   const refused = await run(['uninstall', '--yes'], db);
   expect(refused.code).toBe(4);
   expect(refused.stderr).toContain('absurd.notes');
-  expect(refused.stderr).toContain('view report');
+  expect(refused.stderr).toContain('view public.report');
   expect((await run(['uninstall', '--dry-run', '--json'], db)).json()).toMatchObject({
     loss: {
       strangers: ['absurd.notes'],
       dependents: [
         'constraint marks_task_fkey on table marks',
         'default value for column at of table marks',
-        'view report',
+        'view public.report',
       ],
     },
   });

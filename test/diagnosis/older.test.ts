@@ -116,13 +116,14 @@ for (const version of supported) {
 
       const doctor = await run(['doctor', '--json', '--wait-age', '0', '--hang-after', '1'], db);
       const { findings, unread } = doctor.json<{
-        findings: { check: string; queue: string | null }[];
+        findings: { check: string; queue: string | null; leads_to?: { check: string; queue: string | null }[] }[];
         unread: unknown[];
       }>();
 
       expect(doctor.code).toBe(1);
       expect(unread).toEqual([]);
-      const found = new Set(findings.map(({ check, queue }) => `${queue ?? 'all'}: ${check}`));
+      const all = findings.flatMap((finding) => [finding, ...(finding.leads_to ?? [])]);
+      const found = new Set(all.map(({ check, queue }) => `${queue ?? 'all'}: ${check}`));
       for (const { q: queue } of queues) {
         for (const check of ['expired-leases', 'runs-without-lease', 'contradictions', 'lost-waits']) {
           expect(found).toContain(`${queue}: ${check}`);

@@ -35,7 +35,7 @@ describe('help', () => {
     const { code, stderr } = await runCli(['spawn-task', 'a', '--retry-base', '-1'], { env: nowhere });
     expect({ code, stderr }).toEqual({
       code: 2,
-      stderr: 'Error: --retry-base takes a number of seconds from 0, not "-1"\n',
+      stderr: 'Error: --retry-base takes a number of seconds from 0 to 86400, not "-1"\n',
     });
   });
 

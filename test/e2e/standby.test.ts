@@ -1,8 +1,10 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 /** Reads answer on a hot standby; writes say what it is, and where to go instead. */
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { everyLine, named, type Given } from '../commands/every-command.js';
-import { errorOf, fill, makeQueue, runLine, standInForCron, withFolder } from '../commands/roles.js';
+import { errorOf, fill, makeQueue, runLine, standInForCron, withFolder, schedulesFile } from '../commands/roles.js';
 import { script } from '../sql/older.js';
 import { run } from '../support/command.js';
 import { connectTo } from '../support/database.js';
@@ -76,6 +78,7 @@ describe.skipIf(missing !== null)(`a hot standby${missing === null ? '' : ` (ski
         cwd: folder,
       });
       expect(exported.code).toBe(0);
+      writeFileSync(join(folder, about.schedules), schedulesFile(about.queue));
       for (const line of everyLine.filter(({ needs }) => !['reader', 'none'].includes(needs))) {
         const refused = await runLine(line, about, url.href, folder);
         const error = errorOf(refused);

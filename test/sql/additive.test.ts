@@ -7,6 +7,15 @@ const spawnTasks = async ({ db, queue }: Scene, tasks: unknown) =>
 /** What stands for each feature that the schema can offer: a function, or a table or column. */
 const evidence: Record<string, string> = {
   await_events: `to_regproc('absurd.await_events') is not null`,
+  await_tasks: `to_regproc('absurd.await_tasks') is not null`,
+  delayed_spawn: `(select s.start_at is not null from absurd._spawn_options('{"delay_seconds": 9}') as s)`,
+  operations: `to_regclass('absurd.operations') is not null`,
+  pause: `to_regproc('absurd.pause_queue') is not null`,
+  schedules: `to_regproc('absurd.fire_schedules') is not null`,
+  step_times: `exists (select 1 from pg_attribute a where a.attrelid::regclass::text like '%c_%' and a.attname = 'started_at')`,
+  task_tree: `to_regproc('absurd.cancel_task_tree') is not null`,
+  wake_task: `to_regproc('absurd.wake_task') is not null`,
+  worker_registry: `to_regclass('absurd.workers') is not null`,
 };
 
 engine('the features that the schema lists are those that it has', async ({ value }) => {
