@@ -48,8 +48,8 @@ test('what is not ours, and what hangs on the schema, goes only with --cascade',
     loss: {
       strangers: ['absurd.notes'],
       dependents: [
-        'constraint marks_task_fkey on table marks',
-        'default value for column at of table marks',
+        'constraint marks_task_fkey on table public.marks',
+        'default value for column at of table public.marks',
         'view public.report',
       ],
     },
