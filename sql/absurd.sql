@@ -4845,7 +4845,7 @@ begin
   -- The jobs of pg_cron call this function and no other regularly: what is due in a queue that no
   -- worker claims from fires here.
   perform absurd._cleanup_own_tables(p_queue_name);
-  if has_table_privilege('absurd.schedules', 'select, update') then
+  if absurd._may_fire_schedules() then
     perform absurd.fire_schedules(p_queue_name);
   end if;
 end;
@@ -6309,6 +6309,18 @@ begin
 end;
 $$;
 
+-- Whether this role may read the schedules and move them on. A list of privileges would ask for any
+-- one of them.
+create or replace function absurd._may_fire_schedules ()
+  returns boolean
+  language sql
+  volatile
+as $$
+  select
+    has_table_privilege('absurd.schedules', 'select')
+    and has_column_privilege('absurd.schedules', 'next_at', 'update')
+$$;
+
 -- What a claim does for a queue that has a pause or a schedule: fires the schedules that are due,
 -- unless the queue is paused. A role without rights on the schedules leaves them to other sessions.
 --   Returns  true when the queue is paused: the claim hands out nothing.
@@ -6331,7 +6343,7 @@ begin
     return true;
   end if;
 
-  if has_table_privilege('absurd.schedules', 'select, update') and exists (
+  if absurd._may_fire_schedules() and exists (
     select 1
     from absurd.schedules as s
     where s.queue_name = p_queue_name
@@ -7270,7 +7282,7 @@ begin
 end;
 $$;
 
--- Fires the schedules that are due. It goes on with the next where one fails.
+-- Fires the schedules that are due. If one fails, it continues with the next.
 --   p_queue_name  null for all queues
 --   p_limit       how many schedules, and how many tasks of each, at the most
 --   Returns       a row for each task.
@@ -8569,7 +8581,10 @@ create or replace function absurd._cleanup_own_tables (
   volatile
 as $$
 begin
-  if not has_table_privilege('absurd.operations', 'select, delete') then
+  if not (
+    has_table_privilege('absurd.operations', 'select')
+    and has_table_privilege('absurd.operations', 'delete')
+  ) then
     return;
   end if;
 

@@ -49,8 +49,7 @@ const bySharedTable: Record<Kind, Partial<Record<OwnTable, string[]>>> = {
     operations: ['select'],
   },
   worker: {
-    // A claim fires the schedules that are due, and the end of a task wakes the runs that wait for it.
-    schedules: ['update'],
+    // The end of a task wakes the runs that wait for it.
     task_waits: ['insert', 'update', 'delete'],
     awaited_tasks: ['insert', 'update', 'delete'],
     workers: ['insert', 'update', 'delete'],
@@ -59,10 +58,13 @@ const bySharedTable: Record<Kind, Partial<Record<OwnTable, string[]>>> = {
   operator: {
     claim_gates: ['insert', 'delete'],
     queue_pauses: ['insert', 'update', 'delete'],
-    schedules: ['insert', 'delete'],
+    schedules: ['insert', 'update', 'delete'],
     operations: ['delete'],
   },
 };
+
+/** What firing a schedule writes. */
+const firedColumns = ['next_at', 'last_at', 'last_task_id', 'last_error', 'last_error_at'];
 
 const sharedNames: Record<string, string> = {
   claim_gates: 'the marks of queues with a pause or a schedule',
@@ -177,6 +179,15 @@ export function planGrants(
         ]
       : []),
     ...facts.shared.flatMap((table) => sharedGrant(kind, table) ?? []),
+    ...(kind === 'worker' && facts.shared.includes('schedules')
+      ? [
+          {
+            privileges: ['update'],
+            on: { kind: 'table' as const, name: 'schedules', columns: firedColumns },
+            why: 'a claim fires the schedules that are due, and changes nothing else of them',
+          },
+        ]
+      : []),
     ...(operator && facts.cron
       ? [
           {
