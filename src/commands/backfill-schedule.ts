@@ -43,7 +43,7 @@ export default class BackfillSchedule extends BaseCommand<Backfill> {
   };
   static declares: Declaration = {
     topic: 'SCHEDULES',
-    needs: 'operator',
+    needs: 'worker',
     samples: ['<schedule> --from 3h --to now --yes', '<schedule> --from 3h --to now --dry-run'],
   };
 

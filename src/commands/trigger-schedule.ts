@@ -26,7 +26,7 @@ export default class TriggerSchedule extends BaseCommand<TriggeredTask> {
     name: Args.string({ required: true, suggest: 'schedule', description: 'name of the schedule' }),
   };
   static override flags = { ...dbFlags };
-  static declares: Declaration = { topic: 'SCHEDULES', needs: 'operator', samples: ['<schedule>'] };
+  static declares: Declaration = { topic: 'SCHEDULES', needs: 'worker', samples: ['<schedule>'] };
 
   async execute(): Promise<TriggeredTask> {
     const { args } = await this.parse(TriggerSchedule);

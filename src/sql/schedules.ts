@@ -187,8 +187,9 @@ export async function lastScheduledTasks(
   limit: number,
 ): Promise<SpawnedBySchedule[]> {
   const { schedule_name: scheduleName, queue_name: queue } = schedule;
-  const { rows: known } = await db.query<{ found: boolean; keyed: boolean }>(
-    'select to_regclass($1) is not null as found, to_regclass($2) is not null as keyed',
+  const { rows: known } = await db.query<{ found: boolean; keyed: boolean; readable: boolean }>(
+    `select to_regclass($1) is not null as found, to_regclass($2) is not null as keyed,
+            coalesce(has_table_privilege(to_regclass($2)::oid, 'select'), true) as readable`,
     [tasks(queue), keys(queue)],
   );
   if (known[0]?.found !== true) return [];
@@ -207,9 +208,12 @@ export async function lastScheduledTasks(
     times = rows.map((row) => row.at);
     if (times.length >= limit * 4) break;
   }
-  const keyed = known[0].keyed
-    ? `select i.task_id from ${keys(queue)} i where i.idempotency_key`
-    : `select i.task_id from ${tasks(queue)} i where i.idempotency_key`;
+  // Without the right to read a partitioned queue's keys, the task that was spawned last is still shown.
+  if (!known[0].readable) times = [];
+  const keyed =
+    known[0].keyed && known[0].readable
+      ? `select i.task_id from ${keys(queue)} i where i.idempotency_key`
+      : `select i.task_id from ${tasks(queue)} i where i.idempotency_key`;
   const { rows } = await db.query<SpawnedBySchedule>(
     `select t.task_id, t.headers ->> 'absurd.scheduled_for' as scheduled_for, t.state, t.attempts
        from ${tasks(queue)} t

@@ -37,13 +37,7 @@ test(
         [
           'grant usage on schema "absurd" to "ROLE";  -- use anything in the schema',
           'grant select on absurd."queues" to "ROLE";  -- find the queues and their policies',
-          'grant select on absurd."claim_gates" to "ROLE";  -- read the marks of queues with a pause or a schedule',
-          'grant select on absurd."queue_pauses" to "ROLE";  -- read pauses',
           'grant select on absurd."schedules" to "ROLE";  -- read schedules',
-          'grant select, insert, update, delete on absurd."task_waits" to "ROLE";  -- read, write new rows of, change and lock, delete from waits for tasks',
-          'grant select, insert, update, delete on absurd."awaited_tasks" to "ROLE";  -- read, write new rows of, change and lock, delete from the tasks that are waited for',
-          'grant select, insert, update, delete on absurd."workers" to "ROLE";  -- read, write new rows of, change and lock, delete from workers',
-          'grant select, insert on absurd."operations" to "ROLE";  -- read, write new rows of the record of operations',
           'grant update ("next_at", "last_at", "last_task_id", "last_error", "last_error_at") on absurd."schedules" to "ROLE";  -- a claim fires the schedules that are due, and changes nothing else of them',
           'grant select, insert, update on absurd."t_mail" to "ROLE";  -- read, write new rows of, change and lock tasks',
           'grant select, insert, update on absurd."r_mail" to "ROLE";  -- read, write new rows of, change and lock runs',

@@ -39,27 +39,12 @@ const byLetter: Record<Kind, Rights> = {
 
 /** Rights on the tables that all queues share, that each kind adds to the kind before it. */
 const bySharedTable: Record<Kind, Partial<Record<OwnTable, string[]>>> = {
-  reader: {
-    claim_gates: ['select'],
-    queue_pauses: ['select'],
-    schedules: ['select'],
-    task_waits: ['select'],
-    awaited_tasks: ['select'],
-    workers: ['select'],
-    operations: ['select'],
-  },
-  worker: {
-    // The end of a task wakes the runs that wait for it.
-    task_waits: ['insert', 'update', 'delete'],
-    awaited_tasks: ['insert', 'update', 'delete'],
-    workers: ['insert', 'update', 'delete'],
-    operations: ['insert'],
-  },
+  reader: { schedules: ['select'] },
+  worker: {},
   operator: {
     claim_gates: ['insert', 'delete'],
     queue_pauses: ['insert', 'update', 'delete'],
     schedules: ['insert', 'update', 'delete'],
-    operations: ['delete'],
   },
 };
 
@@ -70,10 +55,6 @@ const sharedNames: Record<string, string> = {
   claim_gates: 'the marks of queues with a pause or a schedule',
   queue_pauses: 'pauses',
   schedules: 'schedules',
-  task_waits: 'waits for tasks',
-  awaited_tasks: 'the tasks that are waited for',
-  workers: 'workers',
-  operations: 'the record of operations',
 };
 
 function sharedGrant(kind: Kind, table: string): Grant | undefined {
