@@ -47,7 +47,7 @@ export default class SyncSchedules extends BaseCommand<Synced> {
     topic: 'SCHEDULES',
     // A dry run is the same, rolled back.
     needs: () => 'operator',
-    samples: ['<schedules>', '<schedules> --dry-run'],
+    samples: ['<schedules>'],
   };
 
   async execute(): Promise<Synced> {

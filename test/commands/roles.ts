@@ -105,6 +105,7 @@ export async function fill(db: Filler, queue: string, role: string, folder: stri
     `select absurd.cancel_task($1, t.task_id) from absurd.${quoteIdent(`t_${queue}`)} t where t.state in ('pending', 'sleeping')`,
     [queue],
   );
+  await db.query('delete from absurd.queue_pauses; delete from absurd.schedules');
   const { task_id: done } = await db.spawn(queue, 'done');
   const [finished] = await db.claim(queue);
   await ask(`select absurd.complete_run($1, $2, '1')`, [queue, finished?.run_id]);
