@@ -58,7 +58,7 @@ test('without a step all are taken over; other parameters; what is wrong is said
   const params = await db.query(`select params from absurd.t_mail where state = 'pending'`);
   expect(params.rows).toEqual([{ params: [1] }]);
   const first = await run(['fork-task', id, '--from-step', 'reserve'], db);
-  expect(first.stderr).toBe('No step was taken over: it starts anew\n');
+  expect(first.stderr).toBe('No step was taken over: it starts from the beginning\n');
   const near = await run(['fork-task', id, '--from-step', 'chrage'], db);
   expect(near.code).toBe(3);
   expect(near.stderr).toContain('did you mean "charge"?');

@@ -163,7 +163,7 @@ describe('list-tasks --watch', () => {
 
     session.resize(200, 30);
     await db.spawn('q', 'second');
-    await session.waitFor(/WORKER[^]*second/);
+    await session.waitFor(/ACTIVE .*WORKER[^]*second/);
 
     session.type('\u0003');
     expect(await session.done).toMatchObject({ code: 130 });
