@@ -115,7 +115,10 @@ export default class ForkTask extends BaseCommand<Forked> {
       };
     }
     return {
-      note: (steps.length === 0 ? 'No step was taken over: it starts from the beginning' : `${taken} taken over; it ${next}`) + odd,
+      note:
+        (steps.length === 0
+          ? 'No step was taken over: it starts from the beginning'
+          : `${taken} taken over; it ${next}`) + odd,
       record: { 'Task ID': task_id, 'Run ID': run_id, Attempt: attempt, Steps: steps.length },
     };
   }
