@@ -165,12 +165,11 @@ test(
     expect((await ask(['why', id, '--json'])).stdout).toContain('"10000+"');
     const doctor = (await ask(['doctor', '--fail-on', 'never', '--json'])).json<{
       unread: unknown[];
-      findings: { check: string }[];
+      findings: { check: string; leads_to?: { check: string }[] }[];
     }>();
     expect(doctor.unread).toEqual([]);
-    expect(doctor.findings.map((finding) => finding.check)).toEqual(
-      expect.arrayContaining(['unclaimed-work', 'backlog']),
-    );
+    const all = doctor.findings.flatMap((finding) => [finding, ...(finding.leads_to ?? [])]);
+    expect(all.map((finding) => finding.check)).toEqual(expect.arrayContaining(['unclaimed-work', 'backlog']));
     const named = (await ask(['queue-stats', '--by', 'task-name', '--json', '--since', '2d'])).json<unknown[]>();
     expect(named).toHaveLength(10);
 
