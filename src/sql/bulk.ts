@@ -29,6 +29,10 @@ export interface ChoiceFilter {
   until?: Moment;
   /** Of the last failed attempt. */
   error?: ErrorFilter;
+  /** The worker of the latest attempt. */
+  worker?: string;
+  /** The idempotency key. */
+  key?: string;
 }
 
 const comparison = {
@@ -86,6 +90,8 @@ export async function chooseTasks(
   const moment = (one: Moment | undefined): [string | null, number | null] =>
     one === undefined ? [null, null] : 'at' in one ? [one.at, null] : [null, one.secondsAgo];
   const { error } = filter;
+  const ofKey = filter.key === undefined ? null : await tasksOfKey(db, queueName, filter.key);
+  if (ofKey?.length === 0) return [];
   // A parameter's place is fixed, its value may be none: $7 is the error's text. The runs of a task come first, so that no
   // planner without statistics goes through all that failed.
   const failure = `(select ${errorText('f.failure_reason')}
@@ -111,6 +117,8 @@ export async function chooseTasks(
           from ${runs(queueName)} u
          where u.state = s.state
            and u.available_at >= clock.since
+           and ($9::text is null or u.claimed_by = $9)
+           and ($10::uuid[] is null or u.task_id = any ($10))
          order by u.available_at
         offset 0
       ) u
@@ -132,6 +140,8 @@ export async function chooseTasks(
       ...moment(filter.until),
       error?.text ?? null,
       queueName,
+      filter.worker ?? null,
+      ofKey,
     ],
   );
   const chosen: ChosenTask[] = [];

@@ -9,6 +9,8 @@ export interface QueueList {
   now: number;
   /** Whether the session's clock is stopped (absurd.fake_now). */
   clock_stopped: boolean;
+  /** Whether the schema has `wake_task`. */
+  can_wake: boolean;
   queues: KnownQueue[];
 }
 
@@ -26,10 +28,12 @@ export interface KnownQueue {
 
 /** The server's time, or that of a stopped clock. */
 export async function readClock(reader: BoundedReader): Promise<Omit<QueueList, 'queues'> | null> {
-  return reader.row<{ now_text: string; now: number; clock_stopped: boolean }>(
+  return reader.row<Omit<QueueList, 'queues'>>(
     'the time',
     `select c.t::text as now_text, ${ms('c.t')} as now,
-            coalesce(current_setting('absurd.fake_now', true), '') ~ '[^[:space:]]' as clock_stopped from (select absurd.current_time() as t) as c`,
+            coalesce(current_setting('absurd.fake_now', true), '') ~ '[^[:space:]]' as clock_stopped,
+            to_regprocedure('absurd.wake_task(text, uuid, boolean)') is not null as can_wake
+       from (select absurd.current_time() as t) as c`,
   );
 }
 

@@ -52,6 +52,29 @@ describe.for(['unpartitioned', 'partitioned'] as const)('in a queue that is %s',
   });
 });
 
+test.for(['unpartitioned', 'partitioned'] as const)(
+  'the bulk commands filter by worker and key, in a queue that is %s',
+  async (mode, { db }) => {
+    await scene(db, mode);
+    const names = async (command: string, ...argv: string[]): Promise<string[]> =>
+      (await run([command, '--dry-run', '--json', ...argv], db))
+        .json<{ task_name: string }[]>()
+        .map((row) => row.task_name)
+        .sort();
+    expect(await names('retry-task', '--worker', 'w2')).toEqual(['b', 'c']);
+    expect(await names('retry-task', '--worker', 'w2', '--error', 'card')).toEqual(['c']);
+    expect(await names('retry-task', '--key', 'order 7')).toEqual(['c']);
+    expect(await names('retry-task', '--key', 'order 7', '--worker', 'w1')).toEqual([]);
+    expect(await names('retry-task', '--key', 'order 8')).toEqual([]);
+    await db.spawn('q', 'runner', {}, { idempotency_key: 'order 9' });
+    await db.claim('q', { worker: 'w4' });
+    expect(await names('cancel-task', '--worker', 'w4')).toEqual(['runner']);
+    expect(await names('cancel-task', '--key', 'order 9')).toEqual(['runner']);
+    // A run that sleeps has no worker.
+    expect(await names('wake-task', '--worker', 'w3')).toEqual([]);
+  },
+);
+
 test('list-tasks says when a task wakes, and for what', async ({ db }) => {
   await scene(db);
   const { stdout } = await run(['list-tasks'], { ...db, width: 250, now });

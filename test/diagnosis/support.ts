@@ -54,7 +54,8 @@ export async function expectCode(db: TestDatabase, ask: () => Promise<Why>, code
   expect(ours.code).toBe(code);
   await makeForeign(db);
   const theirs = await ask();
-  expect(theirs).toEqual(ours);
+  // Only our schema can wake a task.
+  expect(theirs).toEqual({ ...ours, next: ours.next.filter((advice) => !advice.includes('wake-task')) });
   return ours;
 }
 

@@ -15,6 +15,8 @@ export const bulkFlags = {
     helpValue: 'TEXT|/REGEX/',
     description: 'whose last error contains the text, or matches the expression (/…/i: any case)',
   }),
+  worker: Flags.string({ helpGroup: 'MANY', helpValue: 'ID', description: 'whose latest attempt this worker claimed' }),
+  key: Flags.string({ helpGroup: 'MANY', helpValue: 'KEY', description: 'the task with this idempotency key' }),
   limit: Flags.integer({ char: 'l', helpGroup: 'MANY', min: 1, helpValue: 'N', description: 'tasks at most' }),
   all: Flags.boolean({ helpGroup: 'MANY', description: 'every task that fits, with no filter but -q' }),
   rate: Flags.integer({ helpGroup: 'MANY', min: 1, helpValue: 'N', description: 'tasks a second at most' }),
@@ -48,6 +50,8 @@ interface Given {
   since?: string;
   until?: string;
   error?: string;
+  worker?: string;
+  key?: string;
   limit?: number;
   all?: boolean;
   rate?: number;
@@ -65,7 +69,7 @@ export type Choice =
  * tasks, so that a forgotten id does not touch a whole queue.
  */
 export function readChoice(id: string, ids: readonly string[], flags: Given, states: readonly TaskState[]): Choice {
-  const filters = (['task-name', 'status', 'since', 'until', 'error'] as const).filter(
+  const filters = (['task-name', 'status', 'since', 'until', 'error', 'worker', 'key'] as const).filter(
     (name) => flags[name] !== undefined,
   );
   const chosen = flags.all ? ['all', ...filters] : filters;
@@ -96,6 +100,8 @@ export function readChoice(id: string, ids: readonly string[], flags: Given, sta
       since: parseMoment(flags.since, '--since'),
       until: parseMoment(flags.until, '--until'),
       error: flags.error === undefined ? undefined : readError(flags.error),
+      worker: flags.worker,
+      key: flags.key,
     },
   };
 }

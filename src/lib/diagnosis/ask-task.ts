@@ -116,6 +116,7 @@ async function readSubject(
     checkpoints,
     past: await readPast(reader, list, { queue, task, runs, checkpoints }),
     thresholds: { ...defaultThresholds, ...options.thresholds },
+    canWake: list.can_wake,
     relative: null,
     waits: asleep || run?.available_at === Infinity ? await answer('waits', readWaits(reader, queue, taskId)) : [],
     locks: open || gaps.has('task') ? await readLocks(reader, queue, [task?.xmax ?? '0', run?.xmax ?? '0']) : [],

@@ -74,6 +74,8 @@ export interface TaskSubject {
   nameActivity: NameActivity | null;
   past: PastFacts;
   thresholds: WhyThresholds;
+  /** Whether the schema can end a sleep before its time (`wake_task`). */
+  canWake: boolean;
   /** The task that this one waits for, if it does. */
   relative: Relative | null;
   /** What got no answer: an empty list above then means nothing. */

@@ -44,6 +44,10 @@ function emitAgain({ run, queue }: TaskSubject, from: { name: string; queue: str
 const showEvent = (name: string, queue: string): Hint => command('show-event', name, { queue });
 const listEvents = ({ queue }: TaskSubject): Hint => command('list-events', { queue });
 
+/** Ends the sleep or the backoff now, where the schema can. */
+const wakeNow = ({ task, queue, canWake }: TaskSubject): Advice[] =>
+  canWake && task ? [hint`to run it now: ${command('wake-task', task.task_id, { queue })}`] : [];
+
 /** The step that sleeps: its checkpoint holds the wake-up time, or was saved after the claim. */
 function sleepingStep({ run, checkpoints }: TaskSubject): { name: string; certain: boolean } | null {
   if (!run || run.started_at === null) return null;
@@ -178,7 +182,11 @@ export const sleeping: Cause<TaskSubject>[] = [
           known('retry strategy', strategyWords(task?.retry_strategy)),
           ...failureEvidence(subject),
         ],
-        next: [dumpTask(task?.task_id ?? ''), command('cancel-task', task?.task_id ?? '', { queue: subject.queue })],
+        next: [
+          ...wakeNow(subject),
+          dumpTask(task?.task_id ?? ''),
+          command('cancel-task', task?.task_id ?? '', { queue: subject.queue }),
+        ],
       };
     },
   },
@@ -204,7 +212,7 @@ export const sleeping: Cause<TaskSubject>[] = [
           known('asleep since a claim of', run?.started_at == null ? 'none' : at(run.started_at)),
           ...stepsSaved(subject),
         ],
-        next: [dumpTask(subject.task?.task_id ?? '')],
+        next: [...wakeNow(subject), dumpTask(subject.task?.task_id ?? '')],
       };
     },
   },
