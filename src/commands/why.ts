@@ -125,4 +125,5 @@ function subject({ task_id: id, task_name: name, queue }: WhyResult): string[] {
   return [`  task ${id}, ${quoted(name)} in queue ${quoted(queue)}`];
 }
 
-const sentenceCase = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+const sentenceCase = (text: string): string =>
+  `${text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith('?') ? '' : '.'}`;
