@@ -1,6 +1,8 @@
-// Builds dist/: the command line as one CommonJS bundle, the SDK as ESM and CommonJS with its types.
-import { existsSync } from 'node:fs';
+// Builds dist/: the parts of the schema, the command line as one CommonJS bundle, the SDK as ESM and CommonJS with its types.
+import { buildCli } from './build/cli.mjs';
+import { buildSchema } from './build/schema.mjs';
 import { buildSdk } from './build/sdk.mjs';
 
+buildSchema();
 await buildSdk();
-if (existsSync('scripts/build/cli.mjs')) await (await import('./build/cli.mjs')).buildCli();
+await buildCli();

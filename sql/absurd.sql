@@ -83,6 +83,7 @@
 -- it alters anything, because even a no-op "add column if not exists" locks the table.
 -- =================================================================================================
 
+-- [part registry chapter]
 do $install$
 declare
   v_script_revision constant integer := 2;
@@ -154,6 +155,7 @@ as $$
     end
 $$;
 
+-- [part registry]
 do $install$
 declare
   v_column record;
@@ -205,6 +207,8 @@ begin
   end loop;
 end;
 $install$;
+-- [end registry]
+-- [end registry chapter]
 
 
 -- =================================================================================================
@@ -441,6 +445,7 @@ begin
 end;
 $$;
 
+-- [part trigger functions]
 -- Reads a JSON number of seconds, whatever was stored. JSON has numbers that are too small for a
 -- double precision, which the cast would refuse: what is next to nothing is nothing.
 --   Returns  seconds, at most a hundred years; null unless it is a number >= 0.
@@ -485,6 +490,7 @@ as $$
         + make_interval(secs => absurd._read_seconds(p_cancellation -> 'max_duration'))
     end
 $$;
+-- [end trigger functions]
 
 -- Reads a number of a retry strategy, which may be a JSON number or the text of one.
 --   Returns  it, or p_default when it is absent or JSON null. A number too small for a double
@@ -788,6 +794,7 @@ begin
 end;
 $$;
 
+-- [part trigger functions]
 -- Keeps t_<queue>.cancel_due for a task that is inserted with cancellation settings.
 create or replace function absurd._set_cancel_due ()
   returns trigger
@@ -824,6 +831,7 @@ begin
   return null;
 end;
 $$;
+-- [end trigger functions]
 
 -- Everything that a queue consists of, in the order in which it is made.
 --   Returns  a row a part: its kind (table, column, index, trigger), its own name, the table it
@@ -869,6 +877,7 @@ begin
     )
   from (
     values
+      -- [part queue parts]
       (10, 'table', 't', null, $ddl$
         create table absurd.%1$I (
           task_id uuid primary key,
@@ -1036,6 +1045,7 @@ begin
       (61, 'index', 'i', 'ti', $ddl$
         create index %2$I on absurd.%1$I (task_id)
       $ddl$)
+      -- [end queue parts]
   ) as part (ordinal, kind, table_letter, label, template)
   where part.table_letter <> 'i' or v_partitioned
   order by part.ordinal;
@@ -7541,6 +7551,7 @@ begin
 end;
 $install$;
 
+-- [part trigger functions]
 -- Notes that an awaited task has ended. The queue is in the name of the trigger's table, or of the
 -- table that it is a partition of.
 create or replace function absurd._note_task_end ()
@@ -7566,6 +7577,7 @@ exception
     return null;
 end;
 $$;
+-- [end trigger functions]
 
 -- Wakes the runs whose waits are satisfied by the tasks that the transaction has ended. The first
 -- call at the end of a transaction does it for all of them, in one order; the others find nothing
@@ -8659,6 +8671,7 @@ as $$
   )
 $$;
 
+-- [part queues]
 do $install$
 declare
   v_queue record;
@@ -8706,3 +8719,4 @@ begin
   end loop;
 end;
 $install$;
+-- [end queues]

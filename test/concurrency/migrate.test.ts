@@ -1,4 +1,4 @@
-import { tableParts, triggerFunctions } from '../../src/lib/schema/migrate/script.js';
+import { builtParts } from '../../src/lib/schema/migrate/script.js';
 import { Absurd } from '../../src/sdk/index.js';
 import { run } from '../support/command.js';
 import { startCli, type RunningCli } from '../support/cli.js';
@@ -136,8 +136,9 @@ const stalls: Record<string, Stall> = {
   },
   'filling the column': {
     async hold(db, blocker) {
-      await db.query(triggerFunctions());
-      for (const { letter, statement } of tableParts()) await db.query(statement.replaceAll('%1$I', `${letter}_q`));
+      const { triggerFunctions, tableParts } = builtParts();
+      await db.query(triggerFunctions);
+      for (const { letter, statement } of tableParts) await db.query(statement.replaceAll('%1$I', `${letter}_q`));
       await blocker.query(
         `begin; select 1 from absurd.t_q where cancellation is not null and state = 'pending' order by task_id desc limit 1 for update`,
       );

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import { type ServerKind, startTestServer, type TestServer } from './server.js';
@@ -57,7 +57,9 @@ function newest(path: string): number {
 
 /** The end-to-end tests run dist/: a stale one would test yesterday's program. */
 async function buildIfStale(): Promise<void> {
-  const sources = Math.max(...['src', 'bin', 'sql', 'scripts/build.mjs'].map((path) => newest(join(root, path))));
+  const sources = Math.max(
+    ...['src', 'bin', 'sql', 'scripts/build.mjs', 'scripts/build'].map((path) => newest(join(root, path))),
+  );
   // Not all of dist/: the program adds a cache of its own there when it runs.
   const built = ['dist/cli/absurdctl.cjs', 'dist/sdk/index.js'].map((path) => newest(join(root, path)));
   if (Math.min(...built) > sources) return;
@@ -66,11 +68,18 @@ async function buildIfStale(): Promise<void> {
   if (status !== 0) throw new Error(`scripts/build.mjs ended with ${String(status)}`);
 }
 
+/** The parts of the schema: commands that run from the sources read them, too. */
+async function buildSchema(): Promise<void> {
+  const script = pathToFileURL(join(root, 'scripts', 'build', 'schema.mjs')).href;
+  ((await import(script)) as { buildSchema(): void }).buildSchema();
+}
+
 /**
  * One set of servers a run, each started when the first test file asks for it, so that a run of pure unit tests starts
  * none. Test files live in processes of their own and ask over HTTP on the loopback interface.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  await buildSchema();
   const servers = new Map<ServerKind, Promise<Shared>>();
   const running: TestServer[] = [];
   let build: Promise<void> | undefined;

@@ -14,7 +14,7 @@ import {
   readTableHealth,
 } from '../../sql/doctor.js';
 import { readSight } from '../../sql/sessions.js';
-import { readSchemaScript } from '../schema/schema-file.js';
+import { builtParts } from '../schema/migrate/script.js';
 import type { Facts, Need } from './check.js';
 import { formerPartitions } from './names.js';
 import { isOpen, readQueueFacts } from './queues.js';
@@ -104,7 +104,7 @@ export async function readFacts(
     now: list?.now ?? Date.now(),
     thresholds,
     schema,
-    shippedRevision: schema.revision === null ? null : shippedRevision(),
+    shippedRevision: schema.revision === null ? null : builtParts().revision,
     known: list?.queues ?? [],
     knowsAll: list?.whole ?? false,
     survey,
@@ -166,9 +166,4 @@ export async function readFacts(
     facts.queues = await readQueueFacts(reader, list, tables, thresholds);
   }
   return facts;
-}
-
-function shippedRevision(): number | null {
-  const found = /function absurd\.get_schema_revision \(\)[^$]*\$\$\s*select (\d+)\s/.exec(readSchemaScript());
-  return found?.[1] === undefined ? null : Number(found[1]);
 }

@@ -8,7 +8,7 @@ import { inspectSchema } from '../../../sql/schema.js';
 import type { Database } from '../../connection/database.js';
 import { CliError, errorCode } from '../../cli/errors.js';
 import { schemaVersion } from '../schema-file.js';
-import { partsBeside, shippedRevision, tableParts } from './script.js';
+import { builtParts, partsBeside } from './script.js';
 import { planSteps, type Step } from './steps.js';
 import { command, hint } from '../../cli/hint.js';
 
@@ -118,7 +118,7 @@ export async function planMigration(db: Database, lenient = false): Promise<{ pl
   });
   const { state, indexes, tables, registry } = found;
   // A newer schema is not ours to compare with: the script refuses it, and so does the caller.
-  const older = state.installed && (state.revision ?? 0) <= shippedRevision();
+  const older = state.installed && (state.revision ?? 0) <= builtParts().revision;
   const compared = older ? await besideWhere(db, lenient) : none;
   const { differences, partitions: weeks } = compared ?? none;
   const script = registry || tables.length > 0 || indexes.length > 0 || differences.some(({ mended }) => mended);
@@ -131,7 +131,7 @@ export async function planMigration(db: Database, lenient = false): Promise<{ pl
       from_version: state.version,
       from_revision: state.revision,
       to_version: schemaVersion,
-      to_revision: shippedRevision(),
+      to_revision: builtParts().revision,
       changes: countChanges(differences, partitions),
       steps: planSteps({ indexes, tables, registry, differences, partitions }),
       indexes,
@@ -146,7 +146,7 @@ async function look(read: Queryable, installed: boolean): Promise<Work & { index
   if (!installed) return { indexes: [], tables: [], registry: false };
   return {
     indexes: await listMissingIndexes(read),
-    tables: await listLackingTables(read, tableParts()),
+    tables: await listLackingTables(read, builtParts().tableParts),
     registry: !(await hasWholeRegistry(read)),
   };
 }

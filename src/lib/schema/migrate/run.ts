@@ -29,7 +29,7 @@ import type { Queryable } from '../../../sql/queryable.js';
 import type { Database } from '../../connection/database.js';
 import { CliError, errorCode, exit } from '../../cli/errors.js';
 import type { MigrationPlan, Work } from './plan.js';
-import { registryChapter, tableParts, triggerFunctions } from './script.js';
+import { builtParts } from './script.js';
 import { queuesOf, stepAttempts, stepLockMs } from './steps.js';
 import { counted } from '../../cli/format/text.js';
 import { command, hint } from '../../cli/hint.js';
@@ -55,11 +55,11 @@ export class Upgrade {
 
   /** All but the script. Raises CliError `lock_timeout` for a table that stays busy; what was done stays done. */
   async prepare({ indexes }: MigrationPlan, { registry, tables }: Work): Promise<void> {
-    if (registry) await this.shortly('queues', (db) => runPart(db, registryChapter()));
+    if (registry) await this.shortly('queues', (db) => runPart(db, builtParts().registryChapter));
     if (tables.some(({ triggers }) => !triggers)) {
       await this.shortly('queues', async (db) => {
         await lockInstallation(db);
-        await runPart(db, triggerFunctions());
+        await runPart(db, builtParts().triggerFunctions);
       });
     }
     const before = await liftTimeouts(this.db);
@@ -77,7 +77,7 @@ export class Upgrade {
     if (!table.column || !table.triggers) {
       await this.shortly(table.table_name, async (db) => {
         await lockTable(db, table);
-        await addTableParts(db, table, tableParts());
+        await addTableParts(db, table, builtParts().tableParts);
       });
     }
     if (table.filled) return;

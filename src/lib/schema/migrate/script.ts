@@ -1,81 +1,40 @@
-/** The parts of sql/absurd.sql that an upgrade runs, or looks at, by themselves. */
+/** The parts of sql/absurd.sql that an upgrade runs, or looks at, by themselves. The build makes them (scripts/build/schema.mjs). */
 import type { ScriptParts } from '../../../sql/drift.js';
 import type { TablePart } from '../../../sql/migrate.js';
-import { readSchemaScript } from '../schema-file.js';
+import { CliError } from '../../cli/errors.js';
+import { readPackageFile, readSchemaScript } from '../schema-file.js';
 
-const blocks = /^do \$install\$\n[\s\S]*?^\$install\$;$/gm;
-
-function must<T>(part: T | undefined | null, what: string): T {
-  if (part === undefined || part === null) throw new Error(`sql/absurd.sql has no ${what}`);
-  return part;
+interface BuiltParts {
+  /** The revision that the script brings. */
+  revision: number;
+  /** The first chapter, which can run by itself: it ends with the registry. */
+  registryChapter: string;
+  /** The block that makes and completes the registry. */
+  registry: string;
+  /** The block that completes the queues. */
+  queues: string;
+  /** The functions that the triggers of queues call, and the ones that these call. */
+  triggerFunctions: string;
+  /** The columns and triggers that an older queue may lack. */
+  tableParts: TablePart[];
 }
 
-/** The block that makes and completes the registry; the last one, which completes the queues. */
-function tableBlocks(script: string): { registry: string; queues: string } {
-  const all = script.match(blocks) ?? [];
-  return {
-    registry: must(
-      all.find((block) => block.includes('create table absurd.queues')),
-      'registry',
-    ),
-    queues: must(
-      all.find((block) => block.includes('absurd.ensure_queue_tables(')),
-      'upgrade of queues',
-    ),
-  };
+let parts: BuiltParts | undefined;
+
+export function builtParts(): BuiltParts {
+  return (parts ??= JSON.parse(readPackageFile('dist/schema.json')) as BuiltParts);
 }
 
-/** The revision that the shipped script brings, as its first chapter says. */
-export function shippedRevision(): number {
-  return Number(/v_script_revision constant integer := (\d+)/.exec(readSchemaScript())?.[1] ?? Number.NaN);
-}
-
-/** Everything but what touches tables, and the registry for a table of another name. */
+/** Everything except the blocks that touch tables, and the registry for a table of another name. */
 export function partsBeside(): ScriptParts {
-  const script = readSchemaScript();
-  const { registry, queues } = tableBlocks(script);
-  return {
-    functions: script.replace(registry, () => '').replace(queues, () => ''),
-    registry: (table) => registry.replaceAll('absurd.queues', () => table),
-  };
-}
-
-/** The first chapter up to the registry, which can run by itself. */
-export function registryChapter(): string {
-  const script = readSchemaScript();
-  const { registry } = tableBlocks(script);
-  return script.slice(0, script.indexOf(registry) + registry.length);
-}
-
-/** The columns and triggers that ours has on top of the contract's, from the list of a queue's parts. */
-export function tableParts(): TablePart[] {
-  const part = /\(\d+, '(column|trigger)', '(\w)', '(\w+)', \$ddl\$([\s\S]*?)\$ddl\$\)/g;
-  const parts = [...readSchemaScript().matchAll(part)].map(([, kind, letter = '', name = '', statement = '']) => ({
-    kind: kind === 'column' ? ('column' as const) : ('trigger' as const),
-    letter,
-    name,
-    statement,
-  }));
-  return must(parts.some(({ name }) => name === 'cancel_due') ? parts : null, 'columns and triggers of queues');
-}
-
-/** The functions that those triggers call, and the ones that these call, in the script's order. */
-export function triggerFunctions(): string {
-  const script = readSchemaScript();
-  const all = new Map<string, string>();
-  for (const [source, name = ''] of script.matchAll(
-    /^create or replace function absurd\.(\w+) \([\s\S]*?\n\$\$;\n/gm,
-  )) {
-    all.set(name, source);
-  }
-  const needed = new Set<string>();
-  const need = (text: string): void => {
-    for (const [, name = ''] of text.matchAll(/absurd\.(_\w+)\(/g)) {
-      if (needed.has(name)) continue;
-      needed.add(name);
-      need(must(all.get(name), `function ${name}`));
+  const { registry, queues } = builtParts();
+  let functions = readSchemaScript();
+  for (const block of [registry, queues]) {
+    const [before, after, ...more] = functions.split(block);
+    if (before === undefined || after === undefined || more.length > 0) {
+      throw new CliError('dist/schema.json was not built from sql/absurd.sql', { hint: 'install absurdctl again' });
     }
-  };
-  for (const { statement } of tableParts()) need(statement);
-  return [...all].flatMap(([name, source]) => (needed.has(name) ? [source] : [])).join('\n');
+    functions = before + after;
+  }
+  return { functions, registry: (table) => registry.replaceAll('absurd.queues', () => table) };
 }
