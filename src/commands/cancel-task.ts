@@ -1,3 +1,4 @@
+import { isUnfinished, unfinishedStates } from '../sql/description.js';
 import * as Args from '@oclif/core/args';
 import { dbFlags, queueFlag } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
@@ -19,8 +20,6 @@ interface CancelledTask {
   cancelled: boolean;
 }
 
-const states = ['pending', 'running', 'sleeping'] as const;
-
 export default class CancelTask extends BulkCommand<CancelledTask> {
   static override summary = 'Cancel tasks';
   static override description = [
@@ -34,7 +33,7 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
   static override args = {
     id: Args.string({ multiple: true, suggest: 'open-id', description: 'ids of tasks, or of runs; - reads them' }),
   };
-  static override flags = { ...dbFlags, queue: queueFlag, status: statusFlag(states), ...bulkFlags };
+  static override flags = { ...dbFlags, queue: queueFlag, status: statusFlag(unfinishedStates), ...bulkFlags };
   static declares: Declaration = {
     topic: 'TASKS',
     needs: 'worker',
@@ -44,7 +43,7 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
   async execute(): Promise<CancelledTask | BulkResult> {
     const { args, flags } = await this.parse(CancelTask);
     const typed = args.id ?? [];
-    const choice = readChoice('cancel-task', await readIds(this.io, typed), flags, states);
+    const choice = readChoice('cancel-task', await readIds(this.io, typed), flags, unfinishedStates);
     const [only] = typed;
     if (only !== undefined && only !== '-' && typed.length === 1 && !flags['dry-run']) {
       return this.single(only, flags.queue);
@@ -53,7 +52,7 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
       choice,
       verb: 'Cancel',
       outcome: 'cancelled',
-      states,
+      states: unfinishedStates,
       rate: flags.rate,
       dryRun: flags['dry-run'],
       yes: flags.yes,
@@ -75,7 +74,7 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
     const task = await this.read((db) => locateTask(db, id, queue));
     const { queue_name, task_id, task_name } = task;
     const state = await this.one(task_id, (db) => cancelTask(db, queue_name, task_id));
-    const over = ['completed', 'failed', 'cancelled'].includes(task.state);
+    const over = !isUnfinished(task.state);
     return { queue_name, task_id, task_name, state, cancelled: !over && state === 'cancelled' };
   }
 

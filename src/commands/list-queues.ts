@@ -5,7 +5,8 @@ import type { Column, Rendering } from '../lib/cli/output.js';
 import { QueueReader } from '../sql/each-queue.js';
 import { countTasks, uncounted, type QueueOverview } from '../sql/queue-counts.js';
 import { listQueueNames, listRegisteredQueues, type RegisteredQueue } from '../sql/queues.js';
-import { finishedStates, unfinishedStates, type QueueName, type TaskState } from '../sql/queues.js';
+import { finishedStates, unfinishedStates, type TaskState } from '../sql/description.js';
+import type { QueueName } from '../sql/queues.js';
 import { command, hint } from '../lib/cli/hint.js';
 
 /** Every table and index of a queue takes a lock while it is counted, so they are counted some at a time. */

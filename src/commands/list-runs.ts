@@ -6,7 +6,7 @@ import { parseMoment } from '../lib/cli/time.js';
 import { watchFlag } from '../lib/cli/watch.js';
 import { acrossQueues, cutNote, filterFlags, latestFirst, listFlags, type Listed } from '../lib/cli/lists.js';
 import type { Rendering } from '../lib/cli/output.js';
-import { taskStates } from '../sql/list-tasks.js';
+import { taskStates } from '../sql/description.js';
 import { listRunsOf, type RunFilter, type RunRow } from '../sql/lists.js';
 
 export default class ListRuns extends BaseCommand<Listed<RunRow>> {

@@ -6,7 +6,8 @@ import { readError } from '../lib/bulk/flags.js';
 import { watchFlag } from '../lib/cli/watch.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
 import { parseMoment } from '../lib/cli/time.js';
-import { listTasks, taskStates, type TaskFilter, type TaskList } from '../sql/list-tasks.js';
+import { taskStates } from '../sql/description.js';
+import { listTasks, type TaskFilter, type TaskList } from '../sql/list-tasks.js';
 import { counted } from '../lib/cli/format/text.js';
 
 interface LimitedList extends TaskList {

@@ -5,7 +5,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import { listenForWakeups, sendWakeupCheck, wakeupChannel, wakeupCheckChannel } from '../sql/sdk-batch.js';
+import { wakeupChannel, wakeupCheckChannel } from '../sql/description.js';
+import { listenForWakeups, sendWakeupCheck } from '../sql/sdk-batch.js';
 import { Address } from './database.js';
 import { applicationName, processIdentity } from './identity.js';
 import { pause } from './timing.js';

@@ -1,4 +1,5 @@
 /** Attaches former partitions to their tables again. Statements run in the caller's transaction. */
+import { partitionKeys, partitionedLettersSql, partitionsLock } from './description.js';
 import { quoteIdent } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 import type { Timestamp } from './values.js';
@@ -29,7 +30,7 @@ export async function readWeekTables(db: Queryable, queue: string, tag: string):
                    where c.oid is not null and x.atttypid is distinct from y.atttypid
                    order by 1) as odd_columns
        from (select letter || '_' || $1::text as parent, place
-               from unnest(array['t', 'r', 'c', 'w']) with ordinality as l (letter, place)) part
+               from unnest(${partitionedLettersSql}) with ordinality as l (letter, place)) part
        join pg_namespace n on n.nspname = 'absurd'
        join pg_class p on p.relnamespace = n.oid and p.relname = part.parent and p.relkind = 'p'
        left join pg_class c on c.relnamespace = n.oid and c.relname = part.parent || '_' || $2
@@ -41,11 +42,11 @@ export async function readWeekTables(db: Queryable, queue: string, tag: string):
 }
 
 const inSchema = (table: string): string => `absurd.${quoteIdent(table)}`;
-const keyOf = (parent: string): string => (/^[tc]_/.test(parent) ? 'task_id' : 'run_id');
+const keyOf = (parent: string): string => partitionKeys[parent.charAt(0) as keyof typeof partitionKeys];
 
 /** Keeps out whoever makes or detaches partitions of the queue, and its workers for as long as the transaction lasts. */
 export async function lockWeek(db: Queryable, queue: string, tables: readonly WeekTable[]): Promise<void> {
-  await db.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`absurd.partitions:${queue}`]);
+  await db.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`${partitionsLock}${queue}`]);
   const names = tables.flatMap(({ parent, partition }) => [`only ${inSchema(parent)}`, inSchema(partition)]);
   const { rows } = await db.query<{ name: string }>(
     `select c.relname::text as name from pg_partitioned_table p join pg_class c on c.oid = p.partdefid

@@ -3,7 +3,8 @@
  * `r_<queue>_sai` one state at a time through a cursor, so that a queue of millions is read in bounded statements.
  */
 import { keys, runs, tasks } from './identifiers.js';
-import type { Moment, TaskState } from './list-tasks.js';
+import type { TaskState } from './description.js';
+import type { Moment } from './list-tasks.js';
 import type { Queryable } from './queryable.js';
 import type { Timestamp } from './values.js';
 

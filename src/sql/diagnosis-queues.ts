@@ -1,3 +1,4 @@
+import { queueLettersSql, requiredLetters } from './description.js';
 import { COUNT_LIMIT, boundedCount, ms, type BoundedReader } from './bounded.js';
 import { runs, tasks, waits } from './identifiers.js';
 
@@ -47,7 +48,7 @@ export async function readQueues(reader: BoundedReader): Promise<QueueList | nul
             q.policy ->> 'default_partition' as default_partition,
             extract(epoch from (q.policy ->> 'cleanup_ttl')::interval)::float8 as cleanup_ttl_seconds,
             extract(epoch from (q.policy ->> 'partition_lookahead')::interval)::float8 as lookahead_seconds,
-            array(select p.prefix from unnest(array['t', 'r', 'c', 'e', 'w', 'i']) as p (prefix)
+            array(select p.prefix from unnest(${queueLettersSql}) as p (prefix)
                    where exists (select 1 from pg_class c
                                   where c.relnamespace = n.oid and c.relkind in ('r', 'p')
                                     and c.relname = p.prefix || '_' || q.queue_name)) as tables
@@ -60,7 +61,7 @@ export async function readQueues(reader: BoundedReader): Promise<QueueList | nul
 
 /** True where every table that a queue needs is there. */
 export function isWhole(queue: KnownQueue): boolean {
-  return ['t', 'r', 'c', 'e', 'w'].every((prefix) => queue.tables.includes(prefix));
+  return requiredLetters.every((prefix) => queue.tables.includes(prefix));
 }
 
 /** How a queue moves. Times are milliseconds since 1970; counts stop at COUNT_LIMIT + 1. */

@@ -1,4 +1,5 @@
 import { ms, type BoundedReader } from './bounded.js';
+import type { ColumnDescription } from './description.js';
 import { detachingPid } from './partitions.js';
 
 /** Facts about a whole database for `doctor`. Catalogs and statistics only: nothing here depends on how much work there is. */
@@ -65,7 +66,7 @@ export async function readSchema(reader: BoundedReader): Promise<SchemaFacts | n
   };
 }
 
-/** What of the contract's functions, columns and types is not as it should be. */
+/** Functions that are missing. */
 export async function readDrift(reader: BoundedReader, functions: string[]): Promise<string[]> {
   const missing = await reader.catalogs<{ name: string }>(
     'the functions',
@@ -76,13 +77,6 @@ export async function readDrift(reader: BoundedReader, functions: string[]): Pro
     [functions],
   );
   return (missing ?? []).map((row) => `function ${row.name} is missing`);
-}
-
-/** A column as it should be, of the tables of queues by their letter. */
-export interface ExpectedColumn {
-  letter: string;
-  column: string;
-  type: string;
 }
 
 export interface DriftedColumn {
@@ -97,7 +91,7 @@ export interface DriftedColumn {
 export async function readDriftedColumns(
   reader: BoundedReader,
   queues: readonly string[],
-  expected: readonly ExpectedColumn[],
+  expected: readonly ColumnDescription[],
 ): Promise<DriftedColumn[] | null> {
   return reader.catalogs<DriftedColumn>(
     'the columns',

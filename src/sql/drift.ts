@@ -2,6 +2,7 @@
  * What a database lacks, found without touching it: the shipped functions and the tables of a queue are made beside what is
  * there, compared, and rolled back. No table of a queue is locked; other installations wait.
  */
+import { addedColumns, functionsLock, queueFunctionKinds, queueLettersSql } from './description.js';
 import { quoteIdent } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 import { plainNames } from './session.js';
@@ -73,7 +74,7 @@ export async function lookBeside(db: Queryable, parts: ScriptParts, probe: strin
 
 const functionsQuery = `
   select p.oid::regprocedure::text as name, md5(pg_get_functiondef(p.oid)) as how, p.xmin::text as made_by,
-         substring(p.proname from '^(?:spawn|claim|done|ends|save|keep|load|emit):(.*)$') as queue_name
+         substring(p.proname from '^(?:${queueFunctionKinds.join('|')}):(.*)$') as queue_name
     from pg_proc p where p.pronamespace = to_regnamespace('absurd') and p.prokind = 'f' order by 1`;
 
 interface FunctionRow {
@@ -88,7 +89,7 @@ async function compareFunctions(db: Queryable, script: string, queues: QueueMode
   await db.query(script);
   // Whoever makes a queue's functions holds this lock: two at once would collide on their rows of the catalog.
   await db.query(
-    `select pg_advisory_xact_lock(hashtextextended('absurd.functions:' || q.name, 0)),
+    `select pg_advisory_xact_lock(hashtextextended('${functionsLock}' || q.name, 0)),
             absurd._make_queue_functions(q.name, q.mode)
        from unnest($1::text[], $2::text[]) q (name, mode)`,
     [queues.map((queue) => queue.queue_name), queues.map((queue) => queue.mode)],
@@ -122,7 +123,7 @@ async function describeTables(db: Queryable, names: string[], probe: string): Pr
      with found as (
        select n.name as queue_name, l.letter, c.oid, c.relname::text as relname
          from unnest($1::text[]) n (name)
-        cross join unnest(array['t', 'r', 'c', 'e', 'w', 'i']) l (letter)
+        cross join unnest(${queueLettersSql}) l (letter)
          join pg_class c on c.relname = l.letter || '_' || n.name
         where c.relnamespace = to_regnamespace('absurd') and c.relkind in ('r', 'p') and not c.relispartition
        union all
@@ -165,14 +166,8 @@ async function describeTables(db: Queryable, names: string[], probe: string): Pr
   return tables;
 }
 
-/** Columns that ours has on top of the contract's, which the script adds where they are missing. */
-const addedColumns: ReadonlySet<string> = new Set([
-  'cancel_due',
-  'parent_task_id',
-  'parent_queue',
-  'awaited',
-  'started_at',
-]);
+const isAdded = ({ letter, label }: Part): boolean =>
+  addedColumns.some((added) => added.letter === letter && added.column === label);
 
 /** What of the expected parts is missing or other. What is there beside them is no business of ours. */
 function compareParts(queue: string | null, expected: Part[], actual: Part[]): Difference[] {
@@ -190,9 +185,7 @@ function compareParts(queue: string | null, expected: Part[], actual: Part[]): D
     if (part.kind === 'constraint' && unmade.some((column) => part.label.includes(column))) return [];
     if (found?.how === part.how && found.valid) return [];
     const change = found === undefined ? 'missing' : found.how === part.how ? 'invalid' : 'differs';
-    const made =
-      part.kind !== 'constraint' &&
-      (part.kind !== 'column' || part.letter === 'queues' || addedColumns.has(part.label));
+    const made = part.kind !== 'constraint' && (part.kind !== 'column' || part.letter === 'queues' || isAdded(part));
     return [
       { kind: part.kind, queue_name: queue, name: nameOf(queue, part), change, mended: made && change !== 'differs' },
     ];

@@ -1,6 +1,6 @@
 import type { QueueReader } from './each-queue.js';
 import { runs, tasks } from './identifiers.js';
-import type { TaskState } from './list-tasks.js';
+import type { TaskState } from './description.js';
 import type { Queryable } from './queryable.js';
 
 /** Where an id was found, and as what. */

@@ -1,7 +1,7 @@
 /** Who may do what: facts from the catalogs, which every role may read, and the statements that change them. */
 import type { BoundedReader } from './bounded.js';
 import { quoteIdent } from './identifiers.js';
-import { ownTables } from './own-tables.js';
+import { ownTables, partitionedLettersSql, policyKeys, queueLettersSql } from './description.js';
 import type { Queryable } from './queryable.js';
 import { sightRole } from './sessions.js';
 
@@ -55,8 +55,7 @@ export async function readRoleFacts(db: Queryable, role: string): Promise<RoleFa
             r.oid is not null and exists (select from pg_auth_members m join pg_roles s on s.oid = m.roleid
                                            where m.member = r.oid and s.rolname = $2) as has_sight,
             array(select a.attname::text from pg_attribute a join pg_class c on c.oid = a.attrelid
-                   where c.relnamespace = n.oid and c.relname = 'queues' and a.attnum > 0 and not a.attisdropped
-                     and a.attname not in ('queue_name', 'created_at', 'storage_mode')
+                   where c.relnamespace = n.oid and c.relname = 'queues' and a.attname = any ($4) and not a.attisdropped
                    order by a.attnum) as policy,
             array(select c.relname::text from pg_class c
                    where c.relnamespace = n.oid and c.relkind = 'r' and c.relname = any ($3) and c.relname <> 'queues'
@@ -64,7 +63,7 @@ export async function readRoleFacts(db: Queryable, role: string): Promise<RoleFa
        from pg_namespace n
        left join pg_roles r on r.rolname = $1
       where n.nspname = 'absurd'`,
-    [role, sightRole, ownTables],
+    [role, sightRole, ownTables, policyKeys],
   );
   if (!rows[0]) throw new Error('there is no schema absurd');
   return rows[0];
@@ -90,11 +89,11 @@ export interface QueueTables {
 export async function listQueueTables(db: Queryable): Promise<QueueTables[]> {
   const { rows } = await db.query<QueueTables>(
     `select q.queue_name,
-            array(select l.letter from unnest(array['t', 'r', 'c', 'e', 'w', 'i']) with ordinality as l (letter, place)
+            array(select l.letter from unnest(${queueLettersSql}) with ordinality as l (letter, place)
                    where to_regclass(format('absurd.%I', l.letter || '_' || q.queue_name)) is not null
                    order by l.place) as letters,
             array(select c.relname::text
-                    from unnest(array['t', 'r', 'c', 'w']) with ordinality as l (letter, place)
+                    from unnest(${partitionedLettersSql}) with ordinality as l (letter, place)
                     join pg_inherits h on h.inhparent = to_regclass(format('absurd.%I', l.letter || '_' || q.queue_name))
                     join pg_class c on c.oid = h.inhrelid
                    order by l.place, c.relname) as partitions

@@ -1,35 +1,10 @@
 /**
  * The indexes of queues: which are missing, and how one is built beside working workers.
- * The definitions are those of `_queue_parts` in sql/absurd.sql, which finds them done; a test compares the two.
  */
 import { createHash } from 'node:crypto';
+import { queueIndexes, type IndexDescription } from './description.js';
 import { quoteIdent } from './identifiers.js';
 import type { Queryable } from './queryable.js';
-
-interface IndexDefinition {
-  letter: 't' | 'r' | 'w' | 'e' | 'i';
-  label: string;
-  on: string;
-}
-
-/** In the order in which they are built. `due` is the last of its table: it says that the column before it is filled. */
-const definitions: IndexDefinition[] = [
-  { letter: 't', label: 'can', on: '(cancelled_at) where cancelled_at is not null' },
-  { letter: 't', label: 'due', on: '(cancel_due) where cancel_due is not null' },
-  { letter: 'r', label: 'cei', on: `(claim_expires_at) where state = 'running' and claim_expires_at is not null` },
-  { letter: 't', label: 'par', on: '(parent_task_id) where parent_task_id is not null' },
-  { letter: 'r', label: 'end', on: `((coalesce(completed_at, failed_at))) where state in ('completed', 'failed')` },
-  { letter: 'r', label: 'rdy', on: `(available_at, run_id) where state in ('pending', 'sleeping')` },
-  { letter: 'r', label: 'sai', on: '(state, available_at)' },
-  { letter: 'r', label: 'ti', on: '(task_id)' },
-  { letter: 'e', label: 'eai', on: '(emitted_at)' },
-  { letter: 'w', label: 'eni', on: '(event_name)' },
-  { letter: 'w', label: 'ti', on: '(task_id)' },
-  { letter: 'i', label: 'ti', on: '(task_id)' },
-];
-
-/** The indexes that a queue of ours has, by the letter of the table. */
-export const queueIndexes: readonly { letter: string; label: string }[] = definitions;
 
 /** An index that a queue lacks. */
 export interface MissingIndex {
@@ -70,7 +45,7 @@ export async function listMissingIndexes(db: Queryable): Promise<MissingIndex[]>
       cross join ${sizeOfTable}
       where i.indexrelid is null or not i.indisvalid
       order by q.queue_name, part.position`,
-    [definitions.map(({ letter }) => letter), definitions.map(({ label }) => label)],
+    [queueIndexes.map(({ letter }) => letter), queueIndexes.map(({ label }) => label)],
   );
   return rows;
 }
@@ -78,8 +53,8 @@ export async function listMissingIndexes(db: Queryable): Promise<MissingIndex[]>
 const table = (name: string): string => `absurd.${quoteIdent(name)}`;
 
 /** What an index is on: `(task_id)`. Raises for a name that is none of a queue's. */
-function definitionOf({ index_name: index, queue_name: queue }: MissingIndex): IndexDefinition {
-  const definition = definitions.find(({ letter, label }) => index === `${letter}_${queue}_${label}`);
+function definitionOf({ index_name: index, queue_name: queue }: MissingIndex): IndexDescription {
+  const definition = queueIndexes.find(({ letter, label }) => index === `${letter}_${queue}_${label}`);
   if (definition === undefined) throw new Error(`there is no definition of index ${index}`);
   return definition;
 }

@@ -1,11 +1,9 @@
+import { taskStates, type TaskState } from './description.js';
 import { runs, tasks } from './identifiers.js';
 import { errorMatches, tasksOfKey, type ErrorFilter } from './bulk.js';
 import type { QueueReader } from './each-queue.js';
 import type { Queryable } from './queryable.js';
 import type { Timestamp } from './values.js';
-
-export const taskStates = ['pending', 'running', 'sleeping', 'completed', 'failed', 'cancelled'] as const;
-export type TaskState = (typeof taskStates)[number];
 
 /** A task with its latest attempt. */
 export interface TaskRow {

@@ -1,4 +1,5 @@
 /** The steps of an upgrade that are done before the script: in short transactions, one table at a time. */
+import { addedRegistryColumns, installLock } from './description.js';
 import { quoteIdent } from './identifiers.js';
 import { sizeOfTable } from './indexes.js';
 import type { Queryable } from './queryable.js';
@@ -54,10 +55,10 @@ export async function listLackingTables(db: Queryable, parts: readonly TablePart
 /** Whether the registry has all the columns that the script gives it. */
 export async function hasWholeRegistry(db: Queryable): Promise<boolean> {
   const { rows } = await db.query<{ whole: boolean }>(
-    `select count(*) = 8 as whole from pg_attribute a
+    `select count(*) = cardinality($1::text[]) as whole from pg_attribute a
       where a.attrelid = to_regclass('absurd.queues') and not a.attisdropped
-        and a.attname in ('storage_mode', 'default_partition', 'partition_lookahead', 'partition_lookback', 'cleanup_ttl',
-                          'cleanup_limit', 'detach_mode', 'detach_min_age')`,
+        and a.attname = any ($1)`,
+    [addedRegistryColumns],
   );
   return rows[0]?.whole === true;
 }
@@ -69,7 +70,7 @@ export async function runPart(db: Queryable, part: string): Promise<void> {
 
 /** Waits for other installations: two that replace a function at once collide on its row of the catalog. */
 export async function lockInstallation(db: Queryable): Promise<void> {
-  await db.query(`select pg_advisory_xact_lock(hashtextextended('absurd.install', 0))`);
+  await db.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [installLock]);
 }
 
 /**

@@ -1,3 +1,4 @@
+import { partitionedLettersSql } from './description.js';
 import { pastedIdent, quoteIdent } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 import type { Timestamp } from './values.js';
@@ -56,7 +57,7 @@ export async function listHalfDetached(db: Queryable, queueNames: readonly strin
     `select c.relname::text as partition, q.queue_name as queue, letter || '_' || q.queue_name as parent,
             ${detachingPid} as pid
        from unnest($1::text[]) q (queue_name)
-      cross join unnest(array['t', 'r', 'c', 'w']) letter
+      cross join unnest(${partitionedLettersSql}) letter
        join pg_inherits i on i.inhparent = to_regclass(format('absurd.%I', letter || '_' || q.queue_name))
                          and i.inhdetachpending
        join pg_class c on c.oid = i.inhrelid
@@ -89,7 +90,7 @@ export async function countPartitions(db: Queryable, queueName: string | null): 
   const { rows } = await db.query<{ n: number }>(
     `select count(*)::int as n
        from absurd.queues q
-      cross join unnest(array['t', 'r', 'c', 'w']) letter
+      cross join unnest(${partitionedLettersSql}) letter
        join pg_inherits i on i.inhparent = to_regclass(format('absurd.%I', letter || '_' || q.queue_name))
       where $1::text is null or q.queue_name = $1`,
     [queueName],
@@ -131,9 +132,9 @@ export async function listPartitions(db: Queryable, queueNames: readonly string[
             false as rows_exact,
             pg_total_relation_size(c.oid)::float8 as bytes
        from (
-         select q.queue_name, letter || '_' || q.queue_name as parent, position(letter in 'trcw') as place
+         select q.queue_name, letter || '_' || q.queue_name as parent, place
            from absurd.queues q
-          cross join unnest(array['t', 'r', 'c', 'w']) letter
+          cross join unnest(${partitionedLettersSql}) with ordinality as l (letter, place)
           where q.queue_name = any ($1::text[])
        ) part
        join pg_class p on p.oid = to_regclass(format('absurd.%I', part.parent)) and p.relkind = 'p'

@@ -1,3 +1,4 @@
+import { type PolicyKey } from './description.js';
 import type { Queryable } from './queryable.js';
 
 /** A queue's policy as the server writes it; spans as texts such as `28 days`. */
@@ -42,7 +43,7 @@ export async function setQueueWakeup(db: Queryable, queueName: string, enabled: 
 export async function setQueuePolicy(
   db: Queryable,
   queueName: string,
-  policy: Partial<Omit<QueuePolicyRow, 'queue_name' | 'storage_mode' | 'wakeup'>>,
+  policy: Partial<Pick<QueuePolicyRow, PolicyKey>>,
 ): Promise<void> {
   await db.query('select absurd.set_queue_policy($1, $2::jsonb)', [queueName, JSON.stringify(policy)]);
 }

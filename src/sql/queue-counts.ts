@@ -1,6 +1,7 @@
 import { runs, tasks } from './identifiers.js';
 import type { Queryable } from './queryable.js';
-import { finishedStates, unfinishedStates, type QueueName, type RegisteredQueue, type TaskState } from './queues.js';
+import { finishedStates, taskStates, unfinishedStates, type TaskState } from './description.js';
+import type { QueueName, RegisteredQueue } from './queues.js';
 import type { Timestamp } from './values.js';
 
 /** Tasks by state. Null where the queue's tables are missing. */
@@ -83,13 +84,11 @@ function countPart(queue: string, at: number, large: boolean): string {
     `(select count(*)::integer as count, min(r.available_at) as first
         from (select r.available_at from ${runs(queue)} r
                where r.state = '${state}' order by r.available_at limit ${large ? countLimit + 1 : 1}) r) ${state}_runs`;
-  const counts = [...unfinishedStates, ...finishedStates].map((state) => {
+  const counts = taskStates.map((state) => {
     if (!large) return `t.${state}`;
     return `${(finishedStates as readonly TaskState[]).includes(state) ? 'null::integer' : `${state}_runs.count`} as ${state}`;
   });
-  const ofTasks = [...unfinishedStates, ...finishedStates].map(
-    (state) => `count(*) filter (where t.state = '${state}')::integer as ${state}`,
-  );
+  const ofTasks = taskStates.map((state) => `count(*) filter (where t.state = '${state}')::integer as ${state}`);
   const sources = [
     ...['pending' as const, 'sleeping' as const, ...(large ? ['running' as const] : [])].map(ofRuns),
     ...(large ? [] : [`(select ${ofTasks.join(', ')} from ${tasks(queue)} t) t`]),

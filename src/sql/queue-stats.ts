@@ -1,3 +1,4 @@
+import { queueLettersSql } from './description.js';
 import { runs, tasks } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 
@@ -48,7 +49,7 @@ export async function readQueueFlow(db: Queryable, queueName: string, sinceMs: n
       cross join (
          select coalesce(sum(pg_total_relation_size(leaf.oid)), 0) as bytes,
                 coalesce(sum(pg_stat_get_dead_tuples(leaf.oid)), 0) as dead_rows
-           from unnest(array['t', 'r', 'c', 'e', 'w', 'i']) letter
+           from unnest(${queueLettersSql}) letter
           cross join lateral (select to_regclass(format('absurd.%I', letter || '_' || $3::text)) as oid) parent
           cross join lateral (
                   select parent.oid as oid union select tree.relid from pg_partition_tree(parent.oid) tree

@@ -7,10 +7,6 @@ export interface QueueName {
   queue_name: string;
 }
 
-export const unfinishedStates = ['pending', 'running', 'sleeping'] as const;
-export const finishedStates = ['completed', 'failed', 'cancelled'] as const;
-export type TaskState = (typeof unfinishedStates)[number] | (typeof finishedStates)[number];
-
 /** A registered queue, before anything is counted. */
 export interface RegisteredQueue extends QueueName {
   storage_mode: string;

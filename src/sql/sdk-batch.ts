@@ -2,6 +2,7 @@
  * What the SDK asks of our own schema beyond the contract: many runs a call, and pickup by notification. Each has a plain
  * counterpart in sdk.ts, so a client looks with `probeCapabilities` first and does without where the schema is the original's.
  */
+import { wakeupChannel, wakeupCheckChannel } from './description.js';
 import { checkpoints, runs, tasks } from './identifiers.js';
 import type { CheckpointRow, CheckpointWrite, SdkDatabase, SpawnedRow } from './sdk.js';
 
@@ -178,12 +179,6 @@ export async function findRecentClaims<Row>(
 }
 
 // --- pickup by notification -------------------------------------------------------------------------------------------
-
-/** The channel on which a queue whose policy says so announces that a run became pending; the payload is the queue's name. */
-export const wakeupChannel = 'absurd_wakeup';
-
-/** A channel of its own for a listener's self-test, so that nobody else's worker wakes up for it. */
-export const wakeupCheckChannel = 'absurd_wakeup_check';
 
 export async function listenForWakeups(db: SdkDatabase): Promise<void> {
   await db.query(`LISTEN ${wakeupChannel}`);

@@ -1,4 +1,4 @@
-import { ownTables } from './own-tables.js';
+import { ownTables, queueLetters } from './description.js';
 import type { Queryable } from './queryable.js';
 
 /** What hangs on the schema, beside the tasks in its queues. */
@@ -55,14 +55,14 @@ export async function readHoldings(db: Queryable): Promise<SchemaHoldings> {
                 from pg_class c, ours
                where c.relnamespace = ours.id and c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relname <> all ($1)
                  and not exists (select from absurd.queues q
-                                  where substr(c.relname, 3) = q.queue_name and left(c.relname, 2) in ('t_', 'r_', 'c_', 'e_', 'w_', 'i_')
+                                  where substr(c.relname, 3) = q.queue_name and left(c.relname, 1) = any ($2) and substr(c.relname, 2, 1) = '_'
                                      or substr(c.relname, 3) ~ '_([0-9]{3}|d)$'
                                         and regexp_replace(substr(c.relname, 3), '_([0-9]{3}|d)$', '') = q.queue_name)
                order by c.relname
             ) as strangers,
             array(select distinct o.what from outside o order by o.what) as dependents,
             array[]::text[] as cron_jobs`,
-    [ownTables],
+    [ownTables, queueLetters],
   );
   const holdings = rows[0] ?? { bytes: 0, strangers: [], dependents: [], cron_jobs: [] };
   const cron = await db.query<{ there: boolean }>(

@@ -146,6 +146,25 @@ describe('the schema', () => {
     );
   });
 
+  test('schema-drifted: what only our schema has is gone', async ({ db }) => {
+    await db.queue();
+    await db.query('alter table absurd.t_q drop column parent_queue; drop function absurd.wake_task');
+    await expectHere(
+      db,
+      'schema-drifted',
+      'critical',
+      /function wake_task is missing; column parent_queue .* is missing/,
+    );
+
+    // A schema of an older revision never had them: it is behind, and not drifted.
+    await db.query(
+      `create or replace function absurd.get_schema_revision() returns integer language sql as 'select 1'`,
+    );
+    await db.query('drop index absurd.t_q_par');
+    const { result } = await examine(queryable(db), { timeoutMs: 5000 });
+    expect(result.findings.map(({ check }) => check)).toEqual(['schema-behind']);
+  });
+
   test('tables-missing', async ({ db }) => {
     await db.queue();
     await db.query('drop table absurd.w_q cascade');

@@ -1,6 +1,6 @@
 /** What retry-task, cancel-task and wake-task share when they touch many: choose, preview, ask, go through them, account for each. */
 import type { ChosenTask } from '../../sql/bulk.js';
-import type { TaskState } from '../../sql/list-tasks.js';
+import type { TaskState } from '../../sql/description.js';
 import type { Queryable } from '../../sql/queryable.js';
 import { BaseCommand, patienceMs } from '../cli/base-command.js';
 import { confirmMany } from '../cli/confirm.js';

@@ -1,7 +1,7 @@
 /** The flags of commands that touch many tasks, and what they come to. */
 import * as Flags from '@oclif/core/flags';
 import type { ChoiceFilter, ErrorFilter } from '../../sql/bulk.js';
-import type { TaskState } from '../../sql/list-tasks.js';
+import type { TaskState } from '../../sql/description.js';
 import { usageError } from '../cli/errors.js';
 import { parseMoment } from '../cli/time.js';
 import { command, hint } from '../cli/hint.js';

@@ -1,4 +1,5 @@
 /** One task, asked about: reads all that is known of it and finds the first cause that applies. */
+import { isUnfinished, requiredLetters } from '../../sql/description.js';
 import type { BoundedReader, Unread } from '../../sql/bounded.js';
 import {
   readCheckpoints,
@@ -44,7 +45,7 @@ export interface WhyOptions {
   thresholds?: Partial<WhyThresholds>;
 }
 
-export const tablesOf = (queue: string): string[] => ['t', 'r', 'c', 'e', 'w'].map((prefix) => `${prefix}_${queue}`);
+export const tablesOf = (queue: string): string[] => requiredLetters.map((prefix) => `${prefix}_${queue}`);
 
 export async function readLocks(reader: BoundedReader, queue: string, xmaxes: string[]): Promise<LockHolder[]> {
   const rows = await readRowLockHolders(reader, xmaxes);
@@ -100,7 +101,7 @@ async function readSubject(
   const wanted = runs.find((candidate) => candidate.run_id === (runId ?? task?.last_attempt_run));
   const older = runId !== null && !wanted ? await readRun(reader, queue, runId) : null;
   const run = wanted ?? older ?? runs[0] ?? null;
-  const open = task !== null && ['pending', 'running', 'sleeping'].includes(task.state);
+  const open = task !== null && isUnfinished(task.state);
   const flow = open ? await answer('flow', readQueueFlow(reader, queue, list.now_text, windowSeconds)) : null;
   const asleep = run?.state === 'sleeping' && run.wake_event !== null;
   const ready = open && run !== null && run.state !== 'running' && run.available_at <= list.now;
@@ -183,7 +184,7 @@ async function readRelative(
     if (!found || found.task_id === taskId) continue;
     const task = await readTask(reader, found.queue, found.task_id);
     if (!task) continue;
-    const open = ['pending', 'running', 'sleeping'].includes(task.state);
+    const open = isUnfinished(task.state);
     if (by.kind === 'step' && !open) continue;
     const answer = await whyFound(reader, list, found.queue, found.task_id, null, options, [...seen, taskId]);
     // A run that works may do so without a look at the task that it made.

@@ -1,8 +1,7 @@
+import { isUnfinished } from '../../sql/description.js';
 import { known, type Cause, type TaskSubject } from './cause.js';
 import { dumpTask, quoted } from './words.js';
 import { command } from '../cli/hint.js';
-
-const open = new Set(['pending', 'running', 'sleeping']);
 
 /**
  * Every way in which the rows of one task cannot all be true. They were read at one instant, so none is a matter of timing: what
@@ -17,12 +16,12 @@ function contradictions(subject: TaskSubject): string[] {
   if (task.last_attempt_run === null && runs.length > 0) found.push('the task names no last run, and it has runs');
   if (task.last_attempt_run !== null && !last && runs.length < 50)
     found.push(`the task's last run ${task.last_attempt_run} does not exist`);
-  if (runs.length === 0 && open.has(task.state)) found.push(`the task is ${task.state}, and it has no run`);
+  if (runs.length === 0 && isUnfinished(task.state)) found.push(`the task is ${task.state}, and it has no run`);
   // A failed attempt whose retry would come after max_duration cancels its task: the run stays failed.
   const cancelledAfterFailure = task.state === 'cancelled' && last?.state === 'failed';
   if (last && last.state !== task.state && !cancelledAfterFailure)
     found.push(`the task is ${task.state}, its last run is ${last.state}`);
-  const stray = runs.filter((candidate) => open.has(candidate.state) && candidate.run_id !== task.last_attempt_run);
+  const stray = runs.filter((candidate) => isUnfinished(candidate.state) && candidate.run_id !== task.last_attempt_run);
   if (stray.length > 0)
     found.push(
       `${stray.length === 1 ? 'an unfinished run is' : `${stray.length} unfinished runs are`} not the task's last one`,

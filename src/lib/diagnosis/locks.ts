@@ -1,3 +1,4 @@
+import { isUnfinished } from '../../sql/description.js';
 import { pastedLiteral } from '../../sql/identifiers.js';
 import type { LockHolder } from '../../sql/diagnosis-locks.js';
 import { known, type Cause, type Evidence, type QueueSubject, type TaskSubject } from './cause.js';
@@ -28,14 +29,11 @@ export function endLockHolder(holder: LockHolder): string[] {
   return [`psql: select pg_terminate_backend(${holder.pid ?? 'PID'})`, 'or let that session commit or roll back'];
 }
 
-const unfinished = (state: string | undefined): boolean =>
-  state === 'pending' || state === 'running' || state === 'sleeping';
-
 export const taskLocked: Cause<TaskSubject> = {
   code: 'locked',
   verdict: 'stuck',
   group: 'lock',
-  applies: ({ locks, task, run }) => locks.length > 0 && unfinished(task?.state ?? run?.state),
+  applies: ({ locks, task, run }) => locks.length > 0 && isUnfinished(task?.state ?? run?.state),
   explain: ({ locks, task }) => explainLock(locks, task ? `the ${task.state} task` : 'the task'),
 };
 

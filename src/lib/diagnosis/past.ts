@@ -1,4 +1,5 @@
 /** Causes that the past attempts of a task show, and figures out of the ordinary. */
+import { isUnfinished } from '../../sql/description.js';
 import type { RunFacts } from '../../sql/diagnosis.js';
 import { byteSize } from '../cli/format/size.js';
 import { command, hint, type Advice } from '../cli/hint.js';
@@ -8,8 +9,7 @@ import { errorLine, isTimeout } from './finished.js';
 import { seconds, strategyWords } from './settings.js';
 import { at, dumpTask, forkWithOther, quoted, shown, span } from './words.js';
 
-const unfinished = ({ task }: TaskSubject): boolean =>
-  task !== null && ['pending', 'running', 'sleeping'].includes(task.state);
+const unfinished = ({ task }: TaskSubject): boolean => isUnfinished(task?.state);
 
 const grouped = (count: number): string => count.toLocaleString('en-US');
 const id = ({ task }: TaskSubject): string => task?.task_id ?? '';

@@ -1,3 +1,4 @@
+import { queueColumns, queueIndexes } from '../../sql/description.js';
 import type { BoundedReader, Unread } from '../../sql/bounded.js';
 import { readTableLockHolders } from '../../sql/diagnosis-locks.js';
 import { readClock, readQueues, type KnownQueue, type QueueList } from '../../sql/diagnosis-queues.js';
@@ -18,7 +19,7 @@ import { builtParts } from '../schema/migrate/script.js';
 import type { Facts, Need } from './check.js';
 import { formerPartitions } from './names.js';
 import { isOpen, readQueueFacts } from './queues.js';
-import { expectedColumns, expectedFunctions, expectedIndexes } from './schema.js';
+import { expected, expectedFunctions } from './schema.js';
 import type { Thresholds } from './thresholds.js';
 
 /** A lock that is gone at the second look was a moment of daily business. */
@@ -134,8 +135,8 @@ export async function readFacts(
   if (needs.has('catalog')) {
     facts.missingFunctions = await readDrift(reader, expectedFunctions(schema));
     const names = list.queues.map(({ queue_name: name }) => name);
-    facts.columns = (await readDriftedColumns(reader, names, expectedColumns)) ?? [];
-    facts.indexes = (await readIndexes(reader, names, expectedIndexes(schema.revision !== null))) ?? [];
+    facts.columns = (await readDriftedColumns(reader, names, expected(queueColumns, schema.revision))) ?? [];
+    facts.indexes = (await readIndexes(reader, names, expected(queueIndexes, schema.revision))) ?? [];
     facts.tables = (await readTableHealth(reader, thresholds['min-dead'])) ?? [];
   }
   if (needs.has('sessions')) {

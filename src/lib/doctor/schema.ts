@@ -1,6 +1,6 @@
-import type { ExpectedColumn, SchemaFacts } from '../../sql/doctor.js';
+import { functionsByRevision, functionsByVersion, requiredLetters } from '../../sql/description.js';
+import type { SchemaFacts } from '../../sql/doctor.js';
 import { pastedIdent } from '../../sql/identifiers.js';
-import { queueIndexes } from '../../sql/indexes.js';
 import { at, plural, quoted } from '../diagnosis/words.js';
 import { unregistered } from './names.js';
 import { overall, type Check, type Facts, type Finding } from './check.js';
@@ -19,85 +19,20 @@ function before(version: string, other: string): boolean {
   return false;
 }
 
-const functionsSince: Record<string, string[]> = {
-  '0.2.0':
-    'await_event cancel_task claim_task cleanup_events cleanup_tasks complete_run create_queue current_time drop_queue emit_event ensure_queue_tables extend_claim fail_run get_schema_version get_task_checkpoint_state get_task_checkpoint_states list_queues portable_uuidv7 retry_task schedule_run set_task_checkpoint_state spawn_task validate_queue_name'.split(
-      ' ',
-    ),
-  '0.3.0': ['get_task_result'],
-  '0.4.0':
-    'cleanup_all_queues disable_cron drop_detached_partition enable_cron ensure_partitions get_queue_policy list_detach_candidates partition_week_tag schedule_detach_jobs set_queue_policy uuidv7_floor uuidv7_timestamp week_bucket_utc'.split(
-      ' ',
-    ),
-};
-
-/**
- * Functions that a schema of this version should have. `retry_delay_seconds` came with the release of 0.5.0: neither a
- * development tree nor our own revision 1 has it.
- */
+/** Functions that a schema of this version and revision should have; the private ones are left to `migrate --check`. */
 export function expectedFunctions({ version, revision }: Pick<SchemaFacts, 'version' | 'revision'>): string[] {
   if (version === null) return [];
-  const names = Object.entries(functionsSince).flatMap(([since, some]) => (before(version, since) ? [] : some));
-  const released = /^[\d.]+$/.test(version) && !before(version, '0.5.0') && revision !== 1;
-  return released ? [...names, 'retry_delay_seconds'] : names;
+  const contract = Object.entries(functionsByVersion).flatMap(([since, names]) => {
+    const unreleased = since === '0.5.0' && (!/^[\d.]+$/.test(version) || revision === 1);
+    return before(version, since) || unreleased ? [] : names;
+  });
+  const ours = Object.entries(functionsByRevision).filter(([since]) => Number(since) <= (revision ?? 0));
+  return [...contract, ...ours.flatMap(([, names]) => names)];
 }
 
-const time = 'timestamp with time zone';
-const columnTypes: Record<string, Record<string, string>> = {
-  t: {
-    task_id: 'uuid',
-    task_name: 'text',
-    params: 'jsonb',
-    headers: 'jsonb',
-    retry_strategy: 'jsonb',
-    max_attempts: 'integer',
-    cancellation: 'jsonb',
-    enqueue_at: time,
-    first_started_at: time,
-    state: 'text',
-    attempts: 'integer',
-    last_attempt_run: 'uuid',
-    completed_payload: 'jsonb',
-    cancelled_at: time,
-    idempotency_key: 'text',
-  },
-  r: {
-    run_id: 'uuid',
-    task_id: 'uuid',
-    attempt: 'integer',
-    state: 'text',
-    claimed_by: 'text',
-    claim_expires_at: time,
-    available_at: time,
-    wake_event: 'text',
-    event_payload: 'jsonb',
-    started_at: time,
-    completed_at: time,
-    failed_at: time,
-    result: 'jsonb',
-    failure_reason: 'jsonb',
-    created_at: time,
-  },
-  c: {
-    task_id: 'uuid',
-    checkpoint_name: 'text',
-    state: 'jsonb',
-    status: 'text',
-    owner_run_id: 'uuid',
-    updated_at: time,
-  },
-  e: { event_name: 'text', payload: 'jsonb', emitted_at: time },
-  w: { task_id: 'uuid', run_id: 'uuid', step_name: 'text', event_name: 'text', timeout_at: time, created_at: time },
-};
-
-export const expectedColumns: ExpectedColumn[] = Object.entries(columnTypes).flatMap(([letter, columns]) =>
-  Object.entries(columns).map(([column, type]) => ({ letter, column, type })),
-);
-
-/** Indexes of the contract, and those that our own schema adds. */
-export function expectedIndexes(ours: boolean): readonly { letter: string; label: string }[] {
-  const contract = ['r_sai', 'r_ti', 'r_cei', 'w_eni', 'w_ti', 'e_eai'];
-  return ours ? queueIndexes : queueIndexes.filter(({ letter, label }) => contract.includes(`${letter}_${label}`));
+/** The parts that a schema of this revision has; null: another's, which has the contract's alone. */
+export function expected<T extends { since?: number }>(parts: readonly T[], revision: number | null): T[] {
+  return parts.filter(({ since = 0 }) => since <= (revision ?? 0));
 }
 
 function drift({ columns, missingFunctions, schema }: Facts): Finding[] {
@@ -193,7 +128,7 @@ export const schemaChecks: Check[] = [
     needs: [],
     find: ({ known }) =>
       known.flatMap(({ queue_name, tables, storage_mode: mode }) => {
-        const missing = ['t', 'r', 'c', 'e', 'w'].filter((prefix) => !tables.includes(prefix));
+        const missing = requiredLetters.filter((prefix) => !tables.includes(prefix));
         if (missing.length === 0) return [];
         const names = missing.map((prefix) => quoted(`${prefix}_${queue_name}`)).join(', ');
         return [

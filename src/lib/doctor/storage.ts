@@ -1,3 +1,4 @@
+import { partitionedLetters } from '../../sql/description.js';
 import type { Unread } from '../../sql/bounded.js';
 import { uuidFloor } from '../../sql/doctor-queue.js';
 import type { PartitionFacts } from '../../sql/doctor.js';
@@ -37,7 +38,7 @@ function missingPartitions(facts: Facts): Finding[] {
       const ahead = (queue.lookahead_seconds ?? 0) * 1000;
       const moments = [now, ...(ahead >= week ? [now + week] : []), now + ahead];
       const gap = moments.find((moment) =>
-        ['t', 'r', 'c', 'w'].some(
+        partitionedLetters.some(
           (prefix) =>
             !partitions.some((part) => part.parent === `${prefix}_${queue.queue_name}` && holds(part, moment)),
         ),

@@ -1,6 +1,6 @@
 /** Which rights a kind of role needs, thing by thing, and why. */
 import type { QueueTables, Right, RoleFacts } from '../../sql/grants.js';
-import type { OwnTable } from '../../sql/own-tables.js';
+import type { OwnTable } from '../../sql/description.js';
 import { sightRole } from '../../sql/sessions.js';
 import type { Kind } from './kinds.js';
 import { kinds } from './kinds.js';

@@ -1,10 +1,9 @@
 /** queue-stats as metrics. */
+import { unfinishedStates } from '../../sql/description.js';
 import { openMetricsText, type Family, type Labels } from '../cli/format/openmetrics.js';
 import type { Stats } from './stats.js';
 
 type Value = (row: Stats, nowMs: number) => number | null | undefined;
-
-const states = ['pending', 'running', 'sleeping'] as const;
 
 /** Below `absurd_queue_` or `absurd_task_name_`; doctor has families of the first kind, and none of these names. */
 const gauges: [string, string, Value][] = [
@@ -39,7 +38,7 @@ export function queueMetrics(rows: readonly Stats[], now: Date): string {
       name: `${prefix}_tasks`,
       help: 'Unfinished tasks by state.',
       samples: rows.flatMap((row) =>
-        states.flatMap((state): [Labels, number][] => {
+        unfinishedStates.flatMap((state): [Labels, number][] => {
           const count = row[state];
           return count === null ? [] : [[{ ...labelsOf(row), state }, count]];
         }),

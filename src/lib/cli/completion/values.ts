@@ -12,7 +12,7 @@ import { findTask, readableQueues } from '../../../sql/find-task.js';
 import { QueueReader } from '../../../sql/each-queue.js';
 import { rangeOf, requireId } from '../../task/find-task.js';
 import { listDetachCandidates } from '../../../sql/partitions.js';
-import { unfinishedStates } from '../../../sql/queues.js';
+import { unfinishedStates } from '../../../sql/description.js';
 import type { Queryable } from '../../../sql/queryable.js';
 import { Database } from '../../connection/database.js';
 import { runningOnly } from '../../connection/embedded.js';

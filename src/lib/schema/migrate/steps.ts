@@ -1,4 +1,5 @@
 /** The steps of an upgrade, in the one order in which they are always done, with what each of them locks. */
+import { partitionedLetters } from '../../../sql/description.js';
 import type { Difference } from '../../../sql/drift.js';
 import type { MissingIndex } from '../../../sql/indexes.js';
 import type { LackingTable } from '../../../sql/migrate.js';
@@ -121,7 +122,7 @@ export function planSteps({ indexes, tables, registry, differences, partitions }
     steps.push({
       what: `make ${counted(count, 'partition')}`,
       queue_name,
-      table_name: ['t', 'r', 'c', 'w'].map((letter) => `${letter}_${queue_name}`).join(' '),
+      table_name: partitionedLetters.map((letter) => `${letter}_${queue_name}`).join(' '),
       lock: 'access exclusive',
       holds_up: 'reads and writes',
       held: "the script's end",
