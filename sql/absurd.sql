@@ -94,10 +94,8 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('absurd.install', 0));
 
   if current_setting('server_version_num')::integer < 140000 then
-    -- 0A000 feature_not_supported
     raise exception 'Absurd needs PostgreSQL 14 or later, this server is %',
-        current_setting('server_version')
-      using errcode = '0A000';
+        current_setting('server_version') using errcode = 'feature_not_supported';
   end if;
 
   if to_regnamespace('absurd') is null then
@@ -107,11 +105,10 @@ begin
   if to_regprocedure('absurd.get_schema_revision()') is not null then
     execute 'select absurd.get_schema_revision()' into v_revision;
     if v_revision > v_script_revision then
-      -- 55000 object_not_in_prerequisite_state
       raise exception 'The schema has revision %, this script brings only revision %',
           v_revision, v_script_revision
         using
-          errcode = '55000',
+          errcode = 'object_not_in_prerequisite_state',
           hint = 'Use the newer release that installed it: a schema is never downgraded.';
     end if;
   end if;
@@ -138,15 +135,12 @@ begin
 end;
 $install$;
 
+create or replace function absurd.current_time ()
+  returns timestamptz language sql volatile as $$
 -- The time of everything: the setting absurd.fake_now where the session has a non-blank one (tests
 -- and operators freeze time with it), else the wall clock.
 --   Returns  now.
 --   Raises   22007 where the setting cannot be read as a time.
-create or replace function absurd.current_time ()
-  returns timestamptz
-  language sql
-  volatile
-as $$
   select
     case
       when btrim(current_setting('absurd.fake_now', true), E' \t\r\n') <> ''
@@ -168,9 +162,7 @@ begin
   end if;
 
   for v_column in
-    select
-      wanted.name,
-      wanted.definition
+    select wanted.name, wanted.definition
     from (
       values
         (1, 'storage_mode', $def$text not null default 'unpartitioned'
@@ -218,48 +210,34 @@ $install$;
 -- what the partitions of chapter 13 are cut by. All weeks are ISO weeks in UTC.
 -- =================================================================================================
 
--- A new UUIDv7: the server's own where it has one (PostgreSQL 18), else 48 bits of milliseconds
--- from absurd.current_time() and random bits. Which of the two is decided here, once.
 do $install$
+declare
+  v_native boolean := to_regprocedure('pg_catalog.uuidv7()') is not null;
 begin
-  if to_regprocedure('pg_catalog.uuidv7()') is not null then
-    execute $create$
-      create or replace function absurd.portable_uuidv7 ()
-        returns uuid
-        language sql
-        volatile
-      as 'select pg_catalog.uuidv7()'
-    $create$;
-  else
-    execute $create$
-      create or replace function absurd.portable_uuidv7 ()
-        returns uuid
-        language plpgsql
-        volatile
-      as $body$
-      declare
-        v_millis bigint := floor(extract(epoch from absurd.current_time()) * 1000);
-        v_bytes bytea := uuid_send(gen_random_uuid());
-      begin
-        v_bytes := overlay(v_bytes placing substring(int8send(v_millis) from 3) from 1 for 6);
-        v_bytes := set_byte(v_bytes, 6, (get_byte(v_bytes, 6) & 15) | 112);
-        return encode(v_bytes, 'hex')::uuid;
-      end;
-      $body$
-    $create$;
-  end if;
+  execute format(
+    'create or replace function absurd.portable_uuidv7 () returns uuid language %1$s as %2$L',
+    case when v_native then 'sql' else 'plpgsql' end,
+    $doc$
+-- A new UUIDv7: the server's own where it has one (PostgreSQL 18), else 48 bits of milliseconds
+-- from absurd.current_time() and random bits. The installation decides which of the two.
+$doc$ || case when v_native then 'select pg_catalog.uuidv7()' else $body$
+declare
+  v_millis bigint := floor(extract(epoch from absurd.current_time()) * 1000);
+  v_bytes bytea := uuid_send(gen_random_uuid());
+begin
+  v_bytes := overlay(v_bytes placing substring(int8send(v_millis) from 3) from 1 for 6);
+  v_bytes := set_byte(v_bytes, 6, (get_byte(v_bytes, 6) & 15) | 112);
+  return encode(v_bytes, 'hex')::uuid;
+end;
+$body$ end
+  );
 end;
 $install$;
 
+create or replace function absurd.uuidv7_timestamp (p_id uuid)
+  returns timestamptz language plpgsql immutable as $$
 -- The moment inside a UUIDv7, to the millisecond.
 --   Returns  null unless the id is of version 7.
-create or replace function absurd.uuidv7_timestamp (
-  p_id uuid
-)
-  returns timestamptz
-  language plpgsql
-  immutable
-as $$
 declare
   v_hex text := replace(p_id::text, '-', '');
   v_millis bigint;
@@ -277,15 +255,10 @@ begin
 end;
 $$;
 
+create or replace function absurd.uuidv7_floor (p_ts timestamptz)
+  returns uuid language plpgsql immutable as $$
 -- The lowest UUIDv7 of a moment's millisecond: the bound between two partitions.
 --   Raises   22023 outside 0 .. 2^48 - 1 milliseconds since 1970.
-create or replace function absurd.uuidv7_floor (
-  p_ts timestamptz
-)
-  returns uuid
-  language plpgsql
-  immutable
-as $$
 declare
   v_millis numeric := floor(extract(epoch from p_ts) * 1000);
 begin
@@ -294,37 +267,24 @@ begin
   end if;
 
   if v_millis not between 0 and 281474976710655 then
-    -- 22023 invalid_parameter_value
     raise exception 'Timestamp % is outside the range of a UUIDv7', p_ts
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
 
-  return (
-    substr(encode(int8send(v_millis::bigint), 'hex'), 5, 12) || '70008000000000000000'
-  )::uuid;
+  return (substr(encode(int8send(v_millis::bigint), 'hex'), 5, 12) || '70008000000000000000')::uuid;
 end;
 $$;
 
+create or replace function absurd.week_bucket_utc (p_ts timestamptz)
+  returns timestamptz language sql immutable as $$
 -- The Monday 00:00 UTC at or before a moment: the start of its ISO week.
-create or replace function absurd.week_bucket_utc (
-  p_ts timestamptz
-)
-  returns timestamptz
-  language sql
-  immutable
-as $$
   select date_trunc('week', p_ts at time zone 'UTC') at time zone 'UTC'
 $$;
 
+create or replace function absurd.partition_week_tag (p_ts timestamptz)
+  returns text language sql immutable as $$
 -- The tag of a moment's ISO week in partition names: the last digit of the ISO year and the week,
 -- so that 2024-01-01 gives 401. It comes round every ten years.
-create or replace function absurd.partition_week_tag (
-  p_ts timestamptz
-)
-  returns text
-  language sql
-  immutable
-as $$
   select
     right(to_char(p_ts at time zone 'UTC', 'IYYY'), 1)
     || to_char(p_ts at time zone 'UTC', 'IW')
@@ -338,29 +298,21 @@ $$;
 -- what one task carries must never make another task's claim raise.
 -- =================================================================================================
 
+create or replace function absurd.validate_queue_name (p_queue_name text)
+  returns text language plpgsql volatile as $$
 -- Checks a queue name. Nothing is trimmed, and white space is a legal name.
 --   Returns  the name.
 --   Raises   22023 when it is null, empty, or longer than 57 bytes.
-create or replace function absurd.validate_queue_name (
-  p_queue_name text
-)
-  returns text
-  language plpgsql
-  volatile
-as $$
 begin
   if p_queue_name is null or p_queue_name = '' then
-    -- 22023 invalid_parameter_value
-    raise exception 'Queue name must be provided'
-      using errcode = '22023';
+    raise exception 'Queue name must be provided' using errcode = 'invalid_parameter_value';
   end if;
 
   if octet_length(convert_to(p_queue_name, 'UTF8')) > 57 then
-    -- 22023 invalid_parameter_value
     raise exception 'Queue name "%" is too long (% bytes)',
         p_queue_name, octet_length(convert_to(p_queue_name, 'UTF8'))
       using
-        errcode = '22023',
+        errcode = 'invalid_parameter_value',
         hint = 'A queue name has at most 57 bytes of UTF-8.';
   end if;
 
@@ -368,17 +320,12 @@ begin
 end;
 $$;
 
+create or replace function absurd._require_queue (p_queue_name text)
+  returns absurd.queues language plpgsql volatile as $$
 -- Demands that a queue exists. It also keeps an overlong name from being truncated to the tables
 -- of another queue.
 --   Returns  its row of the registry.
 --   Raises   22023 for an illegal name, P0002 for an unknown queue.
-create or replace function absurd._require_queue (
-  p_queue_name text
-)
-  returns absurd.queues
-  language plpgsql
-  volatile
-as $$
 declare
   v_queue absurd.queues;
 begin
@@ -389,10 +336,9 @@ begin
 
   if not found then
     perform absurd.validate_queue_name(p_queue_name);
-    -- P0002 no_data_found
     raise exception 'Queue "%" does not exist', p_queue_name
       using
-        errcode = 'P0002',
+        errcode = 'no_data_found',
         hint = format('Create it with: select absurd.create_queue(%L)', p_queue_name);
   end if;
 
@@ -400,45 +346,30 @@ begin
 end;
 $$;
 
+create or replace function absurd._require_text (p_value text, p_what text)
+  returns void language plpgsql volatile as $$
 -- Demands that a text argument says something.
 --   Raises   22023 when it is null or blank.
-create or replace function absurd._require_text (
-  p_value text,
-  p_what text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   if p_value is null or btrim(p_value, E' \t\r\n') = '' then
-    -- 22023 invalid_parameter_value
-    raise exception '% must be provided', p_what
-      using errcode = '22023';
+    raise exception '% must be provided', p_what using errcode = 'invalid_parameter_value';
   end if;
 end;
 $$;
 
+create or replace function absurd._require_object (p_value jsonb, p_what text)
+  returns jsonb language plpgsql volatile as $$
 -- Demands that a JSON argument is an object.
 --   Returns  it; null and JSON null become {}.
 --   Raises   22023 for anything else.
-create or replace function absurd._require_object (
-  p_value jsonb,
-  p_what text
-)
-  returns jsonb
-  language plpgsql
-  volatile
-as $$
 begin
   if p_value is null or p_value = 'null' then
     return '{}';
   end if;
 
   if jsonb_typeof(p_value) <> 'object' then
-    -- 22023 invalid_parameter_value
     raise exception '% must be a JSON object, not %', p_what, jsonb_typeof(p_value)
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
 
   return p_value;
@@ -446,16 +377,11 @@ end;
 $$;
 
 -- [part trigger functions]
+create or replace function absurd._read_seconds (p_value jsonb)
+  returns double precision language sql immutable as $$
 -- Reads a JSON number of seconds, whatever was stored. JSON has numbers that are too small for a
 -- double precision, which the cast would refuse: what is next to nothing is nothing.
 --   Returns  seconds, at most a hundred years; null unless it is a number >= 0.
-create or replace function absurd._read_seconds (
-  p_value jsonb
-)
-  returns double precision
-  language sql
-  immutable
-as $$
   select
     case
       when jsonb_typeof(p_value) = 'number' and p_value::numeric >= 0 then
@@ -466,19 +392,13 @@ as $$
     end
 $$;
 
+create or replace function absurd._cancel_due (
+  p_cancellation jsonb, p_enqueue_at timestamptz, p_first_started_at timestamptz, p_state text
+)
+  returns timestamptz language sql immutable as $$
 -- When a task's own cancellation settings end it: max_delay counts from enqueue_at until the task
 -- first starts, max_duration from its first start.
 --   Returns  the moment; null for never, and where the settings cannot be read.
-create or replace function absurd._cancel_due (
-  p_cancellation jsonb,
-  p_enqueue_at timestamptz,
-  p_first_started_at timestamptz,
-  p_state text
-)
-  returns timestamptz
-  language sql
-  immutable
-as $$
   select
     case
       when p_state in ('completed', 'failed', 'cancelled') then null
@@ -492,18 +412,12 @@ as $$
 $$;
 -- [end trigger functions]
 
+create or replace function absurd._read_strategy_number (p_value jsonb, p_default double precision)
+  returns double precision language plpgsql immutable as $$
 -- Reads a number of a retry strategy, which may be a JSON number or the text of one.
 --   Returns  it, or p_default when it is absent or JSON null. A number too small for a double
 --            precision is 0, one too large is infinite.
 --   Raises   class 22 when it is not a number.
-create or replace function absurd._read_strategy_number (
-  p_value jsonb,
-  p_default double precision
-)
-  returns double precision
-  language plpgsql
-  immutable
-as $$
 declare
   v_text text := p_value #>> '{}';
 begin
@@ -514,20 +428,14 @@ exception
 end;
 $$;
 
+create or replace function absurd.retry_delay_seconds (p_strategy jsonb, p_attempt integer)
+  returns double precision language plpgsql immutable as $$
 -- How many seconds a failed attempt waits for the next one, by the task's retry strategy:
 -- none, fixed {base_seconds 60}, exponential {base_seconds 30, factor 2, max_seconds 86400}.
 --   p_strategy  null is none
 --   p_attempt   the attempt that failed, from 1; null and less are 1
 --   Returns     the delay, 0 to 86400.
 --   Raises      AB003 when the strategy cannot be used.
-create or replace function absurd.retry_delay_seconds (
-  p_strategy jsonb,
-  p_attempt integer
-)
-  returns double precision
-  language plpgsql
-  immutable
-as $$
 declare
   v_kind text := coalesce(p_strategy ->> 'kind', 'none');
   v_base double precision;
@@ -537,13 +445,9 @@ begin
   if p_strategy is null then
     return 0;
   elsif jsonb_typeof(p_strategy) <> 'object' then
-    -- AB003 a retry strategy that cannot be used
-    raise exception 'retry_strategy must be a JSON object'
-      using errcode = 'AB003';
+    raise exception 'retry_strategy must be a JSON object' using errcode = 'AB003';
   elsif v_kind not in ('none', 'fixed', 'exponential') then
-    -- AB003 a retry strategy that cannot be used
-    raise exception 'Unsupported retry strategy kind "%"', v_kind
-      using errcode = 'AB003';
+    raise exception 'Unsupported retry strategy kind "%"', v_kind using errcode = 'AB003';
   elsif v_kind = 'none' then
     return 0;
   end if;
@@ -554,7 +458,6 @@ begin
   );
   -- NaN counts as greater than any other number, here and below.
   if v_base not between 0 and 86400 then
-    -- AB003 a retry strategy that cannot be used
     raise exception 'retry_strategy.base_seconds must be between 0 and 86400'
       using errcode = 'AB003';
   elsif v_kind = 'fixed' then
@@ -563,14 +466,12 @@ begin
 
   v_factor := absurd._read_strategy_number(p_strategy -> 'factor', 2);
   if v_factor < 0 or v_factor >= 'infinity' then
-    -- AB003 a retry strategy that cannot be used
     raise exception 'retry_strategy.factor must be a finite non-negative number'
       using errcode = 'AB003';
   end if;
 
   v_max := absurd._read_strategy_number(p_strategy -> 'max_seconds', 86400);
   if v_max not between 0 and 86400 then
-    -- AB003 a retry strategy that cannot be used
     raise exception 'retry_strategy.max_seconds must be between 0 and 86400'
       using errcode = 'AB003';
   end if;
@@ -578,24 +479,16 @@ begin
   return absurd._exponential_delay(v_base, v_factor, v_max, greatest(coalesce(p_attempt, 1), 1));
 exception
   when data_exception then
-    -- AB003 a retry strategy that cannot be used
-    raise exception 'retry_strategy contains an invalid number'
-      using errcode = 'AB003';
+    raise exception 'retry_strategy contains an invalid number' using errcode = 'AB003';
 end;
 $$;
 
+create or replace function absurd._exponential_delay (
+  p_base double precision, p_factor double precision, p_max double precision, p_attempt integer
+)
+  returns double precision language plpgsql immutable as $$
 -- The least of base * factor ^ (attempt - 1) and max.
 --   Returns  max where the power overflows, 0 where it underflows.
-create or replace function absurd._exponential_delay (
-  p_base double precision,
-  p_factor double precision,
-  p_max double precision,
-  p_attempt integer
-)
-  returns double precision
-  language plpgsql
-  immutable
-as $$
 begin
   if p_base = 0 then
     return 0;
@@ -607,116 +500,75 @@ exception
 end;
 $$;
 
+create or replace function absurd._next_attempt_at (
+  p_strategy jsonb, p_attempt integer, p_now timestamptz
+)
+  returns timestamptz language plpgsql volatile as $$
 -- When the next attempt of a task comes by its stored retry strategy. Older clients could store one
 -- that cannot be used: it ends its own task, and must not break the claim of another.
 --   Returns  the moment; null where the strategy cannot be used.
-create or replace function absurd._next_attempt_at (
-  p_strategy jsonb,
-  p_attempt integer,
-  p_now timestamptz
-)
-  returns timestamptz
-  language plpgsql
-  volatile
-as $$
 begin
   return p_now + make_interval(secs => absurd.retry_delay_seconds(p_strategy, p_attempt));
 exception
-  -- AB003 a retry strategy that cannot be used
   when sqlstate 'AB003' then
     return null;
 end;
 $$;
 
+create or replace function absurd._require_run_state (p_run_id uuid, p_state text, p_allowed text[])
+  returns void language plpgsql volatile as $$
 -- Raises what a worker must hear about a run that is not in a state it may act on.
 --   Raises   AB001 cancelled, AB002 failed, 55000 any other state that p_allowed does not name.
-create or replace function absurd._require_run_state (
-  p_run_id uuid,
-  p_state text,
-  p_allowed text[]
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   if p_state = any (p_allowed) then
     return;
   end if;
 
   if p_state = 'cancelled' then
-    -- AB001 the task has been cancelled
-    raise exception 'Task has been cancelled'
-      using errcode = 'AB001';
+    raise exception 'Task has been cancelled' using errcode = 'AB001';
   end if;
 
   if p_state = 'failed' then
-    -- AB002 the run has already failed
-    raise exception 'Run "%" has already failed', p_run_id
-      using errcode = 'AB002';
+    raise exception 'Run "%" has already failed', p_run_id using errcode = 'AB002';
   end if;
 
-  -- 55000 object_not_in_prerequisite_state
   raise exception 'Run "%" is not currently running: it is %', p_run_id, p_state
-    using errcode = '55000';
+    using errcode = 'object_not_in_prerequisite_state';
 end;
 $$;
 
+create or replace function absurd._lock_run (
+  p_queue_name text, p_run_id uuid, out task_id uuid, out attempt integer, out run_state text,
+  out task_state text, out wake_event text, out event_payload jsonb,
+  out claim_expires_at timestamptz
+)
+  language plpgsql volatile as $$
 -- Locks a run and returns what its callers decide by.
 --   Returns  the run's task, attempt, state and wake-up, and the state of its task.
 --   Raises   P0002 for an unknown queue or run.
 --   Locks    the run.
-create or replace function absurd._lock_run (
-  p_queue_name text,
-  p_run_id uuid,
-  out task_id uuid,
-  out attempt integer,
-  out run_state text,
-  out task_state text,
-  out wake_event text,
-  out event_payload jsonb,
-  out claim_expires_at timestamptz
-)
-  language plpgsql
-  volatile
-as $$
 declare
   v_rows bigint;
 begin
   perform absurd._require_queue(p_queue_name);
 
-  execute format(
-    $sql$
-      select
-        r.task_id,
-        r.attempt,
-        r.state,
-        r.wake_event,
-        r.event_payload,
-        r.claim_expires_at
-      from absurd.%1$I as r
-      where r.run_id = $1
-      for update
-    $sql$,
-    'r_' || p_queue_name
-  )
-  into task_id, attempt, run_state, wake_event, event_payload, claim_expires_at
-  using p_run_id;
+  execute format($sql$
+    select r.task_id, r.attempt, r.state, r.wake_event, r.event_payload, r.claim_expires_at
+    from absurd.%1$I as r
+    where r.run_id = $1
+    for update
+  $sql$, 'r_' || p_queue_name)
+  into task_id, attempt, run_state, wake_event, event_payload, claim_expires_at using p_run_id;
   get diagnostics v_rows = row_count;
 
   if v_rows = 0 then
-    -- P0002 no_data_found
     raise exception 'Run "%" not found in queue "%"', p_run_id, p_queue_name
-      using errcode = 'P0002';
+      using errcode = 'no_data_found';
   end if;
 
   -- A statement of its own: who cancels holds the run, so the state seen now is what counts.
-  execute format(
-    'select t.state from absurd.%1$I as t where t.task_id = $1',
-    't_' || p_queue_name
-  )
-  into task_state
-  using task_id;
+  execute format('select t.state from absurd.%1$I as t where t.task_id = $1', 't_' || p_queue_name)
+  into task_state using task_id;
 end;
 $$;
 
@@ -732,37 +584,26 @@ $$;
 -- compute it for rows that other clients write.
 -- =================================================================================================
 
+create or replace function absurd._lock_queue_shape (p_queue_name text)
+  returns void language plpgsql volatile as $$
 -- Keeps others from making or dropping the same queue until the end of the transaction: two that
 -- touch a function of it at once would collide on its catalog row. An install holds the first of
 -- the two locks alone, because it makes the functions of all queues.
 --   Locks    nothing of the tables: only who makes or drops a queue, or installs, waits.
-create or replace function absurd._lock_queue_shape (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   perform pg_advisory_xact_lock_shared(hashtextextended('absurd.install', 0));
   perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
 end;
 $$;
 
+create or replace function absurd._lock_tables (p_tables text[], p_mode text)
+  returns void language plpgsql volatile as $$
 -- Locks tables all at once or not at all. Workers take their tables in various orders, so waiting
 -- for one while holding another could deadlock with them; this tries again instead.
 --   p_tables  quoted names with their schema
 --   p_mode    a lock mode, such as 'access exclusive'
 --   Raises    55P03 when they stay busy for lock_timeout (10 s where that is not set).
 --   Locks     the tables, to the end of the transaction.
-create or replace function absurd._lock_tables (
-  p_tables text[],
-  p_mode text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_patience interval := nullif(current_setting('lock_timeout')::interval, interval '0');
   v_deadline timestamptz := clock_timestamp() + coalesce(v_patience, interval '10 seconds');
@@ -782,10 +623,9 @@ begin
     exception
       when lock_not_available then
         if clock_timestamp() > v_deadline then
-          -- 55P03 lock_not_available
           raise exception 'Could not lock % in time', array_to_string(p_tables, ', ')
             using
-              errcode = '55P03',
+              errcode = 'lock_not_available',
               hint = 'A long transaction holds them: find it in pg_stat_activity, or try later.';
         end if;
     end;
@@ -795,12 +635,9 @@ end;
 $$;
 
 -- [part trigger functions]
--- Keeps t_<queue>.cancel_due for a task that is inserted with cancellation settings.
 create or replace function absurd._set_cancel_due ()
-  returns trigger
-  language plpgsql
-  volatile
-as $$
+  returns trigger language plpgsql volatile as $$
+-- Keeps t_<queue>.cancel_due for a task that is inserted with cancellation settings.
 begin
   new.cancel_due := absurd._cancel_due(
     new.cancellation,
@@ -812,14 +649,11 @@ begin
 end;
 $$;
 
+create or replace function absurd._repair_cancel_due ()
+  returns trigger language plpgsql volatile as $$
 -- Corrects t_<queue>.cancel_due after an update. An after-trigger, because a before-trigger would
 -- lock and log every row that is updated, also the many without cancellation settings. A partition
 -- is written through its table: only that one's rights has who may work on the queue.
-create or replace function absurd._repair_cancel_due ()
-  returns trigger
-  language plpgsql
-  volatile
-as $$
 begin
   execute format(
     'update %1$s set cancel_due = $1 where task_id = $2',
@@ -833,23 +667,13 @@ end;
 $$;
 -- [end trigger functions]
 
+create or replace function absurd._queue_parts (p_queue_name text, p_storage_mode text)
+  returns table (
+    ordinal integer, kind text, part_name text, table_name text, statement text
+  ) language plpgsql volatile as $$
 -- Everything that a queue consists of, in the order in which it is made.
 --   Returns  a row a part: its kind (table, column, index, trigger), its own name, the table it
 --            belongs to, and the statement that makes it.
-create or replace function absurd._queue_parts (
-  p_queue_name text,
-  p_storage_mode text
-)
-  returns table (
-    ordinal integer,
-    kind text,
-    part_name text,
-    table_name text,
-    statement text
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_partitioned boolean := p_storage_mode = 'partitioned';
 begin
@@ -1052,19 +876,12 @@ begin
 end;
 $$;
 
+create or replace function absurd._has_queue_part (p_kind text, p_part_name text, p_table_name text)
+  returns boolean language plpgsql volatile as $$
 -- Looks whether a part of a queue is there, in the catalogs alone.
 --   Returns  true when it is; false when it has to be made (an invalid index counts as missing).
 --   Raises   42P07 when its name is taken by something else: the tables of one queue can have the
 --            names of another's partitions or indexes ("a" partitioned has a table t_a_d).
-create or replace function absurd._has_queue_part (
-  p_kind text,
-  p_part_name text,
-  p_table_name text
-)
-  returns boolean
-  language plpgsql
-  volatile
-as $$
 declare
   v_table oid := to_regclass(format('absurd.%I', p_table_name));
   v_part oid := to_regclass(format('absurd.%I', p_part_name));
@@ -1074,16 +891,13 @@ begin
     return exists (
       select 1
       from pg_catalog.pg_attribute as a
-      where a.attrelid = v_table
-        and a.attname = p_part_name
-        and not a.attisdropped
+      where a.attrelid = v_table and a.attname = p_part_name and not a.attisdropped
     );
   elsif p_kind = 'trigger' then
     return exists (
       select 1
       from pg_catalog.pg_trigger as g
-      where g.tgrelid = v_table
-        and g.tgname = p_part_name
+      where g.tgrelid = v_table and g.tgname = p_part_name
     );
   end if;
 
@@ -1104,11 +918,10 @@ begin
   end if;
 
   if v_fits is distinct from true then
-    -- 42P07 duplicate_table
     raise exception 'The name absurd.% is taken by something that is not part of this queue',
         quote_ident(p_part_name)
       using
-        errcode = '42P07',
+        errcode = 'duplicate_table',
         hint = 'Another queue''s partitions or indexes have it: choose another queue name.';
   end if;
 
@@ -1120,16 +933,11 @@ begin
 end;
 $$;
 
+create or replace function absurd.ensure_queue_tables (p_queue_name text)
+  returns void language plpgsql volatile as $$
 -- Makes what a queue lacks: all of it for a new queue, what came later for an old one.
 --   Raises   42P07 for a name that is taken, 55P03 when the tables stay busy.
 --   Locks    nothing when nothing is missing; else the tables that lack something, all at once.
-create or replace function absurd.ensure_queue_tables (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_storage_mode text;
   v_old_tables text[];
@@ -1151,10 +959,7 @@ begin
   perform absurd._lock_tables(v_old_tables, 'access exclusive');
 
   for v_part in
-    select
-      part.kind,
-      part.part_name,
-      part.statement
+    select part.kind, part.part_name, part.statement
     from absurd._queue_parts(p_queue_name, v_storage_mode) as part
     where not absurd._has_queue_part(part.kind, part.part_name, part.table_name)
     order by part.ordinal
@@ -1183,46 +988,25 @@ begin
 end;
 $$;
 
+create or replace function absurd._backfill_cancel_due (p_queue_name text)
+  returns void language plpgsql volatile as $$
 -- Computes cancel_due for the tasks of a queue that did not have the column until now.
 --   Locks    the tasks with cancellation settings.
-create or replace function absurd._backfill_cancel_due (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
-  execute format(
-    $sql$
-      update absurd.%1$I as t
-      set
-        cancel_due = absurd._cancel_due(
-          t.cancellation,
-          t.enqueue_at,
-          t.first_started_at,
-          t.state
-        )
-      where t.cancellation is not null
-        and t.state in ('pending', 'running', 'sleeping')
-    $sql$,
-    't_' || p_queue_name
-  );
+  execute format($sql$
+    update absurd.%1$I as t
+    set cancel_due = absurd._cancel_due(t.cancellation, t.enqueue_at, t.first_started_at, t.state)
+    where t.cancellation is not null and t.state in ('pending', 'running', 'sleeping')
+  $sql$, 't_' || p_queue_name);
 end;
 $$;
 
+create or replace function absurd.create_queue (p_queue_name text, p_storage_mode text)
+  returns void language plpgsql volatile as $$
 -- Creates a queue, or does nothing when it exists in the same mode.
 --   p_storage_mode  unpartitioned or partitioned
 --   Raises          22023 for an illegal name or mode, 55000 when it exists in the other mode,
 --                   42P07 when its tables' names are taken.
-create or replace function absurd.create_queue (
-  p_queue_name text,
-  p_storage_mode text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_storage_mode text;
 begin
@@ -1230,10 +1014,8 @@ begin
   perform absurd._lock_queue_shape(p_queue_name);
 
   if p_storage_mode is null or p_storage_mode not in ('unpartitioned', 'partitioned') then
-    -- 22023 invalid_parameter_value
     raise exception 'Storage mode must be unpartitioned or partitioned, not %',
-        coalesce(p_storage_mode, 'null')
-      using errcode = '22023';
+        coalesce(p_storage_mode, 'null') using errcode = 'invalid_parameter_value';
   end if;
 
   insert into absurd.queues as q (queue_name, storage_mode)
@@ -1246,10 +1028,9 @@ begin
   where q.queue_name = p_queue_name;
 
   if v_storage_mode is distinct from p_storage_mode then
-    -- 55000 object_not_in_prerequisite_state
     raise exception 'Queue "%" already exists with storage mode %', p_queue_name, v_storage_mode
       using
-        errcode = '55000',
+        errcode = 'object_not_in_prerequisite_state',
         hint = 'The mode is chosen once: drop the queue, or choose another name.';
   end if;
 
@@ -1257,29 +1038,19 @@ begin
 end;
 $$;
 
+create or replace function absurd.create_queue (p_queue_name text)
+  returns void language plpgsql volatile as $$
 -- Creates an unpartitioned queue: see the other form.
-create or replace function absurd.create_queue (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   perform absurd.create_queue(p_queue_name, 'unpartitioned');
 end;
 $$;
 
+create or replace function absurd.drop_queue (p_queue_name text)
+  returns void language plpgsql volatile as $$
 -- Drops a queue with all it holds. An absent queue and an odd old name are no errors.
 --   Raises   55P03 when its tables stay busy.
 --   Locks    out who makes or drops the same queue; the queue's tables.
-create or replace function absurd.drop_queue (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_table_names text[];
   v_tables text[];
@@ -1336,14 +1107,9 @@ begin
 end;
 $$;
 
--- All queues, ordered by name.
 create or replace function absurd.list_queues ()
-  returns table (
-    queue_name text
-  )
-  language plpgsql
-  volatile
-as $$
+  returns table (queue_name text) language plpgsql volatile as $$
+-- All queues, ordered by name.
 begin
   return query
   select q.queue_name
@@ -1352,25 +1118,14 @@ begin
 end;
 $$;
 
+create or replace function absurd.get_queue_policy (p_queue_name text)
+  returns table (
+    queue_name text, storage_mode text, default_partition text, partition_lookahead interval,
+    partition_lookback interval, cleanup_ttl interval, cleanup_limit integer, detach_mode text,
+    detach_min_age interval
+  ) language plpgsql volatile as $$
 -- A queue's policy.
 --   Returns  one row; none for an unknown queue.
-create or replace function absurd.get_queue_policy (
-  p_queue_name text
-)
-  returns table (
-    queue_name text,
-    storage_mode text,
-    default_partition text,
-    partition_lookahead interval,
-    partition_lookback interval,
-    cleanup_ttl interval,
-    cleanup_limit integer,
-    detach_mode text,
-    detach_min_age interval
-  )
-  language plpgsql
-  volatile
-as $$
 begin
   return query
   select
@@ -1388,24 +1143,17 @@ begin
 end;
 $$;
 
+create or replace function absurd._require_policy_values (p_policy jsonb)
+  returns void language plpgsql volatile as $$
 -- Demands that the values of a policy have the right JSON type; what they say is checked by the
 -- registry's own constraints.
 --   Raises   22023 for a limit that is no number, or anything else that is no string.
-create or replace function absurd._require_policy_values (
-  p_policy jsonb
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_key text;
   v_value jsonb;
 begin
   for v_key, v_value in
-    select
-      policy.key,
-      policy.value
+    select policy.key, policy.value
     from jsonb_each(p_policy) as policy
   loop
     if jsonb_typeof(v_value) = 'string' and v_key <> 'default_partition'
@@ -1415,27 +1163,20 @@ begin
       continue;
     end if;
 
-    -- 22023 invalid_parameter_value
     raise exception 'Bad queue policy: % cannot be %', v_key, v_value
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end loop;
 end;
 $$;
 
+create or replace function absurd.set_queue_policy (p_queue_name text, p_policy jsonb)
+  returns void language plpgsql volatile as $$
 -- Changes a queue's policy.
 --   p_policy  an object with any of default_partition, partition_lookahead, partition_lookback,
 --             cleanup_ttl, cleanup_limit, detach_mode, detach_min_age; null is {}
 --   Raises    22023 for an unknown key or a bad value, P0002 for an unknown queue, 55000 for a
 --             default partition that holds rows or a queue that has none.
 --   Locks     the queue's row; the default partitions when they are to go.
-create or replace function absurd.set_queue_policy (
-  p_queue_name text,
-  p_policy jsonb
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_policy jsonb := absurd._require_object(p_policy, 'Policy');
   v_queue absurd.queues := absurd._require_queue(p_queue_name);
@@ -1454,16 +1195,13 @@ begin
       'detach_min_age'
     )
   loop
-    -- 22023 invalid_parameter_value
-    raise exception 'Unknown queue policy "%"', v_key
-      using errcode = '22023';
+    raise exception 'Unknown queue policy "%"', v_key using errcode = 'invalid_parameter_value';
   end loop;
 
   perform absurd._require_policy_values(v_policy);
   if v_policy ? 'default_partition' and v_queue.storage_mode <> 'partitioned' then
-    -- 55000 object_not_in_prerequisite_state
     raise exception 'Queue "%" is not partitioned and has no default partition', p_queue_name
-      using errcode = '55000';
+      using errcode = 'object_not_in_prerequisite_state';
   end if;
 
   begin
@@ -1480,9 +1218,8 @@ begin
     where q.queue_name = p_queue_name;
   exception
     when check_violation or not_null_violation or data_exception then
-      -- 22023 invalid_parameter_value
       raise exception 'Bad queue policy %: %', v_policy, sqlerrm
-        using errcode = '22023';
+        using errcode = 'invalid_parameter_value';
   end;
 
   -- Weeks that cannot be made are refused here, and not by every later ensure_partitions.
@@ -1518,12 +1255,9 @@ $$;
 -- tags around a body are longer than a name.
 -- =================================================================================================
 
--- The SET clauses of a queue function.
 create or replace function absurd._plan_settings ()
-  returns text
-  language sql
-  immutable
-as $$
+  returns text language sql immutable as $$
+-- The SET clauses of a queue function.
   select $settings$
     set plan_cache_mode = force_generic_plan
     set enable_seqscan = off
@@ -1535,18 +1269,13 @@ as $$
   $settings$
 $$;
 
+create or replace function absurd._make_queue_functions (p_queue_name text, p_storage_mode text)
+  returns void language plpgsql volatile
+  set quote_all_identifiers = off
+as $$
 -- Makes the functions of a queue. The SET clause gives them the same text in every session: %I
 -- follows quote_all_identifiers.
 --   Locks    nothing that a worker would notice.
-create or replace function absurd._make_queue_functions (
-  p_queue_name text,
-  p_storage_mode text
-)
-  returns void
-  language plpgsql
-  volatile
-  set quote_all_identifiers = off
-as $$
 begin
   perform absurd._make_spawn(p_queue_name, p_storage_mode);
   perform absurd._make_claim(p_queue_name);
@@ -1559,29 +1288,18 @@ begin
 end;
 $$;
 
+create or replace function absurd._lacks_queue_function (p_queue_name text)
+  returns boolean language sql volatile as $$
 -- Whether one of a queue's functions is missing.
-create or replace function absurd._lacks_queue_function (
-  p_queue_name text
-)
-  returns boolean
-  language sql
-  volatile
-as $$
   select bool_or(to_regproc('absurd.' || quote_ident(kind || ':' || p_queue_name)) is null)
   from unnest(array['spawn', 'claim', 'done', 'ends', 'save', 'keep', 'load', 'emit']) as kind
 $$;
 
+create or replace function absurd._queue_function (p_kind text, p_queue_name text)
+  returns text language plpgsql volatile as $$
 -- The quoted name of one of a queue's functions, which is made first when it is missing.
 --   p_kind   spawn, claim, done, ends, save, keep, load or emit
 --   Raises   22023 for an illegal queue name, P0002 for an unknown queue.
-create or replace function absurd._queue_function (
-  p_kind text,
-  p_queue_name text
-)
-  returns text
-  language plpgsql
-  volatile
-as $$
 declare
   v_name text := 'absurd.' || quote_ident(p_kind || ':' || p_queue_name);
   v_queue absurd.queues;
@@ -1609,6 +1327,12 @@ $$;
 -- i_<queue> where the queue is partitioned, so N racing callers yield one task.
 -- =================================================================================================
 
+create or replace function absurd._spawn_options (
+  p_options jsonb, out headers jsonb, out retry_strategy jsonb, out max_attempts integer,
+  out cancellation jsonb, out idempotency_key text, out start_at timestamptz,
+  out parent_task_id uuid, out parent_queue text
+)
+  language plpgsql volatile as $$
 -- Reads and checks the options of a spawn.
 --   p_options  headers, retry_strategy, max_attempts, cancellation, idempotency_key, and ours:
 --              start_at or delay_seconds, parent; others are ignored, null is {}
@@ -1616,20 +1340,6 @@ $$;
 --   Raises     22023 for options that are no object, max_attempts below 1, cancellation settings
 --              that are not numbers of seconds >= 0; AB003 for a retry_strategy that cannot be
 --              used.
-create or replace function absurd._spawn_options (
-  p_options jsonb,
-  out headers jsonb,
-  out retry_strategy jsonb,
-  out max_attempts integer,
-  out cancellation jsonb,
-  out idempotency_key text,
-  out start_at timestamptz,
-  out parent_task_id uuid,
-  out parent_queue text
-)
-  language plpgsql
-  volatile
-as $$
 declare
   v_options jsonb := absurd._require_object(p_options, 'Options');
   v_limit jsonb := nullif(p_options -> 'max_attempts', 'null');
@@ -1662,26 +1372,19 @@ begin
     if nullif(cancellation -> v_key, 'null') is not null
       and absurd._read_seconds(cancellation -> v_key) is null
     then
-      -- 22023 invalid_parameter_value
       raise exception 'Option cancellation.% must be a number of seconds >= 0, not %',
-          v_key, cancellation -> v_key
-        using errcode = '22023';
+          v_key, cancellation -> v_key using errcode = 'invalid_parameter_value';
     end if;
   end loop;
 end;
 $$;
 
+create or replace function absurd._read_start (p_options jsonb)
+  returns timestamptz language plpgsql volatile as $$
 -- Reads when a task is to start.
 --   Returns  the moment of start_at, or that many seconds from now of delay_seconds; null for now,
 --            which a moment in the past is as well.
 --   Raises   22023 for both at once, and for what is neither a moment nor a number >= 0.
-create or replace function absurd._read_start (
-  p_options jsonb
-)
-  returns timestamptz
-  language plpgsql
-  volatile
-as $$
 declare
   v_start_at jsonb := nullif(p_options -> 'start_at', 'null');
   v_delay jsonb := nullif(p_options -> 'delay_seconds', 'null');
@@ -1691,17 +1394,15 @@ begin
   if v_start_at is null and v_delay is null then
     return null;
   elsif v_start_at is not null and v_delay is not null then
-    -- 22023 invalid_parameter_value
     raise exception 'Use either start_at or delay_seconds, not both'
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
 
   v_now := absurd.current_time();
   if v_delay is not null then
     if absurd._read_seconds(v_delay) is null then
-      -- 22023 invalid_parameter_value
       raise exception 'Option delay_seconds must be a number of seconds >= 0, not %', v_delay
-        using errcode = '22023';
+        using errcode = 'invalid_parameter_value';
     end if;
     v_start := v_now + make_interval(secs => absurd._read_seconds(v_delay));
   else
@@ -1712,26 +1413,19 @@ begin
         v_start := null;
     end;
     if v_start is null or not isfinite(v_start) then
-      -- 22023 invalid_parameter_value
       raise exception 'Option start_at must be a time such as "2026-01-02T15:04:05Z", not %',
-          v_start_at
-        using errcode = '22023';
+          v_start_at using errcode = 'invalid_parameter_value';
     end if;
   end if;
   return nullif(greatest(v_start, v_now), v_now);
 end;
 $$;
 
+create or replace function absurd._read_parent (p_parent jsonb)
+  returns uuid language plpgsql volatile as $$
 -- Reads the parent of a task.
 --   Returns  its id; the queue, which may be absent for the child's own, is read by the caller.
 --   Raises   22023 unless it is an object with a task_id.
-create or replace function absurd._read_parent (
-  p_parent jsonb
-)
-  returns uuid
-  language plpgsql
-  volatile
-as $$
 begin
   if jsonb_typeof(p_parent) = 'object' and p_parent ->> 'task_id' is not null then
     return (p_parent ->> 'task_id')::uuid;
@@ -1739,22 +1433,16 @@ begin
   raise invalid_text_representation;
 exception
   when invalid_text_representation then
-    -- 22023 invalid_parameter_value
     raise exception 'Option parent must be {"queue": ..., "task_id": ...}, not %', p_parent
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
 end;
 $$;
 
+create or replace function absurd._read_attempts (p_value jsonb)
+  returns integer language plpgsql volatile as $$
 -- Reads a limit of attempts.
 --   Returns  it; null when absent.
 --   Raises   22023 unless it is a whole number >= 1.
-create or replace function absurd._read_attempts (
-  p_value jsonb
-)
-  returns integer
-  language plpgsql
-  volatile
-as $$
 declare
   v_text text := p_value #>> '{}';
 begin
@@ -1768,27 +1456,17 @@ begin
     return v_text::numeric::integer;
   end if;
 
-  -- 22023 invalid_parameter_value
   raise exception 'max_attempts must be a whole number of at least 1, not %', p_value
-    using errcode = '22023';
+    using errcode = 'invalid_parameter_value';
 end;
 $$;
 
+create or replace function absurd._spawned_before (p_queue_name text, p_idempotency_key text)
+  returns table (
+    task_id uuid, run_id uuid, attempt integer, created boolean
+  ) language plpgsql volatile as $$
 -- The task that already has an idempotency key, as a spawn returns it.
 --   Raises   40001 when it vanished meanwhile.
-create or replace function absurd._spawned_before (
-  p_queue_name text,
-  p_idempotency_key text
-)
-  returns table (
-    task_id uuid,
-    run_id uuid,
-    attempt integer,
-    created boolean
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_keyed text := 't.idempotency_key = $1';
 begin
@@ -1799,59 +1477,40 @@ begin
     );
   end if;
 
-  return query execute format(
-    $sql$
-      select
-        t.task_id,
-        t.last_attempt_run,
-        t.attempts,
-        false
-      from absurd.%1$I as t
-      where %2$s
-    $sql$,
-    't_' || p_queue_name,
-    v_keyed
-  )
+  return query execute format($sql$
+    select t.task_id, t.last_attempt_run, t.attempts, false
+    from absurd.%1$I as t
+    where %2$s
+  $sql$, 't_' || p_queue_name, v_keyed)
   using p_idempotency_key;
 
   if not found then
-    -- 40001 serialization_failure
     raise exception 'The task with idempotency key "%" is gone or not visible yet',
         p_idempotency_key
       using
-        errcode = '40001',
+        errcode = 'serialization_failure',
         hint = 'It was cleaned up, or spawned by a concurrent transaction: try again.';
   end if;
 end;
 $$;
 
+create or replace function absurd._make_spawn (p_queue_name text, p_storage_mode text)
+  returns void language plpgsql volatile as $make$
 -- Makes "spawn:<queue>": inserts a task and its first run, or finds the task that has the key.
-create or replace function absurd._make_spawn (
-  p_queue_name text,
-  p_storage_mode text
-)
-  returns void
-  language plpgsql
-  volatile
-as $make$
 declare
   v_reserve_in_task text := '';
   v_reserve_before text := '';
 begin
   if p_storage_mode = 'partitioned' then
-    v_reserve_before := format(
-      $sql$
-        insert into absurd.%1$I as i (idempotency_key, task_id)
-        values (p_idempotency_key, v_task_id)
-        on conflict (idempotency_key) do nothing;
-        if not found then
-          return query select * from absurd._spawned_before(%2$L, p_idempotency_key);
-          return;
-        end if;
-      $sql$,
-      'i_' || p_queue_name,
-      p_queue_name
-    );
+    v_reserve_before := format($sql$
+      insert into absurd.%1$I as i (idempotency_key, task_id)
+      values (p_idempotency_key, v_task_id)
+      on conflict (idempotency_key) do nothing;
+      if not found then
+        return query select * from absurd._spawned_before(%2$L, p_idempotency_key);
+        return;
+      end if;
+    $sql$, 'i_' || p_queue_name, p_queue_name);
   else
     v_reserve_in_task := 'on conflict (idempotency_key) do nothing';
   end if;
@@ -1932,6 +1591,12 @@ begin
 end;
 $make$;
 
+create or replace function absurd.spawn_task (
+  p_queue_name text, p_task_name text, p_params jsonb, p_options jsonb default '{}'
+)
+  returns table (
+    task_id uuid, run_id uuid, attempt integer, created boolean
+  ) language plpgsql volatile as $$
 -- Starts a task.
 --   p_params   any JSON; null becomes JSON null
 --   p_options  see _spawn_options
@@ -1939,21 +1604,6 @@ $make$;
 --              created false, and nothing is written.
 --   Raises     22023 for a blank name or bad options, AB003 for a retry_strategy that cannot be
 --              used, P0002 for an unknown queue, 40001 when the keyed task vanished in a race.
-create or replace function absurd.spawn_task (
-  p_queue_name text,
-  p_task_name text,
-  p_params jsonb,
-  p_options jsonb default '{}'
-)
-  returns table (
-    task_id uuid,
-    run_id uuid,
-    attempt integer,
-    created boolean
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_function text := absurd._queue_function('spawn', p_queue_name);
   v_options record;
@@ -1990,32 +1640,21 @@ begin
 end;
 $$;
 
+create or replace function absurd.spawn_tasks (p_queue_name text, p_tasks jsonb)
+  returns table (
+    task_id uuid, run_id uuid, attempt integer, created boolean
+  ) language plpgsql volatile as $$
 -- Starts many tasks, each with the semantics of spawn_task. Ours, beside the contract.
 --   p_tasks  an array of {task_name, params, options}
 --   Returns  a row a task, in the order of the array.
 --   Raises   what spawn_task raises, for the first bad element; then no task is started.
-create or replace function absurd.spawn_tasks (
-  p_queue_name text,
-  p_tasks jsonb
-)
-  returns table (
-    task_id uuid,
-    run_id uuid,
-    attempt integer,
-    created boolean
-  )
-  language plpgsql
-  volatile
-as $$
 #variable_conflict use_column
 declare
   v_queue absurd.queues := absurd._require_queue(p_queue_name);
   v_item record;
 begin
   if p_tasks is null or jsonb_typeof(p_tasks) <> 'array' then
-    -- 22023 invalid_parameter_value
-    raise exception 'Tasks must be a JSON array'
-      using errcode = '22023';
+    raise exception 'Tasks must be a JSON array' using errcode = 'invalid_parameter_value';
   end if;
   perform absurd._require_text(item.value ->> 'task_name', 'Task name')
   from jsonb_array_elements(p_tasks) as item;
@@ -2081,20 +1720,17 @@ begin
       't_' || p_queue_name,
       'r_' || p_queue_name,
       case
-        when v_queue.storage_mode = 'partitioned' then format(
-          $sql$
-            new_key as (
-              insert into absurd.%1$I (idempotency_key, task_id)
-              select item.idempotency_key, item.task_id
-              from item
-              where item.idempotency_key is not null
-              order by item.idempotency_key, item.ordinality
-              on conflict (idempotency_key) do nothing
-              returning task_id
-            ),
-          $sql$,
-          'i_' || p_queue_name
-        )
+        when v_queue.storage_mode = 'partitioned' then format($sql$
+          new_key as (
+            insert into absurd.%1$I (idempotency_key, task_id)
+            select item.idempotency_key, item.task_id
+            from item
+            where item.idempotency_key is not null
+            order by item.idempotency_key, item.ordinality
+            on conflict (idempotency_key) do nothing
+            returning task_id
+          ),
+        $sql$, 'i_' || p_queue_name)
       end,
       case
         when v_queue.storage_mode = 'partitioned' then 'where item.idempotency_key is null'
@@ -2117,16 +1753,10 @@ end;
 $$;
 
 
+create or replace function absurd._require_parents (p_queue_name text, p_tasks jsonb)
+  returns void language plpgsql volatile as $$
 -- Demands that the parents of tasks exist.
 --   Raises   P0002 for one that does not.
-create or replace function absurd._require_parents (
-  p_queue_name text,
-  p_tasks jsonb
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_parent record;
 begin
@@ -2137,14 +1767,9 @@ begin
     from jsonb_array_elements(p_tasks) as item
     where nullif(item.value #> '{options,parent}', 'null') is not null
   loop
-    if not exists (
-      select 1
-      from absurd.get_task_result(v_parent.queue_name, v_parent.task_id)
-    ) then
-      -- P0002 no_data_found
+    if not exists (select 1 from absurd.get_task_result(v_parent.queue_name, v_parent.task_id)) then
       raise exception 'Parent task "%" not found in queue "%"',
-          v_parent.task_id, v_parent.queue_name
-        using errcode = 'P0002';
+          v_parent.task_id, v_parent.queue_name using errcode = 'no_data_found';
     end if;
   end loop;
 end;
@@ -2159,14 +1784,9 @@ $$;
 -- only what it looks for, so a claim costs the same beside a million finished or waiting tasks.
 -- =================================================================================================
 
+create or replace function absurd._make_claim (p_queue_name text)
+  returns void language plpgsql volatile as $make$
 -- Makes "claim:<queue>".
-create or replace function absurd._make_claim (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $make$
 begin
   execute format(
     $create$
@@ -2199,22 +1819,13 @@ begin
         v_gated boolean;
       begin
         select
-          exists (
-            select 1
-            from absurd.%3$I as t
-            where t.cancel_due <= v_now
-          ),
+          exists (select 1 from absurd.%3$I as t where t.cancel_due <= v_now),
           exists (
             select 1
             from absurd.%4$I as r
-            where r.state = 'running'
-              and r.claim_expires_at <= v_now
+            where r.state = 'running' and r.claim_expires_at <= v_now
           ),
-          exists (
-            select 1
-            from absurd.claim_gates as g
-            where g.queue_name = %6$L
-          )
+          exists (select 1 from absurd.claim_gates as g where g.queue_name = %6$L)
         into v_some_due, v_some_expired, v_gated;
 
         if v_some_due then
@@ -2316,6 +1927,13 @@ begin
 end;
 $make$;
 
+create or replace function absurd.claim_task (
+  p_queue_name text, p_worker_id text, p_claim_timeout integer default 30, p_qty integer default 1
+)
+  returns table (
+    run_id uuid, task_id uuid, attempt integer, task_name text, params jsonb, retry_strategy jsonb,
+    max_attempts integer, headers jsonb, wake_event text, event_payload jsonb
+  ) language plpgsql volatile as $$
 -- Claims runs for a worker.
 --   p_worker_id      blank becomes "worker"
 --   p_claim_timeout  the lease in seconds; null is 30, 0 or less is no lease
@@ -2324,27 +1942,6 @@ $make$;
 --                    then by run_id.
 --   Raises           P0002 for an unknown queue.
 --   Locks            the runs and tasks it takes; it waits for none.
-create or replace function absurd.claim_task (
-  p_queue_name text,
-  p_worker_id text,
-  p_claim_timeout integer default 30,
-  p_qty integer default 1
-)
-  returns table (
-    run_id uuid,
-    task_id uuid,
-    attempt integer,
-    task_name text,
-    params jsonb,
-    retry_strategy jsonb,
-    max_attempts integer,
-    headers jsonb,
-    wake_event text,
-    event_payload jsonb
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_function text := absurd._queue_function('claim', p_queue_name);
 begin
@@ -2356,116 +1953,82 @@ begin
 end;
 $$;
 
+create or replace function absurd._cancel_due_tasks (p_queue_name text, p_now timestamptz)
+  returns void language plpgsql volatile
+  set enable_sort = on
+as $$
 -- Cancels tasks whose max_delay or max_duration has passed, up to a thousand a claim; the claim
 -- itself passes over those that are left. The claim plans without sorts, which would have this walk
 -- through all runs there ever were in the order of their ids: so it may sort.
 --   Locks    their unfinished runs, then the tasks; what is locked is left for the next claim.
-create or replace function absurd._cancel_due_tasks (
-  p_queue_name text,
-  p_now timestamptz
-)
-  returns void
-  language plpgsql
-  volatile
-  set enable_sort = on
-as $$
 declare
   v_task_ids uuid[];
   v_run_ids uuid[];
 begin
-  execute format(
-    $sql$
-      select array(
-        select t.task_id
-        from absurd.%1$I as t
-        where t.cancel_due <= $1
-        order by t.cancel_due
-        limit 1000
-      )
-    $sql$,
-    't_' || p_queue_name
-  )
-  into v_task_ids
-  using p_now;
+  execute format($sql$
+    select array(
+      select t.task_id
+      from absurd.%1$I as t
+      where t.cancel_due <= $1
+      order by t.cancel_due
+      limit 1000
+    )
+  $sql$, 't_' || p_queue_name)
+  into v_task_ids using p_now;
 
-  execute format(
-    $sql$
-      select array(
-        select r.run_id
-        from absurd.%1$I as r
-        where r.task_id = any ($1)
-          and r.state in ('pending', 'running', 'sleeping')
-        order by r.run_id
-        for update skip locked
-      )
-    $sql$,
-    'r_' || p_queue_name
-  )
-  into v_run_ids
-  using v_task_ids;
+  execute format($sql$
+    select array(
+      select r.run_id
+      from absurd.%1$I as r
+      where r.task_id = any ($1) and r.state in ('pending', 'running', 'sleeping')
+      order by r.run_id
+      for update skip locked
+    )
+  $sql$, 'r_' || p_queue_name)
+  into v_run_ids using v_task_ids;
 
-  execute format(
-    $sql$
-      select array(
-        select t.task_id
-        from absurd.%1$I as t
-        where t.task_id = any ($1)
-          and t.cancel_due <= $3
-          and not exists (
-            select 1
-            from absurd.%2$I as r
-            where r.task_id = t.task_id
-              and r.state in ('pending', 'running', 'sleeping')
-              and r.run_id <> all ($2)
-          )
-        order by t.task_id
-        for update of t skip locked
-      )
-    $sql$,
-    't_' || p_queue_name,
-    'r_' || p_queue_name
-  )
-  into v_task_ids
-  using v_task_ids, v_run_ids, p_now;
+  execute format($sql$
+    select array(
+      select t.task_id
+      from absurd.%1$I as t
+      where t.task_id = any ($1)
+        and t.cancel_due <= $3
+        and not exists (
+          select 1
+          from absurd.%2$I as r
+          where r.task_id = t.task_id
+            and r.state in ('pending', 'running', 'sleeping')
+            and r.run_id <> all ($2)
+        )
+      order by t.task_id
+      for update of t skip locked
+    )
+  $sql$, 't_' || p_queue_name, 'r_' || p_queue_name)
+  into v_task_ids using v_task_ids, v_run_ids, p_now;
 
   perform absurd._cancel_tasks(p_queue_name, v_task_ids, p_now);
 end;
 $$;
 
+create or replace function absurd._fail_expired_runs (
+  p_queue_name text, p_now timestamptz, p_quantity integer
+)
+  returns void language plpgsql volatile as $$
 -- Fails runs whose lease ran out, oldest first, so that their tasks get another attempt.
 --   Locks    the runs, then their tasks; what is locked is left for the next claim.
-create or replace function absurd._fail_expired_runs (
-  p_queue_name text,
-  p_now timestamptz,
-  p_quantity integer
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_run record;
 begin
   for v_run in
-    execute format(
-      $sql$
-        select
-          r.run_id,
-          r.task_id,
-          r.attempt,
-          r.claimed_by,
-          r.claim_expires_at
-        from absurd.%1$I as r
-        join absurd.%2$I as t on t.task_id = r.task_id
-        where r.state = 'running'
-          and r.claim_expires_at <= $1
-        order by r.claim_expires_at, r.run_id
-        limit $2
-        for update of r, t skip locked
-      $sql$,
-      'r_' || p_queue_name,
-      't_' || p_queue_name
-    )
+    execute format($sql$
+      select r.run_id, r.task_id, r.attempt, r.claimed_by, r.claim_expires_at
+      from absurd.%1$I as r
+      join absurd.%2$I as t on t.task_id = r.task_id
+      where r.state = 'running' and r.claim_expires_at <= $1
+      order by r.claim_expires_at, r.run_id
+      limit $2
+      for update of r, t skip locked
+    $sql$, 'r_' || p_queue_name, 't_' || p_queue_name)
     using p_now, p_quantity
   loop
     perform absurd._fail_locked_run(
@@ -2498,14 +2061,9 @@ $$;
 -- many at once.
 -- =================================================================================================
 
+create or replace function absurd._make_complete (p_queue_name text)
+  returns void language plpgsql volatile as $make$
 -- Makes "done:<queue>": completes a running run and its task.
-create or replace function absurd._make_complete (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $make$
 begin
   execute format(
     $create$
@@ -2522,12 +2080,8 @@ begin
         v_task_id uuid;
       begin
         update absurd.%4$I as r
-        set
-          state = 'completed',
-          completed_at = absurd.current_time(),
-          result = p_state
-        where r.run_id = p_run_id
-          and r.state = 'running'
+        set state = 'completed', completed_at = absurd.current_time(), result = p_state
+        where r.run_id = p_run_id and r.state = 'running'
         returning r.task_id into v_task_id;
 
         if not found then
@@ -2535,10 +2089,7 @@ begin
         end if;
 
         update absurd.%3$I as t
-        set
-          state = 'completed',
-          completed_payload = p_state,
-          cancel_due = null
+        set state = 'completed', completed_payload = p_state, cancel_due = null
         where t.task_id = v_task_id;
 
         delete from absurd.%5$I as w
@@ -2556,57 +2107,38 @@ begin
 end;
 $make$;
 
+create or replace function absurd._refuse_completion (p_queue_name text, p_run_id uuid)
+  returns void language plpgsql volatile as $$
 -- Raises why a run cannot be completed.
 --   Raises   AB001, AB002, 55000 by the run's state, P0002 for an unknown run, 40001 when the run
 --            is running after all (another transaction changed it meanwhile).
-create or replace function absurd._refuse_completion (
-  p_queue_name text,
-  p_run_id uuid
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_run record := absurd._lock_run(p_queue_name, p_run_id);
 begin
   perform absurd._require_run_state(p_run_id, v_run.run_state, array['running']);
-  -- 40001 serialization_failure
   raise exception 'Run "%" was changed by another transaction', p_run_id
-    using
-      errcode = '40001',
-      hint = 'Try again.';
+    using errcode = 'serialization_failure', hint = 'Try again.';
 end;
 $$;
 
+create or replace function absurd.complete_run (
+  p_queue_name text, p_run_id uuid, p_state jsonb default null
+)
+  returns void language plpgsql volatile as $$
 -- Completes a run and its task.
 --   p_state  the result, any JSON; null is stored as null
 --   Raises   AB001 cancelled, AB002 failed, 55000 not currently running, P0002 unknown run or
 --            queue.
 --   Locks    the run, then the task.
-create or replace function absurd.complete_run (
-  p_queue_name text,
-  p_run_id uuid,
-  p_state jsonb default null
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   execute format('select %1$s($1, $2)', absurd._queue_function('done', p_queue_name))
   using p_run_id, p_state;
 end;
 $$;
 
+create or replace function absurd._make_complete_many (p_queue_name text)
+  returns void language plpgsql volatile as $make$
 -- Makes "ends:<queue>": completes those of many runs that are running, and their tasks.
-create or replace function absurd._make_complete_many (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $make$
 begin
   execute format(
     $create$
@@ -2633,9 +2165,7 @@ begin
           order by element.run_id, element.ordinality
         ),
         locked_run as materialized (
-          select
-            r.run_id,
-            item.state
+          select r.run_id, item.state
           from item
           join absurd.%4$I as r on r.run_id = item.run_id
           where r.state = 'running'
@@ -2644,18 +2174,13 @@ begin
         ),
         finished_run as (
           update absurd.%4$I as r
-          set
-            state = 'completed',
-            completed_at = v_now,
-            result = locked_run.state
+          set state = 'completed', completed_at = v_now, result = locked_run.state
           from locked_run
           where r.run_id = locked_run.run_id
           returning r.task_id, r.result
         ),
         locked_task as materialized (
-          select
-            t.task_id,
-            finished_run.result
+          select t.task_id, finished_run.result
           from finished_run
           join absurd.%3$I as t on t.task_id = finished_run.task_id
           order by t.task_id
@@ -2663,10 +2188,7 @@ begin
         ),
         finished_task as (
           update absurd.%3$I as t
-          set
-            state = 'completed',
-            completed_payload = locked_task.result,
-            cancel_due = null
+          set state = 'completed', completed_payload = locked_task.result, cancel_due = null
           from locked_task
           where t.task_id = locked_task.task_id
         ),
@@ -2691,24 +2213,14 @@ begin
 end;
 $make$;
 
+create or replace function absurd.complete_runs (p_queue_name text, p_runs jsonb)
+  returns table (run_id uuid, error_code text, error_message text) language plpgsql volatile as $$
 -- Completes many runs at once, each with the semantics of complete_run. Ours, beside the contract.
 --   p_runs   an array of {run_id, state}; of two for the same run the first one counts
 --   Returns  a row a run, in the order of the array: error_code is null when it is completed, else
 --            the SQLSTATE that complete_run would have raised, with its message.
 --   Raises   22023 when p_runs is not an array, P0002 for an unknown queue.
 --   Locks    the runs, then the tasks, each in the order of their ids.
-create or replace function absurd.complete_runs (
-  p_queue_name text,
-  p_runs jsonb
-)
-  returns table (
-    run_id uuid,
-    error_code text,
-    error_message text
-  )
-  language plpgsql
-  volatile
-as $$
 #variable_conflict use_column
 declare
   v_run_ids uuid[];
@@ -2725,76 +2237,53 @@ begin
   from jsonb_array_elements(p_runs) with ordinality as element;
 
   execute format('select %1$s($1, $2)', absurd._queue_function('ends', p_queue_name))
-  into v_finished
-  using v_run_ids, v_states;
+  into v_finished using v_run_ids, v_states;
 
   if cardinality(v_finished) = cardinality(v_run_ids) then
     return query
-    select
-      element.run_id,
-      null::text,
-      null::text
+    select element.run_id, null::text, null::text
     from unnest(v_run_ids) with ordinality as element (run_id, ordinality)
     order by element.ordinality;
     return;
   end if;
 
-  return query execute format(
-    $sql$
+  return query execute format($sql$
+    select item.run_id, refusal.error_code, refusal.error_message
+    from (
       select
-        item.run_id,
-        refusal.error_code,
-        refusal.error_message
-      from (
-        select
-          element.run_id,
-          element.ordinality,
-          row_number() over (partition by element.run_id order by element.ordinality) as mention
-        from unnest($1) with ordinality as element (run_id, ordinality)
-      ) as item
-      left join absurd.%1$I as r on r.run_id = item.run_id
-      left join lateral absurd._refusal(item.run_id, r.state) as refusal
-        on (item.mention = 1 and item.run_id = any ($2)) is not true
-      order by item.ordinality
-    $sql$,
-    'r_' || p_queue_name
-  )
+        element.run_id,
+        element.ordinality,
+        row_number() over (partition by element.run_id order by element.ordinality) as mention
+      from unnest($1) with ordinality as element (run_id, ordinality)
+    ) as item
+    left join absurd.%1$I as r on r.run_id = item.run_id
+    left join lateral absurd._refusal(item.run_id, r.state) as refusal
+      on (item.mention = 1 and item.run_id = any ($2)) is not true
+    order by item.ordinality
+  $sql$, 'r_' || p_queue_name)
   using v_run_ids, v_finished;
 end;
 $$;
 
+create or replace function absurd._require_array (p_value jsonb, p_what text)
+  returns void language plpgsql volatile as $$
 -- Demands that a JSON argument is an array.
 --   Raises   22023 when it is not.
-create or replace function absurd._require_array (
-  p_value jsonb,
-  p_what text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   if p_value is null or jsonb_typeof(p_value) <> 'array' then
-    -- 22023 invalid_parameter_value
-    raise exception '% must be a JSON array', p_what
-      using errcode = '22023';
+    raise exception '% must be a JSON array', p_what using errcode = 'invalid_parameter_value';
   end if;
 end;
 $$;
 
+create or replace function absurd._refusal (
+  p_run_id uuid, p_state text, out error_code text, out error_message text
+)
+  language plpgsql volatile as $$
 -- What a batch says of a run that it could not complete, in the words of _require_run_state,
 -- _lock_run and _refuse_completion.
 --   p_state  the run's state by now; null is unknown, running was something else a moment ago
 --   Returns  the SQLSTATE and the message.
-create or replace function absurd._refusal (
-  p_run_id uuid,
-  p_state text,
-  out error_code text,
-  out error_message text
-)
-  language plpgsql
-  volatile
-as $$
 begin
   if p_state is null then
     error_code := 'P0002';
@@ -2815,75 +2304,56 @@ begin
 end;
 $$;
 
+create or replace function absurd.schedule_run (
+  p_queue_name text, p_run_id uuid, p_wake_at timestamptz
+)
+  returns void language plpgsql volatile as $$
 -- Puts a running run, and its task, to sleep until a moment.
 --   Raises   22023 without a moment, AB001 cancelled, AB002 failed, 55000 not currently running,
 --            P0002 unknown run or queue.
 --   Locks    the run, then the task.
-create or replace function absurd.schedule_run (
-  p_queue_name text,
-  p_run_id uuid,
-  p_wake_at timestamptz
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_run record := absurd._lock_run(p_queue_name, p_run_id);
 begin
   perform absurd._require_run_state(p_run_id, v_run.run_state, array['running']);
   if p_wake_at is null then
-    -- 22023 invalid_parameter_value
-    raise exception 'A time to wake up must be provided'
-      using errcode = '22023';
+    raise exception 'A time to wake up must be provided' using errcode = 'invalid_parameter_value';
   end if;
 
-  execute format(
-    $sql$
-      update absurd.%1$I as r
-      set
-        state = 'sleeping',
-        available_at = $2,
-        claimed_by = null,
-        claim_expires_at = null,
-        wake_event = null
-      where r.run_id = $1
-    $sql$,
-    'r_' || p_queue_name
-  )
+  execute format($sql$
+    update absurd.%1$I as r
+    set
+      state = 'sleeping',
+      available_at = $2,
+      claimed_by = null,
+      claim_expires_at = null,
+      wake_event = null
+    where r.run_id = $1
+  $sql$, 'r_' || p_queue_name)
   using p_run_id, p_wake_at;
   perform absurd._set_task_state(p_queue_name, v_run.task_id, 'sleeping');
 end;
 $$;
 
+create or replace function absurd._set_task_state (p_queue_name text, p_task_id uuid, p_state text)
+  returns void language plpgsql volatile as $$
 -- Gives an unfinished task the state of its run.
 --   p_state  sleeping or failed
 --   Locks    the task.
-create or replace function absurd._set_task_state (
-  p_queue_name text,
-  p_task_id uuid,
-  p_state text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
-  execute format(
-    $sql$
-      update absurd.%1$I as t
-      set
-        state = $2,
-        cancel_due = case when $2 <> 'failed' then t.cancel_due end
-      where t.task_id = $1
-        and t.state in ('pending', 'running', 'sleeping')
-    $sql$,
-    't_' || p_queue_name
-  )
+  execute format($sql$
+    update absurd.%1$I as t
+    set state = $2, cancel_due = case when $2 <> 'failed' then t.cancel_due end
+    where t.task_id = $1 and t.state in ('pending', 'running', 'sleeping')
+  $sql$, 't_' || p_queue_name)
   using p_task_id, p_state;
 end;
 $$;
 
+create or replace function absurd.fail_run (
+  p_queue_name text, p_run_id uuid, p_reason jsonb, p_retry_at timestamptz default null
+)
+  returns void language plpgsql volatile as $$
 -- Fails a run. Its task gets another attempt while its limit allows one, at p_retry_at or after the
 -- delay of its retry strategy; it is cancelled instead when max_duration would be reached by then.
 -- A retry strategy that cannot be used fails the task for good; with p_retry_at it is not read.
@@ -2892,16 +2362,6 @@ $$;
 --   Raises      AB001 cancelled, AB002 failed already, 55000 neither running nor sleeping,
 --               P0002 unknown run or queue.
 --   Locks       the run, then the task.
-create or replace function absurd.fail_run (
-  p_queue_name text,
-  p_run_id uuid,
-  p_reason jsonb,
-  p_retry_at timestamptz default null
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_run record := absurd._lock_run(p_queue_name, p_run_id);
 begin
@@ -2918,46 +2378,30 @@ begin
 end;
 $$;
 
+create or replace function absurd._fail_locked_run (
+  p_queue_name text, p_run_id uuid, p_task_id uuid, p_attempt integer, p_reason jsonb,
+  p_retry_at timestamptz, p_now timestamptz
+)
+  returns void language plpgsql volatile as $$
 -- The work of fail_run, and of the claim's sweep, on a run that is locked and may be failed.
 --   Locks    the task.
-create or replace function absurd._fail_locked_run (
-  p_queue_name text,
-  p_run_id uuid,
-  p_task_id uuid,
-  p_attempt integer,
-  p_reason jsonb,
-  p_retry_at timestamptz,
-  p_now timestamptz
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_task record;
   v_attempt integer;
   v_retry_at timestamptz;
   v_available_at timestamptz;
 begin
-  execute format(
-    $sql$
-      update absurd.%1$I as r
-      set
-        state = 'failed',
-        failed_at = $2,
-        failure_reason = $3,
-        wake_event = null
-      where r.run_id = $1
-    $sql$,
-    'r_' || p_queue_name
-  )
+  execute format($sql$
+    update absurd.%1$I as r
+    set state = 'failed', failed_at = $2, failure_reason = $3, wake_event = null
+    where r.run_id = $1
+  $sql$, 'r_' || p_queue_name)
   using p_run_id, p_now, p_reason;
   perform absurd._delete_waits(p_queue_name, array[p_run_id]);
 
   execute format('select t.* from absurd.%1$I as t where t.task_id = $1 for update',
     't_' || p_queue_name)
-  into v_task
-  using p_task_id;
+  into v_task using p_task_id;
 
   if v_task.state is null or v_task.state in ('completed', 'failed', 'cancelled') then
     return;
@@ -2992,73 +2436,57 @@ begin
 end;
 $$;
 
+create or replace function absurd._start_attempt (
+  p_queue_name text, p_task_id uuid, p_attempt integer, p_available_at timestamptz,
+  p_now timestamptz, p_max_attempts integer
+)
+  returns uuid language plpgsql volatile as $$
 -- Gives a locked task its next run.
 --   p_available_at  when it may be claimed: in the future it sleeps until then
 --   Returns         the new run.
-create or replace function absurd._start_attempt (
-  p_queue_name text,
-  p_task_id uuid,
-  p_attempt integer,
-  p_available_at timestamptz,
-  p_now timestamptz,
-  p_max_attempts integer
-)
-  returns uuid
-  language plpgsql
-  volatile
-as $$
 declare
   v_run_id uuid := absurd.portable_uuidv7();
   v_state text := case when p_available_at > p_now then 'sleeping' else 'pending' end;
 begin
-  execute format(
-    $sql$
-      insert into absurd.%1$I (run_id, task_id, attempt, state, available_at, created_at)
-      values ($1, $2, $3, $4, $5, $6)
-    $sql$,
-    'r_' || p_queue_name
-  )
+  execute format($sql$
+    insert into absurd.%1$I (run_id, task_id, attempt, state, available_at, created_at)
+    values ($1, $2, $3, $4, $5, $6)
+  $sql$, 'r_' || p_queue_name)
   using v_run_id, p_task_id, p_attempt, v_state, p_available_at, p_now;
 
-  execute format(
-    $sql$
-      update absurd.%1$I as t
-      set
-        state = $2,
-        attempts = $3,
-        last_attempt_run = $4,
-        max_attempts = $5,
-        cancel_due = case
-          when t.cancellation is not null
-            then absurd._cancel_due(t.cancellation, t.enqueue_at, t.first_started_at, $2)
-        end
-      where t.task_id = $1
-    $sql$,
-    't_' || p_queue_name
-  )
+  execute format($sql$
+    update absurd.%1$I as t
+    set
+      state = $2,
+      attempts = $3,
+      last_attempt_run = $4,
+      max_attempts = $5,
+      cancel_due = case
+        when t.cancellation is not null
+          then absurd._cancel_due(t.cancellation, t.enqueue_at, t.first_started_at, $2)
+      end
+    where t.task_id = $1
+  $sql$, 't_' || p_queue_name)
   using p_task_id, v_state, p_attempt, v_run_id, p_max_attempts;
   return v_run_id;
 end;
 $$;
 
+create or replace function absurd._delete_waits (p_queue_name text, p_run_ids uuid[])
+  returns void language plpgsql volatile as $$
 -- Forgets what runs were waiting for.
-create or replace function absurd._delete_waits (
-  p_queue_name text,
-  p_run_ids uuid[]
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
-  execute format(
-    'delete from absurd.%1$I as w where w.run_id = any ($1)',
-    'w_' || p_queue_name
-  )
+  execute format('delete from absurd.%1$I as w where w.run_id = any ($1)', 'w_' || p_queue_name)
   using p_run_ids;
 end;
 $$;
 
+create or replace function absurd.retry_task (
+  p_queue_name text, p_task_id uuid, p_options jsonb default '{}'
+)
+  returns table (
+    task_id uuid, run_id uuid, attempt integer, created boolean
+  ) language plpgsql volatile as $$
 -- Gives a failed task another attempt, or starts a new task from the same inputs.
 --   p_options  spawn_new (boolean), max_attempts (in place it must exceed the attempts so far;
 --              default: the limit, or the attempts so far, plus 1; spawn_new copies the limit)
@@ -3066,20 +2494,6 @@ $$;
 --   Raises     P0002 unknown task or queue, 55000 not currently failed, 22023 bad options, AB003
 --              for a stored retry_strategy that spawn_new cannot copy.
 --   Locks      the task.
-create or replace function absurd.retry_task (
-  p_queue_name text,
-  p_task_id uuid,
-  p_options jsonb default '{}'
-)
-  returns table (
-    task_id uuid,
-    run_id uuid,
-    attempt integer,
-    created boolean
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_options jsonb := absurd._require_object(p_options, 'Options');
   v_max_attempts integer := absurd._read_attempts(v_options -> 'max_attempts');
@@ -3087,9 +2501,8 @@ declare
   v_now timestamptz := absurd.current_time();
 begin
   if coalesce(nullif(v_options -> 'spawn_new', 'null'), 'false') not in ('true', 'false') then
-    -- 22023 invalid_parameter_value
     raise exception 'Option spawn_new must be true or false, not %', v_options -> 'spawn_new'
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
 
   if v_options -> 'spawn_new' = 'true' then
@@ -3113,10 +2526,8 @@ begin
 
   v_max_attempts := coalesce(v_max_attempts, coalesce(v_task.max_attempts, v_task.attempts) + 1);
   if v_max_attempts <= v_task.attempts then
-    -- 22023 invalid_parameter_value
     raise exception 'max_attempts (%) must be greater than current attempts (%)',
-        v_max_attempts, v_task.attempts
-      using errcode = '22023';
+        v_max_attempts, v_task.attempts using errcode = 'invalid_parameter_value';
   end if;
 
   return query
@@ -3135,16 +2546,11 @@ begin
 end;
 $$;
 
+create or replace function absurd._readable_cancellation (p_cancellation jsonb)
+  returns jsonb language sql immutable as $$
 -- What can be read of stored cancellation settings, for a spawn that would refuse the rest.
 --   Returns  an object with max_delay and max_duration where they are numbers of seconds; null
 --            where none is.
-create or replace function absurd._readable_cancellation (
-  p_cancellation jsonb
-)
-  returns jsonb
-  language sql
-  immutable
-as $$
   select
     case
       when jsonb_typeof(p_cancellation) = 'object' then (
@@ -3156,76 +2562,56 @@ as $$
     end
 $$;
 
+create or replace function absurd._lock_failed_task (
+  p_queue_name text, p_task_id uuid, out task_name text, out params jsonb, out headers jsonb,
+  out retry_strategy jsonb, out cancellation jsonb, out max_attempts integer, out attempts integer
+)
+  language plpgsql volatile as $$
 -- Locks a task that is to be retried.
 --   Returns  its inputs and attempts.
 --   Raises   P0002 unknown task or queue, 55000 not currently failed.
 --   Locks    the task.
-create or replace function absurd._lock_failed_task (
-  p_queue_name text,
-  p_task_id uuid,
-  out task_name text,
-  out params jsonb,
-  out headers jsonb,
-  out retry_strategy jsonb,
-  out cancellation jsonb,
-  out max_attempts integer,
-  out attempts integer
-)
-  language plpgsql
-  volatile
-as $$
 declare
   v_state text;
 begin
   perform absurd._require_queue(p_queue_name);
 
-  execute format(
-    $sql$
-      select
-        t.task_name,
-        t.params,
-        t.headers,
-        t.retry_strategy,
-        t.cancellation,
-        t.max_attempts,
-        t.attempts,
-        t.state
-      from absurd.%1$I as t
-      where t.task_id = $1
-      for update
-    $sql$,
-    't_' || p_queue_name
-  )
+  execute format($sql$
+    select
+      t.task_name,
+      t.params,
+      t.headers,
+      t.retry_strategy,
+      t.cancellation,
+      t.max_attempts,
+      t.attempts,
+      t.state
+    from absurd.%1$I as t
+    where t.task_id = $1
+    for update
+  $sql$, 't_' || p_queue_name)
   into task_name, params, headers, retry_strategy, cancellation, max_attempts, attempts, v_state
   using p_task_id;
 
   if v_state is null then
-    -- P0002 no_data_found
     raise exception 'Task "%" not found in queue "%"', p_task_id, p_queue_name
-      using errcode = 'P0002';
+      using errcode = 'no_data_found';
   end if;
 
   if v_state <> 'failed' then
-    -- 55000 object_not_in_prerequisite_state
     raise exception 'Task "%" is not currently failed: it is %', p_task_id, v_state
       using
-        errcode = '55000',
+        errcode = 'object_not_in_prerequisite_state',
         hint = 'Only a failed task can be retried.';
   end if;
 end;
 $$;
 
+create or replace function absurd.cancel_task (p_queue_name text, p_task_id uuid)
+  returns void language plpgsql volatile as $$
 -- Cancels a task. On a terminal task it does nothing.
 --   Raises   P0002 unknown task or queue.
 --   Locks    the task's unfinished runs in the order of their ids, then the task.
-create or replace function absurd.cancel_task (
-  p_queue_name text,
-  p_task_id uuid
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   perform absurd._require_queue(p_queue_name);
   -- A run that is failed while we wait for its lock leaves a new run, which we do not hold yet. To
@@ -3234,8 +2620,7 @@ begin
     begin
       exit when absurd._try_cancel_task(p_queue_name, p_task_id);
       -- 40001 serialization_failure: caught below, it undoes the locks
-      raise exception 'start over'
-        using errcode = '40001';
+      raise exception 'start over' using errcode = 'serialization_failure';
     exception
       when serialization_failure then
         if current_setting('transaction_isolation') <> 'read committed' then
@@ -3246,68 +2631,51 @@ begin
 end;
 $$;
 
+create or replace function absurd._try_cancel_task (p_queue_name text, p_task_id uuid)
+  returns boolean language plpgsql volatile as $$
 -- One try at cancelling a task.
 --   Returns  false when the task got a run that is not locked: the caller must start over.
 --   Raises   P0002 unknown task.
 --   Locks    the task's unfinished runs, then the task.
-create or replace function absurd._try_cancel_task (
-  p_queue_name text,
-  p_task_id uuid
-)
-  returns boolean
-  language plpgsql
-  volatile
-as $$
 declare
   v_run_ids uuid[];
   v_state text;
   v_new_run boolean;
 begin
-  execute format(
-    $sql$
-      select array(
-        select r.run_id
-        from absurd.%1$I as r
-        where r.task_id = $1
-          and r.state in ('pending', 'running', 'sleeping')
-        order by r.run_id
-        for update
-      )
-    $sql$,
-    'r_' || p_queue_name
-  )
-  into v_run_ids
-  using p_task_id;
+  execute format($sql$
+    select array(
+      select r.run_id
+      from absurd.%1$I as r
+      where r.task_id = $1 and r.state in ('pending', 'running', 'sleeping')
+      order by r.run_id
+      for update
+    )
+  $sql$, 'r_' || p_queue_name)
+  into v_run_ids using p_task_id;
 
   execute format(
     'select t.state from absurd.%1$I as t where t.task_id = $1 for update',
     't_' || p_queue_name
   )
-  into v_state
-  using p_task_id;
+  into v_state using p_task_id;
 
   if v_state is null then
-    -- P0002 no_data_found
     raise exception 'Task "%" not found in queue "%"', p_task_id, p_queue_name
-      using errcode = 'P0002';
+      using errcode = 'no_data_found';
   elsif v_state in ('completed', 'failed', 'cancelled') then
     return true;
   end if;
 
-  execute format(
-    $sql$
-      select exists (
-        select 1
-        from absurd.%1$I as r
-        where r.task_id = $1
-          and r.state in ('pending', 'running', 'sleeping')
-          and r.run_id <> all ($2)
-      )
-    $sql$,
-    'r_' || p_queue_name
-  )
-  into v_new_run
-  using p_task_id, v_run_ids;
+  execute format($sql$
+    select exists (
+      select 1
+      from absurd.%1$I as r
+      where r.task_id = $1
+        and r.state in ('pending', 'running', 'sleeping')
+        and r.run_id <> all ($2)
+    )
+  $sql$, 'r_' || p_queue_name)
+  into v_new_run using p_task_id, v_run_ids;
 
   if not v_new_run then
     perform absurd._cancel_tasks(p_queue_name, array[p_task_id], absurd.current_time());
@@ -3316,96 +2684,66 @@ begin
 end;
 $$;
 
--- Cancels tasks that are locked, with their unfinished runs and their waits.
 create or replace function absurd._cancel_tasks (
-  p_queue_name text,
-  p_task_ids uuid[],
-  p_now timestamptz
+  p_queue_name text, p_task_ids uuid[], p_now timestamptz
 )
-  returns void
-  language plpgsql
-  volatile
-as $$
+  returns void language plpgsql volatile as $$
+-- Cancels tasks that are locked, with their unfinished runs and their waits.
 begin
-  execute format(
-    $sql$
-      update absurd.%1$I as r
-      set
-        state = 'cancelled',
-        claimed_by = null,
-        claim_expires_at = null
-      where r.task_id = any ($1)
-        and r.state in ('pending', 'running', 'sleeping')
-    $sql$,
-    'r_' || p_queue_name
-  )
+  execute format($sql$
+    update absurd.%1$I as r
+    set state = 'cancelled', claimed_by = null, claim_expires_at = null
+    where r.task_id = any ($1) and r.state in ('pending', 'running', 'sleeping')
+  $sql$, 'r_' || p_queue_name)
   using p_task_ids;
 
-  execute format(
-    $sql$
-      update absurd.%1$I as t
-      set
-        state = 'cancelled',
-        cancelled_at = coalesce(t.cancelled_at, $2),
-        cancel_due = null
-      where t.task_id = any ($1)
-    $sql$,
-    't_' || p_queue_name
-  )
+  execute format($sql$
+    update absurd.%1$I as t
+    set state = 'cancelled', cancelled_at = coalesce(t.cancelled_at, $2), cancel_due = null
+    where t.task_id = any ($1)
+  $sql$, 't_' || p_queue_name)
   using p_task_ids, p_now;
 
-  execute format(
-    'delete from absurd.%1$I as w where w.task_id = any ($1)',
-    'w_' || p_queue_name
-  )
+  execute format('delete from absurd.%1$I as w where w.task_id = any ($1)', 'w_' || p_queue_name)
   using p_task_ids;
 end;
 $$;
 
+create or replace function absurd.get_task_result (p_queue_name text, p_task_id uuid)
+  returns table (
+    task_id uuid, state text, result jsonb, failure_reason jsonb
+  ) language plpgsql volatile as $$
 -- How a task ended.
 --   Returns  its state; the result only when completed, the last run's failure_reason only when
 --            failed. No row for an unknown task.
 --   Raises   P0002 for an unknown queue.
-create or replace function absurd.get_task_result (
-  p_queue_name text,
-  p_task_id uuid
-)
-  returns table (
-    task_id uuid,
-    state text,
-    result jsonb,
-    failure_reason jsonb
-  )
-  language plpgsql
-  volatile
-as $$
 begin
   perform absurd._require_queue(p_queue_name);
 
-  return query execute format(
-    $sql$
-      select
-        t.task_id,
-        t.state,
-        case when t.state = 'completed' then t.completed_payload end,
-        case
-          when t.state = 'failed' then (
-            select r.failure_reason
-            from absurd.%2$I as r
-            where r.run_id = t.last_attempt_run
-          )
-        end
-      from absurd.%1$I as t
-      where t.task_id = $1
-    $sql$,
-    't_' || p_queue_name,
-    'r_' || p_queue_name
-  )
+  return query execute format($sql$
+    select
+      t.task_id,
+      t.state,
+      case when t.state = 'completed' then t.completed_payload end,
+      case
+        when t.state = 'failed' then (
+          select r.failure_reason
+          from absurd.%2$I as r
+          where r.run_id = t.last_attempt_run
+        )
+      end
+    from absurd.%1$I as t
+    where t.task_id = $1
+  $sql$, 't_' || p_queue_name, 'r_' || p_queue_name)
   using p_task_id;
 end;
 $$;
 
 
+create or replace function absurd.wake_task (
+  p_queue_name text, p_task_id uuid, p_as_timeout boolean default false
+)
+  returns boolean language plpgsql volatile as $$
 -- Lets a task that sleeps be claimed now: its sleep, delay or backoff is over. A run that waits for
 -- an event is left alone, unless its wait is to end as its timeout would end it. Ours, beside the
 -- contract.
@@ -3413,15 +2751,6 @@ $$;
 --   Returns       whether it did something; false for a task that is not asleep, or due already.
 --   Raises        P0002 unknown queue or task.
 --   Locks         the run.
-create or replace function absurd.wake_task (
-  p_queue_name text,
-  p_task_id uuid,
-  p_as_timeout boolean default false
-)
-  returns boolean
-  language plpgsql
-  volatile
-as $$
 declare
   v_now timestamptz := absurd.current_time();
   v_task record;
@@ -3434,12 +2763,10 @@ begin
     'select t.task_id, t.last_attempt_run from absurd.%1$I as t where t.task_id = $1',
     't_' || p_queue_name
   )
-  into v_task
-  using p_task_id;
+  into v_task using p_task_id;
   if v_task.task_id is null then
-    -- P0002 no_data_found
     raise exception 'Task "%" not found in queue "%"', p_task_id, p_queue_name
-      using errcode = 'P0002';
+      using errcode = 'no_data_found';
   elsif v_task.last_attempt_run is null then
     return false;
   end if;
@@ -3449,8 +2776,7 @@ begin
     'select r.available_at from absurd.%1$I as r where r.run_id = $1',
     'r_' || p_queue_name
   )
-  into v_available_at
-  using v_task.last_attempt_run;
+  into v_available_at using v_task.last_attempt_run;
   if v_run.run_state not in ('pending', 'sleeping')
     or v_run.task_state not in ('pending', 'sleeping')
     or v_available_at <= v_now
@@ -3461,15 +2787,11 @@ begin
   if v_run.wake_event is null then
     perform absurd._end_sleep(p_queue_name, p_task_id, v_available_at, v_now);
   elsif coalesce(p_as_timeout, false) then
-    execute format(
-      $sql$
-        update absurd.%1$I as w
-        set timeout_at = $3
-        where w.run_id = $1
-          and w.event_name = $2
-      $sql$,
-      'w_' || p_queue_name
-    )
+    execute format($sql$
+      update absurd.%1$I as w
+      set timeout_at = $3
+      where w.run_id = $1 and w.event_name = $2
+    $sql$, 'w_' || p_queue_name)
     using v_task.last_attempt_run, v_run.wake_event, v_now;
   else
     return false;
@@ -3484,19 +2806,13 @@ begin
 end;
 $$;
 
+create or replace function absurd._end_sleep (
+  p_queue_name text, p_task_id uuid, p_until timestamptz, p_now timestamptz
+)
+  returns void language plpgsql volatile as $$
 -- Moves the end of a sleep in its checkpoint, from which a worker would put the run to sleep again.
 -- Clients keep the moment as text, in UTC, just before the run goes to sleep: the latest checkpoint
 -- that holds it is the sleep's, and an earlier one is a value that a step has returned.
-create or replace function absurd._end_sleep (
-  p_queue_name text,
-  p_task_id uuid,
-  p_until timestamptz,
-  p_now timestamptz
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_form constant text := 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"';
 begin
@@ -3504,25 +2820,21 @@ begin
     return;
   end if;
 
-  execute format(
-    $sql$
-      with sleep as (
-        select c.checkpoint_name
-        from absurd.%1$I as c
-        where c.task_id = $1
-          and c.state #>> '{}' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[.][0-9]{3,6}Z$'
-          and c.state #>> '{}' collate "C" between $2 and $3
-        order by c.updated_at desc, c.checkpoint_name
-        limit 1
-      )
-      update absurd.%1$I as c
-      set state = to_jsonb($4)
-      from sleep
+  execute format($sql$
+    with sleep as (
+      select c.checkpoint_name
+      from absurd.%1$I as c
       where c.task_id = $1
-        and c.checkpoint_name = sleep.checkpoint_name
-    $sql$,
-    'c_' || p_queue_name
-  )
+        and c.state #>> '{}' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[.][0-9]{3,6}Z$'
+        and c.state #>> '{}' collate "C" between $2 and $3
+      order by c.updated_at desc, c.checkpoint_name
+      limit 1
+    )
+    update absurd.%1$I as c
+    set state = to_jsonb($4)
+    from sleep
+    where c.task_id = $1 and c.checkpoint_name = sleep.checkpoint_name
+  $sql$, 'c_' || p_queue_name)
   -- A worker counts by its own clock, so the two may be some seconds apart.
   using p_task_id,
     to_char((p_until - interval '5 seconds') at time zone 'UTC', v_form),
@@ -3539,27 +2851,20 @@ $$;
 -- _require_run_state (chapter 3), and nowhere else.
 -- =================================================================================================
 
+create or replace function absurd.extend_claim (
+  p_queue_name text, p_run_id uuid, p_extend_by integer
+)
+  returns void language plpgsql volatile as $$
 -- Sets the lease of a running run to now plus some seconds. A run that was claimed without a lease
 -- never expires and stays so.
 --   Raises   22023 extend_by must be > 0, before anything else; AB001 cancelled, AB002 failed,
 --            55000 not currently running, P0002 unknown run or queue.
 --   Locks    the run.
-create or replace function absurd.extend_claim (
-  p_queue_name text,
-  p_run_id uuid,
-  p_extend_by integer
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_run record;
 begin
   if p_extend_by is null or p_extend_by <= 0 then
-    -- 22023 invalid_parameter_value
-    raise exception 'extend_by must be > 0'
-      using errcode = '22023';
+    raise exception 'extend_by must be > 0' using errcode = 'invalid_parameter_value';
   end if;
 
   v_run := absurd._lock_run(p_queue_name, p_run_id);
@@ -3568,15 +2873,11 @@ begin
   end if;
   perform absurd._require_run_state(p_run_id, v_run.run_state, array['running']);
 
-  execute format(
-    $sql$
-      update absurd.%1$I as r
-      set claim_expires_at = absurd.current_time() + make_interval(secs => $2)
-      where r.run_id = $1
-        and r.claim_expires_at is not null
-    $sql$,
-    'r_' || p_queue_name
-  )
+  execute format($sql$
+    update absurd.%1$I as r
+    set claim_expires_at = absurd.current_time() + make_interval(secs => $2)
+    where r.run_id = $1 and r.claim_expires_at is not null
+  $sql$, 'r_' || p_queue_name)
   using p_run_id, p_extend_by;
 end;
 $$;
@@ -3589,14 +2890,9 @@ $$;
 -- Writing one is a sign of life: it can extend the lease. It is hot and has a function a queue.
 -- =================================================================================================
 
+create or replace function absurd._make_save (p_queue_name text)
+  returns void language plpgsql volatile as $make$
 -- Makes "save:<queue>": extends the lease, looks whether the run may still write, and writes.
-create or replace function absurd._make_save (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $make$
 begin
   execute format(
     $create$
@@ -3664,27 +2960,19 @@ begin
 end;
 $make$;
 
+create or replace function absurd._require_writer (p_queue_name text, p_task_id uuid, p_run_id uuid)
+  returns integer language plpgsql volatile as $$
 -- Demands that a run may write checkpoints of a task.
 --   Returns  the run's attempt.
 --   Raises   AB001 when the task is cancelled, AB002 when the run has failed, 22023 when the run
 --            is another task's, P0002 unknown run or queue.
 --   Locks    the run.
-create or replace function absurd._require_writer (
-  p_queue_name text,
-  p_task_id uuid,
-  p_run_id uuid
-)
-  returns integer
-  language plpgsql
-  volatile
-as $$
 declare
   v_run record := absurd._lock_run(p_queue_name, p_run_id);
 begin
   if v_run.task_id is distinct from p_task_id then
-    -- 22023 invalid_parameter_value
     raise exception 'Run "%" does not belong to task "%"', p_run_id, p_task_id
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
 
   if v_run.task_state = 'cancelled' then
@@ -3697,6 +2985,11 @@ begin
 end;
 $$;
 
+create or replace function absurd.set_task_checkpoint_state (
+  p_queue_name text, p_task_id uuid, p_step_name text, p_state jsonb, p_owner_run uuid,
+  p_extend_claim_by integer default null
+)
+  returns void language plpgsql volatile as $$
 -- Saves the result of a step. A checkpoint that a later attempt owns stays as it is.
 --   p_state            any JSON; null is stored and counts as done
 --   p_owner_run        the run that worked on the step
@@ -3705,18 +2998,6 @@ $$;
 --   Raises             22023 blank step, AB001 cancelled task, AB002 failed run, P0002 unknown run
 --                      or queue.
 --   Locks              the run.
-create or replace function absurd.set_task_checkpoint_state (
-  p_queue_name text,
-  p_task_id uuid,
-  p_step_name text,
-  p_state jsonb,
-  p_owner_run uuid,
-  p_extend_claim_by integer default null
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   perform absurd._require_text(p_step_name, 'Step name');
   execute format(
@@ -3727,14 +3008,9 @@ begin
 end;
 $$;
 
+create or replace function absurd._make_save_many (p_queue_name text)
+  returns void language plpgsql volatile as $make$
 -- Makes "keep:<queue>": saves many checkpoints, and says of each what stood in its way.
-create or replace function absurd._make_save_many (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $make$
 begin
   execute format(
     $create$
@@ -3794,12 +3070,9 @@ begin
           update absurd.%4$I as r
           set claim_expires_at = v_now + make_interval(secs => extension.seconds)
           from (
-            select
-              item.run_id,
-              max(item.extend_by) as seconds
+            select item.run_id, max(item.extend_by) as seconds
             from item
-            where item.error_code is null
-              and item.extend_by > 0
+            where item.error_code is null and item.extend_by > 0
             group by item.run_id
           ) as extension
           where r.run_id = extension.run_id
@@ -3860,6 +3133,12 @@ begin
 end;
 $make$;
 
+create or replace function absurd.set_task_checkpoint_states (
+  p_queue_name text, p_checkpoints jsonb
+)
+  returns table (
+    task_id uuid, step_name text, error_code text, error_message text
+  ) language plpgsql volatile as $$
 -- Saves many checkpoints at once, each with the semantics of set_task_checkpoint_state. Ours,
 -- beside the contract.
 --   p_checkpoints  an array of {task_id, step_name, state, owner_run, extend_claim_by, started_at};
@@ -3868,19 +3147,6 @@ $make$;
 --                  saved, else the SQLSTATE that the single call would have raised.
 --   Raises         22023 when p_checkpoints is not an array, P0002 for an unknown queue.
 --   Locks          the runs in the order of their ids.
-create or replace function absurd.set_task_checkpoint_states (
-  p_queue_name text,
-  p_checkpoints jsonb
-)
-  returns table (
-    task_id uuid,
-    step_name text,
-    error_code text,
-    error_message text
-  )
-  language plpgsql
-  volatile
-as $$
 begin
   perform absurd._require_queue(p_queue_name);
   perform absurd._require_array(p_checkpoints, 'Checkpoints');
@@ -3893,66 +3159,39 @@ begin
 end;
 $$;
 
+create or replace function absurd.get_task_checkpoint_state (
+  p_queue_name text, p_task_id uuid, p_step_name text, p_include_pending boolean default false
+)
+  returns table (
+    checkpoint_name text, state jsonb, status text, owner_run_id uuid, updated_at timestamptz
+  ) language plpgsql volatile as $$
 -- One checkpoint of a task.
 --   p_include_pending  also one that is not committed
 --   Returns            a row, or none.
 --   Raises             P0002 unknown queue.
-create or replace function absurd.get_task_checkpoint_state (
-  p_queue_name text,
-  p_task_id uuid,
-  p_step_name text,
-  p_include_pending boolean default false
-)
-  returns table (
-    checkpoint_name text,
-    state jsonb,
-    status text,
-    owner_run_id uuid,
-    updated_at timestamptz
-  )
-  language plpgsql
-  volatile
-as $$
 begin
   perform absurd._require_queue(p_queue_name);
 
-  return query execute format(
-    $sql$
-      select
-        c.checkpoint_name,
-        c.state,
-        c.status,
-        c.owner_run_id,
-        c.updated_at
-      from absurd.%1$I as c
-      where c.task_id = $1
-        and c.checkpoint_name = $2
-        and (c.status = 'committed' or $3)
-    $sql$,
-    'c_' || p_queue_name
-  )
+  return query execute format($sql$
+    select c.checkpoint_name, c.state, c.status, c.owner_run_id, c.updated_at
+    from absurd.%1$I as c
+    where c.task_id = $1
+      and c.checkpoint_name = $2
+      and (c.status = 'committed' or $3)
+  $sql$, 'c_' || p_queue_name)
   using p_task_id, p_step_name, coalesce(p_include_pending, false);
 end;
 $$;
 
+create or replace function absurd.get_task_checkpoint_states (
+  p_queue_name text, p_task_id uuid, p_run_id uuid
+)
+  returns table (
+    checkpoint_name text, state jsonb, status text, owner_run_id uuid, updated_at timestamptz
+  ) language plpgsql volatile as $$
 -- The committed checkpoints of a task that a run may see: not those that a later attempt owns.
 --   Returns  the checkpoints, oldest first.
 --   Raises   P0002 unknown queue or run, 22023 when the run does not belong to the task.
-create or replace function absurd.get_task_checkpoint_states (
-  p_queue_name text,
-  p_task_id uuid,
-  p_run_id uuid
-)
-  returns table (
-    checkpoint_name text,
-    state jsonb,
-    status text,
-    owner_run_id uuid,
-    updated_at timestamptz
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_run_task_id uuid;
 begin
@@ -3960,39 +3199,26 @@ begin
 
   execute format('select r.task_id from absurd.%1$I as r where r.run_id = $1',
     'r_' || p_queue_name)
-  into v_run_task_id
-  using p_run_id;
+  into v_run_task_id using p_run_id;
 
   if v_run_task_id is null then
-    -- P0002 no_data_found
     raise exception 'Run "%" not found in queue "%"', p_run_id, p_queue_name
-      using errcode = 'P0002';
+      using errcode = 'no_data_found';
   elsif v_run_task_id is distinct from p_task_id then
-    -- 22023 invalid_parameter_value
     raise exception 'Run "%" does not belong to task "%"', p_run_id, p_task_id
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
 
   return query
-  select
-    seen.checkpoint_name,
-    seen.state,
-    'committed'::text,
-    seen.owner_run_id,
-    seen.updated_at
+  select seen.checkpoint_name, seen.state, 'committed'::text, seen.owner_run_id, seen.updated_at
   from absurd.get_run_checkpoints(p_queue_name, array[p_run_id]) as seen
   order by seen.updated_at, seen.checkpoint_name;
 end;
 $$;
 
+create or replace function absurd._make_load (p_queue_name text)
+  returns void language plpgsql volatile as $make$
 -- Makes "load:<queue>": the committed checkpoints that runs may see.
-create or replace function absurd._make_load (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $make$
 begin
   execute format(
     $create$
@@ -4015,12 +3241,7 @@ begin
       #variable_conflict use_column
       begin
         return query
-        select
-          r.run_id,
-          c.checkpoint_name,
-          c.state,
-          c.owner_run_id,
-          c.updated_at
+        select r.run_id, c.checkpoint_name, c.state, c.owner_run_id, c.updated_at
         from absurd.%3$I as r
         join absurd.%4$I as c on c.task_id = r.task_id
         left join absurd.%3$I as owner on owner.run_id = c.owner_run_id
@@ -4039,23 +3260,13 @@ begin
 end;
 $make$;
 
+create or replace function absurd.get_run_checkpoints (p_queue_name text, p_run_ids uuid[])
+  returns table (
+    run_id uuid, checkpoint_name text, state jsonb, owner_run_id uuid, updated_at timestamptz
+  ) language plpgsql volatile as $$
 -- What get_task_checkpoint_states returns, for many runs in one call. Ours, beside the contract.
 --   Returns  a row a checkpoint and run, oldest first within each run; unknown runs have none.
 --   Raises   P0002 unknown queue.
-create or replace function absurd.get_run_checkpoints (
-  p_queue_name text,
-  p_run_ids uuid[]
-)
-  returns table (
-    run_id uuid,
-    checkpoint_name text,
-    state jsonb,
-    owner_run_id uuid,
-    updated_at timestamptz
-  )
-  language plpgsql
-  volatile
-as $$
 begin
   perform absurd._require_queue(p_queue_name);
 
@@ -4076,6 +3287,11 @@ $$;
 -- wake-up.
 -- =================================================================================================
 
+create or replace function absurd.await_event (
+  p_queue_name text, p_task_id uuid, p_run_id uuid, p_step_name text, p_event_name text,
+  p_timeout integer default null
+)
+  returns table (should_suspend boolean, payload jsonb) language plpgsql volatile as $$
 -- Waits for an event as a step of a task, or takes what was emitted already. In this order: a
 -- checkpoint of the step answers at once; an emitted event is stored as that checkpoint; a wake-up
 -- by this event's timeout is answered with nothing; else the run goes to sleep.
@@ -4084,21 +3300,6 @@ $$;
 --   Raises     22023 blank event or step, negative timeout; P0002 unknown run or queue; AB001
 --              cancelled task; 55000 run not running.
 --   Locks      the event shared, then the run, then the task.
-create or replace function absurd.await_event (
-  p_queue_name text,
-  p_task_id uuid,
-  p_run_id uuid,
-  p_step_name text,
-  p_event_name text,
-  p_timeout integer default null
-)
-  returns table (
-    should_suspend boolean,
-    payload jsonb
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_run record;
   v_checkpoint record;
@@ -4106,9 +3307,8 @@ declare
 begin
   perform absurd._require_text(p_event_name, 'Event name');
   if p_timeout < 0 then
-    -- 22023 invalid_parameter_value
     raise exception 'Timeout must not be negative, it is %', p_timeout
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
   perform absurd._require_text(p_step_name, 'Step name');
   perform absurd._require_queue(p_queue_name);
@@ -4124,15 +3324,13 @@ begin
   v_payload := absurd._lock_event(p_queue_name, p_event_name);
   v_run := absurd._lock_run(p_queue_name, p_run_id);
   if v_run.task_id is distinct from p_task_id then
-    -- 22023 invalid_parameter_value
     raise exception 'Run "%" does not belong to task "%"', p_run_id, p_task_id
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   elsif v_run.task_state = 'cancelled' then
     perform absurd._require_run_state(p_run_id, 'cancelled', '{}');
   elsif v_run.run_state <> 'running' then
-    -- 55000 object_not_in_prerequisite_state
     raise exception 'Run "%" is not currently running: it is %', p_run_id, v_run.run_state
-      using errcode = '55000';
+      using errcode = 'object_not_in_prerequisite_state';
   end if;
 
   if v_payload is not null then
@@ -4161,17 +3359,11 @@ begin
 end;
 $$;
 
+create or replace function absurd._lock_event (p_queue_name text, p_event_name text)
+  returns jsonb language plpgsql volatile as $$
 -- Locks an event for one who awaits it, making its row first where it was never heard of.
 --   Returns  the payload; null when it was not emitted yet.
 --   Locks    the event, shared: those who wait for one event do not wait for each other.
-create or replace function absurd._lock_event (
-  p_queue_name text,
-  p_event_name text
-)
-  returns jsonb
-  language plpgsql
-  volatile
-as $$
 declare
   v_event record;
 begin
@@ -4181,33 +3373,23 @@ begin
       'select e.event_name, e.payload from absurd.%1$I as e where e.event_name = $1 for share',
       'e_' || p_queue_name
     )
-    into v_event
-    using p_event_name;
+    into v_event using p_event_name;
     exit when v_event.event_name is not null;
 
-    execute format(
-      $sql$
-        insert into absurd.%1$I (event_name, payload, emitted_at)
-        values ($1, null, 'epoch')
-        on conflict (event_name) do nothing
-      $sql$,
-      'e_' || p_queue_name
-    )
+    execute format($sql$
+      insert into absurd.%1$I (event_name, payload, emitted_at)
+      values ($1, null, 'epoch')
+      on conflict (event_name) do nothing
+    $sql$, 'e_' || p_queue_name)
     using p_event_name;
   end loop;
   return v_event.payload;
 end;
 $$;
 
+create or replace function absurd._forget_wake_up (p_queue_name text, p_run_id uuid)
+  returns void language plpgsql volatile as $$
 -- Clears the wake-up of a run that has been told of its timeout.
-create or replace function absurd._forget_wake_up (
-  p_queue_name text,
-  p_run_id uuid
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   execute format(
     'update absurd.%1$I as r set wake_event = null where r.run_id = $1',
@@ -4217,65 +3399,45 @@ begin
 end;
 $$;
 
--- Puts a run to sleep until an event, or its timeout.
---   Locks    the task.
 create or replace function absurd._suspend_run (
-  p_queue_name text,
-  p_task_id uuid,
-  p_run_id uuid,
-  p_step_name text,
-  p_event_name text,
+  p_queue_name text, p_task_id uuid, p_run_id uuid, p_step_name text, p_event_name text,
   p_timeout_at timestamptz
 )
-  returns void
-  language plpgsql
-  volatile
-as $$
+  returns void language plpgsql volatile as $$
+-- Puts a run to sleep until an event, or its timeout.
+--   Locks    the task.
 begin
-  execute format(
-    $sql$
-      insert into absurd.%1$I as w (
-        task_id, run_id, step_name, event_name, timeout_at, created_at
-      )
-      values ($1, $2, $3, $4, $5, absurd.current_time())
-      on conflict (run_id, step_name) do update
-      set
-        task_id = excluded.task_id,
-        event_name = excluded.event_name,
-        timeout_at = excluded.timeout_at,
-        created_at = excluded.created_at
-    $sql$,
-    'w_' || p_queue_name
-  )
+  execute format($sql$
+    insert into absurd.%1$I as w (task_id, run_id, step_name, event_name, timeout_at, created_at)
+    values ($1, $2, $3, $4, $5, absurd.current_time())
+    on conflict (run_id, step_name) do update
+    set
+      task_id = excluded.task_id,
+      event_name = excluded.event_name,
+      timeout_at = excluded.timeout_at,
+      created_at = excluded.created_at
+  $sql$, 'w_' || p_queue_name)
   using p_task_id, p_run_id, p_step_name, p_event_name, p_timeout_at;
 
-  execute format(
-    $sql$
-      update absurd.%1$I as r
-      set
-        state = 'sleeping',
-        claimed_by = null,
-        claim_expires_at = null,
-        available_at = coalesce($2, 'infinity'),
-        wake_event = $3,
-        event_payload = null
-      where r.run_id = $1
-    $sql$,
-    'r_' || p_queue_name
-  )
+  execute format($sql$
+    update absurd.%1$I as r
+    set
+      state = 'sleeping',
+      claimed_by = null,
+      claim_expires_at = null,
+      available_at = coalesce($2, 'infinity'),
+      wake_event = $3,
+      event_payload = null
+    where r.run_id = $1
+  $sql$, 'r_' || p_queue_name)
   using p_run_id, p_timeout_at, p_event_name;
   perform absurd._set_task_state(p_queue_name, p_task_id, 'sleeping');
 end;
 $$;
 
+create or replace function absurd._make_emit (p_queue_name text)
+  returns void language plpgsql volatile as $make$
 -- Makes "emit:<queue>": keeps an event, and wakes the runs that wait for it.
-create or replace function absurd._make_emit (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $make$
 begin
   execute format(
     $create$
@@ -4298,9 +3460,7 @@ begin
         insert into absurd.%6$I as e (event_name, payload, emitted_at)
         values (p_event_name, p_payload, v_now)
         on conflict (event_name) do update
-        set
-          payload = excluded.payload,
-          emitted_at = excluded.emitted_at
+        set payload = excluded.payload, emitted_at = excluded.emitted_at
         where e.payload is null;
 
         if not found then
@@ -4317,9 +3477,7 @@ begin
         if cardinality(v_run_ids) > 0 then
           v_run_ids := array(
             with locked_run as materialized (
-              select
-                r.run_id,
-                r.state
+              select r.run_id, r.state
               from absurd.%4$I as r
               where r.run_id = any (v_run_ids)
               order by r.run_id
@@ -4373,15 +3531,13 @@ begin
           where t.task_id = locked_task.task_id;
 
           delete from absurd.%7$I as w
-          where w.event_name = p_event_name
-            and w.run_id = any (v_run_ids);
+          where w.event_name = p_event_name and w.run_id = any (v_run_ids);
         end if;
 
         v_late_ids := array(
           select w.run_id
           from absurd.%7$I as w
-          where w.event_name = p_event_name
-            and w.timeout_at <= v_now
+          where w.event_name = p_event_name and w.timeout_at <= v_now
         );
 
         -- A claim that takes such a run deletes its wait, too, and must not have to wait for us: it
@@ -4419,6 +3575,10 @@ begin
 end;
 $make$;
 
+create or replace function absurd.emit_event (
+  p_queue_name text, p_event_name text, p_payload jsonb default null
+)
+  returns void language plpgsql volatile as $$
 -- Emits an event. The first emission wins for ever; a later one changes nothing and wakes nobody.
 -- Every run that sleeps in a wait for it, and whose timeout has not passed, becomes pending with
 -- the payload as the checkpoint of its waiting step.
@@ -4426,15 +3586,6 @@ $make$;
 --   Raises     22023 blank event, P0002 unknown queue.
 --   Locks      the event, then the runs it wakes in the order of their ids, then their tasks; and
 --              those of the runs whose timeout has passed that are free.
-create or replace function absurd.emit_event (
-  p_queue_name text,
-  p_event_name text,
-  p_payload jsonb default null
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   perform absurd._require_text(p_event_name, 'Event name');
   perform absurd._require_queue(p_queue_name);
@@ -4443,6 +3594,10 @@ begin
 end;
 $$;
 
+create or replace function absurd.await_events (
+  p_queue_name text, p_task_id uuid, p_run_id uuid, p_waits jsonb
+)
+  returns table (should_suspend boolean, results jsonb) language plpgsql volatile as $$
 -- Waits for several events and moments at once, each as a step of its own. If something has ended
 -- already, it is returned and the run continues. If nothing has, the run sleeps until the first of
 -- them ends; the others stay registered until the run awaits them again or ends. An addition to
@@ -4455,19 +3610,6 @@ $$;
 --   Raises   22023 bad waits, P0002 unknown run or queue, AB001 cancelled task, 55000 run not
 --            running. As in await_event, a checkpoint answers first, whatever the run's state.
 --   Locks    the events shared, in the order of their names, then the run, then the task.
-create or replace function absurd.await_events (
-  p_queue_name text,
-  p_task_id uuid,
-  p_run_id uuid,
-  p_waits jsonb
-)
-  returns table (
-    should_suspend boolean,
-    results jsonb
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_now timestamptz := absurd.current_time();
   v_steps text[];
@@ -4498,9 +3640,8 @@ begin
   end loop;
   v_run := absurd._lock_run(p_queue_name, p_run_id);
   if v_run.task_id is distinct from p_task_id then
-    -- 22023 invalid_parameter_value
     raise exception 'Run "%" does not belong to task "%"', p_run_id, p_task_id
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
   v_running := v_run.run_state = 'running' and v_run.task_state <> 'cancelled';
 
@@ -4525,9 +3666,8 @@ begin
   elsif v_run.task_state = 'cancelled' then
     perform absurd._require_run_state(p_run_id, 'cancelled', '{}');
   elsif not v_running then
-    -- 55000 object_not_in_prerequisite_state
     raise exception 'Run "%" is not currently running: it is %', p_run_id, v_run.run_state
-      using errcode = '55000';
+      using errcode = 'object_not_in_prerequisite_state';
   end if;
 
   -- A run that a timeout wakes finds the event's name, as after await_event; one that a sleep wakes
@@ -4537,70 +3677,51 @@ begin
   from unnest(v_events, v_ends) with ordinality as w (event, ends_at, place)
   order by w.ends_at, w.event is not null, w.place
   limit 1;
-  execute format(
-    $sql$
-      insert into absurd.%1$I as w (
-        task_id, run_id, step_name, event_name, timeout_at, created_at
-      )
-      select $1, $2, wait.step, wait.event, nullif(wait.ends_at, 'infinity'), $6
-      from unnest($3, $4, $5) as wait (step, event, ends_at)
-      where wait.event is not null
-      on conflict (run_id, step_name) do update
-      set
-        task_id = excluded.task_id,
-        event_name = excluded.event_name,
-        timeout_at = excluded.timeout_at,
-        created_at = excluded.created_at
-    $sql$,
-    'w_' || p_queue_name
-  )
+  execute format($sql$
+    insert into absurd.%1$I as w (task_id, run_id, step_name, event_name, timeout_at, created_at)
+    select $1, $2, wait.step, wait.event, nullif(wait.ends_at, 'infinity'), $6
+    from unnest($3, $4, $5) as wait (step, event, ends_at)
+    where wait.event is not null
+    on conflict (run_id, step_name) do update
+    set
+      task_id = excluded.task_id,
+      event_name = excluded.event_name,
+      timeout_at = excluded.timeout_at,
+      created_at = excluded.created_at
+  $sql$, 'w_' || p_queue_name)
   using p_task_id, p_run_id, v_steps, v_events, v_ends, v_now;
-  execute format(
-    $sql$
-      update absurd.%1$I as r
-      set
-        state = 'sleeping',
-        claimed_by = null,
-        claim_expires_at = null,
-        available_at = $2,
-        wake_event = $3,
-        event_payload = null
-      where r.run_id = $1
-    $sql$,
-    'r_' || p_queue_name
-  )
+  execute format($sql$
+    update absurd.%1$I as r
+    set
+      state = 'sleeping',
+      claimed_by = null,
+      claim_expires_at = null,
+      available_at = $2,
+      wake_event = $3,
+      event_payload = null
+    where r.run_id = $1
+  $sql$, 'r_' || p_queue_name)
   using p_run_id, v_wake_at, v_event;
   perform absurd._set_task_state(p_queue_name, p_task_id, 'sleeping');
   return query select true, '[]'::jsonb;
 end;
 $$;
 
+create or replace function absurd._read_waits (p_waits jsonb, p_now timestamptz)
+  returns table (
+    place bigint, step text, event text, ends_at timestamptz
+  ) language plpgsql volatile as $$
 -- Reads the waits of await_events.
 --   Returns  a row a wait: its place, step, event (null for a sleep), and when it ends without an
 --            event ('infinity': never).
 --   Raises   22023 unless it is an array of waits, each of a step of its own.
-create or replace function absurd._read_waits (
-  p_waits jsonb,
-  p_now timestamptz
-)
-  returns table (
-    place bigint,
-    step text,
-    event text,
-    ends_at timestamptz
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_wait jsonb;
   v_seen text[] := '{}';
 begin
   perform absurd._require_array(p_waits, 'The waits');
   if p_waits = '[]' then
-    -- 22023 invalid_parameter_value
-    raise exception 'At least one wait must be provided'
-      using errcode = '22023';
+    raise exception 'At least one wait must be provided' using errcode = 'invalid_parameter_value';
   end if;
 
   for v_wait, place in select w.* from jsonb_array_elements(p_waits) with ordinality as w loop
@@ -4609,22 +3730,18 @@ begin
     event := v_wait ->> 'event';
     perform absurd._require_text(step, 'Step name');
     if step = any (v_seen) then
-      -- 22023 invalid_parameter_value
-      raise exception 'Step "%" waits twice', step
-        using errcode = '22023';
+      raise exception 'Step "%" waits twice', step using errcode = 'invalid_parameter_value';
     elsif (event is null) = (v_wait ->> 'sleep_until' is null) then
-      -- 22023 invalid_parameter_value
       raise exception 'Step "%" must wait for either an event or a moment', step
-        using errcode = '22023';
+        using errcode = 'invalid_parameter_value';
     end if;
     v_seen := v_seen || step;
 
     if event is null then
       ends_at := (v_wait ->> 'sleep_until')::timestamptz;
       if ends_at not between '0001-01-02 00:00Z' and '9999-12-30 00:00Z' then
-        -- 22023 invalid_parameter_value
         raise exception 'Step "%" cannot sleep until %', step, ends_at
-          using errcode = '22023';
+          using errcode = 'invalid_parameter_value';
       end if;
     else
       perform absurd._require_text(event, 'Event name');
@@ -4632,10 +3749,8 @@ begin
       if v_wait ->> 'timeout' is not null then
         ends_at := p_now + make_interval(secs => absurd._read_seconds(v_wait -> 'timeout'));
         if ends_at is null then
-          -- 22023 invalid_parameter_value
           raise exception 'Timeout must be a number of seconds and not negative, it is %',
-            v_wait -> 'timeout'
-            using errcode = '22023';
+            v_wait -> 'timeout' using errcode = 'invalid_parameter_value';
         end if;
       end if;
     end if;
@@ -4644,26 +3759,17 @@ begin
 end;
 $$;
 
+create or replace function absurd._ended_wait (
+  p_queue_name text, p_task_id uuid, p_run_id uuid, p_step_name text, p_event_name text,
+  p_ends_at timestamptz, p_payload jsonb, p_running boolean
+)
+  returns jsonb language plpgsql volatile as $$
 -- Whether one wait of await_events has ended: its event was emitted or its moment has come. Keeps
 -- that, or the moment of a sleep that begins, as the checkpoint of its step.
 --   p_payload  what was emitted; null when nothing was
 --   p_running  whether the run may write
 --   Returns    {"payload", "at"} or {"sleep_until", "at"}; null while the wait continues.
 --   Locks      the run.
-create or replace function absurd._ended_wait (
-  p_queue_name text,
-  p_task_id uuid,
-  p_run_id uuid,
-  p_step_name text,
-  p_event_name text,
-  p_ends_at timestamptz,
-  p_payload jsonb,
-  p_running boolean
-)
-  returns jsonb
-  language plpgsql
-  volatile
-as $$
 declare
   v_checkpoint record;
 begin
@@ -4673,9 +3779,7 @@ begin
 
   if v_checkpoint.checkpoint_name is null and p_running then
     if p_event_name is null then
-      p_payload := to_jsonb(
-        to_char(p_ends_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-      );
+      p_payload := to_jsonb(to_char(p_ends_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'));
     end if;
     if p_payload is not null then
       perform absurd.set_task_checkpoint_state(
@@ -4714,15 +3818,10 @@ $$;
 -- A task that somebody has locked is left for the next time.
 -- =================================================================================================
 
+create or replace function absurd._time_ago (p_interval interval)
+  returns timestamptz language sql volatile as $$
 -- The moment that lies an interval back, for an interval of any length.
 --   Returns  -infinity where it would lie before the calendar begins.
-create or replace function absurd._time_ago (
-  p_interval interval
-)
-  returns timestamptz
-  language sql
-  volatile
-as $$
   select
     case
       when p_interval > interval '5000 years' then timestamptz '-infinity'
@@ -4730,52 +3829,39 @@ as $$
     end
 $$;
 
+create or replace function absurd._require_cleanup (
+  p_queue_name text, p_ttl_seconds integer, p_limit integer
+)
+  returns integer language plpgsql volatile as $$
 -- Checks the arguments of a cleanup.
 --   Returns  the limit; null becomes 1000.
 --   Raises   22023 for a null or negative ttl and a limit below 1, P0002 for an unknown queue.
-create or replace function absurd._require_cleanup (
-  p_queue_name text,
-  p_ttl_seconds integer,
-  p_limit integer
-)
-  returns integer
-  language plpgsql
-  volatile
-as $$
 begin
   perform absurd._require_queue(p_queue_name);
 
   if p_ttl_seconds is null or p_ttl_seconds < 0 then
-    -- 22023 invalid_parameter_value
     raise exception 'The ttl must be a number of seconds >= 0, not %',
-        coalesce(p_ttl_seconds::text, 'null')
-      using errcode = '22023';
+        coalesce(p_ttl_seconds::text, 'null') using errcode = 'invalid_parameter_value';
   end if;
 
   if p_limit < 1 then
-    -- 22023 invalid_parameter_value
     raise exception 'The limit must be at least 1, not %', p_limit
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
 
   return coalesce(p_limit, 1000);
 end;
 $$;
 
+create or replace function absurd.cleanup_tasks (
+  p_queue_name text, p_ttl_seconds integer, p_limit integer default 1000
+)
+  returns integer language plpgsql volatile as $$
 -- Deletes the oldest tasks that ended longer ago than the ttl, with all that belongs to them.
 --   p_limit  how many at the most; null is 1000
 --   Returns  how many tasks went.
 --   Raises   22023 for a bad ttl or limit, P0002 for an unknown queue.
 --   Locks    the tasks it deletes; it passes over locked ones.
-create or replace function absurd.cleanup_tasks (
-  p_queue_name text,
-  p_ttl_seconds integer,
-  p_limit integer default 1000
-)
-  returns integer
-  language plpgsql
-  volatile
-as $$
 declare
   v_limit integer := absurd._require_cleanup(p_queue_name, p_ttl_seconds, p_limit);
 begin
@@ -4787,21 +3873,16 @@ begin
 end;
 $$;
 
+create or replace function absurd.cleanup_events (
+  p_queue_name text, p_ttl_seconds integer, p_limit integer default 1000
+)
+  returns integer language plpgsql volatile as $$
 -- Deletes the oldest events that were emitted longer ago than the ttl. What is awaited but not
 -- emitted yet stays.
 --   p_limit  how many at the most; null is 1000
 --   Returns  how many events went.
 --   Raises   22023 for a bad ttl or limit, P0002 for an unknown queue.
 --   Locks    the events it deletes; it passes over locked ones.
-create or replace function absurd.cleanup_events (
-  p_queue_name text,
-  p_ttl_seconds integer,
-  p_limit integer default 1000
-)
-  returns integer
-  language plpgsql
-  volatile
-as $$
 declare
   v_limit integer := absurd._require_cleanup(p_queue_name, p_ttl_seconds, p_limit);
 begin
@@ -4813,22 +3894,15 @@ begin
 end;
 $$;
 
+create or replace function absurd.cleanup_all_queues (p_queue_name text default null)
+  returns table (
+    queue_name text, tasks_deleted integer, events_deleted integer
+  ) language plpgsql volatile as $$
 -- Cleans up one batch a queue, by each queue's own policy.
 --   p_queue_name  null for all queues
 --   Returns       a row a queue, in the order of their names.
 --   Raises        P0002 for an unknown queue.
 --   Locks         the tasks and events it deletes.
-create or replace function absurd.cleanup_all_queues (
-  p_queue_name text default null
-)
-  returns table (
-    queue_name text,
-    tasks_deleted integer,
-    events_deleted integer
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_queue record;
 begin
@@ -4837,10 +3911,7 @@ begin
   end if;
 
   for v_queue in
-    select
-      q.queue_name as name,
-      q.cleanup_limit as batch,
-      absurd._time_ago(q.cleanup_ttl) as before
+    select q.queue_name as name, q.cleanup_limit as batch, absurd._time_ago(q.cleanup_ttl) as before
     from absurd.queues as q
     where p_queue_name is null
       or q.queue_name = p_queue_name
@@ -4861,19 +3932,10 @@ begin
 end;
 $$;
 
--- Deletes up to p_limit tasks that ended before a moment. The SET clauses keep the planner on the
--- indexes that are in the order of the batch: it takes the join for so rare that it would rather
--- read all that ended and sort it.
---   Returns  how many tasks went.
---   Locks    the tasks it deletes; it passes over locked ones.
 create or replace function absurd._cleanup_tasks (
-  p_queue_name text,
-  p_before timestamptz,
-  p_limit integer
+  p_queue_name text, p_before timestamptz, p_limit integer
 )
-  returns integer
-  language plpgsql
-  volatile
+  returns integer language plpgsql volatile
   set enable_seqscan = off
   set enable_bitmapscan = off
   set enable_hashjoin = off
@@ -4882,6 +3944,11 @@ create or replace function absurd._cleanup_tasks (
   set max_parallel_workers_per_gather = 0
   set jit = off
 as $$
+-- Deletes up to p_limit tasks that ended before a moment. The SET clauses keep the planner on the
+-- indexes that are in the order of the batch: it takes the join for so rare that it would rather
+-- read all that ended and sort it.
+--   Returns  how many tasks went.
+--   Locks    the tasks it deletes; it passes over locked ones.
 declare
   v_task_ids uuid[] := absurd._lock_ended_tasks(p_queue_name, p_before, p_limit);
   v_table_name text;
@@ -4902,10 +3969,7 @@ begin
     if v_table_name <> 'i_' || p_queue_name
       or to_regclass(format('absurd.%I', v_table_name)) is not null
     then
-      execute format(
-        'delete from absurd.%1$I as old where old.task_id = any ($1)',
-        v_table_name
-      )
+      execute format('delete from absurd.%1$I as old where old.task_id = any ($1)', v_table_name)
       using v_task_ids;
     end if;
   end loop;
@@ -4915,108 +3979,85 @@ begin
 end;
 $$;
 
+create or replace function absurd._lock_ended_tasks (
+  p_queue_name text, p_before timestamptz, p_limit integer
+)
+  returns uuid[] language plpgsql volatile as $$
 -- Finds the tasks that ended first, and locks them.
 --   Returns  up to p_limit ids, oldest first.
 --   Locks    the tasks; it passes over locked ones.
-create or replace function absurd._lock_ended_tasks (
-  p_queue_name text,
-  p_before timestamptz,
-  p_limit integer
-)
-  returns uuid[]
-  language plpgsql
-  volatile
-as $$
 declare
   v_task_ids uuid[];
 begin
-  execute format(
-    $sql$
-      with finished_task as materialized (
-        select
-          t.task_id,
-          coalesce(r.completed_at, r.failed_at) as ended_at
-        from absurd.%2$I as r
-        join absurd.%1$I as t on t.task_id = r.task_id
-        where r.state in ('completed', 'failed')
-          and coalesce(r.completed_at, r.failed_at) < $1
-          and t.last_attempt_run = r.run_id
-          and t.state in ('completed', 'failed')
-        order by coalesce(r.completed_at, r.failed_at)
-        limit $2
-        for update of t skip locked
-      ),
-      cancelled_task as materialized (
-        select
-          t.task_id,
-          t.cancelled_at as ended_at
-        from absurd.%1$I as t
-        where t.cancelled_at is not null
-          and t.cancelled_at < $1
-          and t.state = 'cancelled'
-        order by t.cancelled_at
-        limit $2
-        for update of t skip locked
-      )
-      select array(
-        select ended.task_id
-        from (
-          select * from finished_task
-          union all
-          select * from cancelled_task
-        ) as ended
-        order by ended.ended_at, ended.task_id
-        limit $2
-      )
-    $sql$,
-    't_' || p_queue_name,
-    'r_' || p_queue_name
-  )
-  into v_task_ids
-  using p_before, p_limit;
+  execute format($sql$
+    with finished_task as materialized (
+      select t.task_id, coalesce(r.completed_at, r.failed_at) as ended_at
+      from absurd.%2$I as r
+      join absurd.%1$I as t on t.task_id = r.task_id
+      where r.state in ('completed', 'failed')
+        and coalesce(r.completed_at, r.failed_at) < $1
+        and t.last_attempt_run = r.run_id
+        and t.state in ('completed', 'failed')
+      order by coalesce(r.completed_at, r.failed_at)
+      limit $2
+      for update of t skip locked
+    ),
+    cancelled_task as materialized (
+      select t.task_id, t.cancelled_at as ended_at
+      from absurd.%1$I as t
+      where t.cancelled_at is not null and t.cancelled_at < $1 and t.state = 'cancelled'
+      order by t.cancelled_at
+      limit $2
+      for update of t skip locked
+    )
+    select array(
+      select ended.task_id
+      from (
+        select * from finished_task
+        union all
+        select * from cancelled_task
+      ) as ended
+      order by ended.ended_at, ended.task_id
+      limit $2
+    )
+  $sql$, 't_' || p_queue_name, 'r_' || p_queue_name)
+  into v_task_ids using p_before, p_limit;
 
   return v_task_ids;
 end;
 $$;
 
--- Deletes up to p_limit events that were emitted before a moment.
---   Returns  how many events went.
---   Locks    the events it deletes; it passes over locked ones.
 create or replace function absurd._cleanup_events (
-  p_queue_name text,
-  p_before timestamptz,
-  p_limit integer
+  p_queue_name text, p_before timestamptz, p_limit integer
 )
-  returns integer
-  language plpgsql
-  volatile
+  returns integer language plpgsql volatile
   set enable_seqscan = off
   set enable_bitmapscan = off
   set enable_sort = off
   set max_parallel_workers_per_gather = 0
   set jit = off
 as $$
+-- Deletes up to p_limit events that were emitted before a moment.
+--   Returns  how many events went.
+--   Locks    the events it deletes; it passes over locked ones.
 declare
   v_rows integer;
 begin
-  execute format(
-    $sql$
-      with old_event as materialized (
-        select e.event_name
-        from absurd.%1$I as e
-        where e.payload is not null
-          -- An awaited event bears the time 'epoch': those come first and are passed over at once.
-          and e.emitted_at > timestamptz 'epoch'
-          and e.emitted_at < $1
-        order by e.emitted_at
-        limit $2
-        for update skip locked
-      )
-      delete from absurd.%1$I as e
-      where e.event_name = any (array(select old_event.event_name from old_event))
-    $sql$,
-    'e_' || p_queue_name
-  )
+  execute format($sql$
+    with old_event as materialized (
+      select e.event_name
+      from absurd.%1$I as e
+      where e.payload is not null
+        -- An awaited event bears the time 'epoch': those come first and are passed over at once.
+        and e.emitted_at > timestamptz 'epoch'
+        and e.emitted_at < $1
+      order by e.emitted_at
+      limit $2
+      for update skip locked
+    )
+    delete from absurd.%1$I as e
+    where e.event_name = any (array(select old_event.event_name from old_event))
+  $sql$, 'e_' || p_queue_name)
   using p_before, p_limit;
   get diagnostics v_rows = row_count;
 
@@ -5034,54 +4075,35 @@ $$;
 -- catalogs say what is attached where: nothing about partitions is remembered elsewhere.
 -- =================================================================================================
 
+create or replace function absurd._default_partition (p_parent_table text)
+  returns text language sql volatile as $$
 -- The default partition of a table.
 --   Returns  its name without the schema; null when there is none.
-create or replace function absurd._default_partition (
-  p_parent_table text
-)
-  returns text
-  language sql
-  volatile
-as $$
   select c.relname::text
   from pg_catalog.pg_partitioned_table as parent
   join pg_catalog.pg_class as c on c.oid = parent.partdefid
   where parent.partrelid = to_regclass(format('absurd.%I', p_parent_table))
 $$;
 
+create or replace function absurd._has_rows (p_table_name text)
+  returns boolean language plpgsql volatile as $$
 -- Whether a table or partition holds a row.
-create or replace function absurd._has_rows (
-  p_table_name text
-)
-  returns boolean
-  language plpgsql
-  volatile
-as $$
 declare
   v_found boolean;
 begin
-  execute format('select exists (select 1 from absurd.%1$I as any_row)', p_table_name)
-  into v_found;
+  execute format('select exists (select 1 from absurd.%1$I as any_row)', p_table_name) into v_found;
   return v_found;
 end;
 $$;
 
+create or replace function absurd._wanted_partitions (p_queue_name text)
+  returns table (
+    parent_table text, partition_table text, lower_bound uuid, upper_bound uuid
+  ) language plpgsql volatile as $$
 -- The partitions that a queue has to have by its policy.
 --   Returns  a row a partition, the weeks first; the bounds are null for a default one. No row for
 --            an unpartitioned queue.
 --   Raises   22023 when the weeks span so many years that their tags would come round.
-create or replace function absurd._wanted_partitions (
-  p_queue_name text
-)
-  returns table (
-    parent_table text,
-    partition_table text,
-    lower_bound uuid,
-    upper_bound uuid
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_queue absurd.queues := absurd._require_queue(p_queue_name);
   -- In UTC throughout: in the session's time zone a week may have 167 hours.
@@ -5092,10 +4114,9 @@ begin
   end if;
 
   if v_queue.partition_lookback + v_queue.partition_lookahead > interval '9 years' then
-    -- 22023 invalid_parameter_value
     raise exception 'The partitions of queue "%" would span more than nine years', p_queue_name
       using
-        errcode = '22023',
+        errcode = 'invalid_parameter_value',
         hint = 'Lower partition_lookback or partition_lookahead with set_queue_policy.';
   end if;
 
@@ -5127,21 +4148,15 @@ begin
 end;
 $$;
 
+create or replace function absurd._has_partition (
+  p_parent_table text, p_partition_table text, p_lower_bound uuid, p_upper_bound uuid
+)
+  returns boolean language plpgsql volatile as $$
 -- Looks whether a partition is attached as it should be, in the catalogs alone.
 --   Returns  true when it is; false when it has to be made (a table of its name that was a
 --            partition once counts as missing).
 --   Raises   42P07 when its name is taken by another queue's table, 55000 when it has other bounds
 --            or its detaching was interrupted.
-create or replace function absurd._has_partition (
-  p_parent_table text,
-  p_partition_table text,
-  p_lower_bound uuid,
-  p_upper_bound uuid
-)
-  returns boolean
-  language plpgsql
-  volatile
-as $$
 declare
   v_wanted text := format('FOR VALUES FROM (%L) TO (%L)', p_lower_bound, p_upper_bound);
   v_found record;
@@ -5171,11 +4186,10 @@ begin
   end if;
 
   if v_found.parent is distinct from to_regclass(format('absurd.%I', p_parent_table)) then
-    -- 42P07 duplicate_table
     raise exception 'The name absurd.% is taken by something that is not a partition of %',
         quote_ident(p_partition_table), quote_ident(p_parent_table)
       using
-        errcode = '42P07',
+        errcode = 'duplicate_table',
         hint = 'Another queue''s tables have it: one of the two queues needs another name.';
   end if;
 
@@ -5186,23 +4200,17 @@ begin
 end;
 $$;
 
+create or replace function absurd._refuse_partition (
+  p_parent_table text, p_partition_table text, p_half_detached boolean
+)
+  returns void language plpgsql volatile as $$
 -- Says what is wrong with a partition that is attached.
 --   Raises   55000, always.
-create or replace function absurd._refuse_partition (
-  p_parent_table text,
-  p_partition_table text,
-  p_half_detached boolean
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   if p_half_detached then
-    -- 55000 object_not_in_prerequisite_state
     raise exception 'Detaching absurd.% was interrupted', quote_ident(p_partition_table)
       using
-        errcode = '55000',
+        errcode = 'object_not_in_prerequisite_state',
         hint = format(
           'Finish it with: alter table absurd.%I detach partition absurd.%I finalize',
           p_parent_table,
@@ -5210,57 +4218,34 @@ begin
         );
   end if;
 
-  -- 55000 object_not_in_prerequisite_state
   raise exception 'Partition absurd.% has the bounds of another week',
       quote_ident(p_partition_table)
     using
-      errcode = '55000',
+      errcode = 'object_not_in_prerequisite_state',
       hint = 'Names come round every ten years: detach the old partition, then drop or rename it.';
 end;
 $$;
 
+create or replace function absurd._is_queue_table (p_table_name text)
+  returns boolean language sql volatile as $$
 -- Whether a name is that of a main table of a queue, and not of one of its partitions.
-create or replace function absurd._is_queue_table (
-  p_table_name text
-)
-  returns boolean
-  language sql
-  volatile
-as $$
   select
     p_table_name ~ '^[trcewi]_'
-    and exists (
-      select 1
-      from absurd.queues as q
-      where q.queue_name = substr(p_table_name, 3)
-    )
+    and exists (select 1 from absurd.queues as q where q.queue_name = substr(p_table_name, 3))
 $$;
 
+create or replace function absurd._is_partition_name (p_table_name text)
+  returns boolean language sql immutable as $$
 -- Whether a name is that of a partition of some queue, be it gone or not.
-create or replace function absurd._is_partition_name (
-  p_table_name text
-)
-  returns boolean
-  language sql
-  immutable
-as $$
   select p_table_name ~ '^[trcw]_.+_([0-9]{3}|d)$'
 $$;
 
+create or replace function absurd._missing_partitions (p_queue_name text)
+  returns table (
+    parent_table text, partition_table text, lower_bound uuid, upper_bound uuid
+  ) language plpgsql volatile as $$
 -- The partitions that a queue should have and lacks, the weeks first.
 --   Raises   what _has_partition raises.
-create or replace function absurd._missing_partitions (
-  p_queue_name text
-)
-  returns table (
-    parent_table text,
-    partition_table text,
-    lower_bound uuid,
-    upper_bound uuid
-  )
-  language plpgsql
-  volatile
-as $$
 begin
   return query
   select wanted.*
@@ -5274,6 +4259,8 @@ begin
 end;
 $$;
 
+create or replace function absurd.ensure_partitions (p_queue_name text default null)
+  returns void language plpgsql volatile as $$
 -- Makes the partitions that partitioned queues lack: the default ones where enabled, and a week's
 -- from the week of now - partition_lookback to the week of now + partition_lookahead. Rows of such
 -- a week that sit in the default partition move to the new one. Of all queues, one whose partitions
@@ -5284,13 +4271,6 @@ $$;
 --                 the tables stay busy.
 --   Locks         nothing when nothing is missing; else the default partitions and their parents
 --                 (not the weeks), and without default partitions nothing that a worker notices.
-create or replace function absurd.ensure_partitions (
-  p_queue_name text default null
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_queue_name text;
   v_some_made boolean := false;
@@ -5333,17 +4313,12 @@ begin
 end;
 $$;
 
+create or replace function absurd._make_partitions (p_queue_name text)
+  returns void language plpgsql volatile as $$
 -- Makes the missing partitions of one queue.
 --   Raises   42P07 and 55000 for a name that is taken, 55P03 when the tables stay busy.
 --   Locks    the default partitions and their parents; a parent that has none and gets none only
 --            against other changes of its shape.
-create or replace function absurd._make_partitions (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_parents text[];
   v_defaults text[];
@@ -5372,11 +4347,7 @@ begin
   end if;
 
   for v_missing in
-    select
-      missing.parent_table,
-      missing.partition_table,
-      missing.lower_bound,
-      missing.upper_bound
+    select missing.parent_table, missing.partition_table, missing.lower_bound, missing.upper_bound
     from absurd._missing_partitions(p_queue_name) as missing
   loop
     perform absurd._make_partition(
@@ -5389,20 +4360,14 @@ begin
 end;
 $$;
 
+create or replace function absurd._make_partition (
+  p_parent_table text, p_partition_table text, p_lower_bound uuid, p_upper_bound uuid
+)
+  returns void language plpgsql volatile as $$
 -- Makes one partition, fills it with what the default partition holds of it, and attaches it, which
 -- also gives it the indexes and triggers of its parent.
 --   Raises   55000 when a table of its name is in the way.
 --   Locks    the parent against other changes of its shape; the caller holds the default partition.
-create or replace function absurd._make_partition (
-  p_parent_table text,
-  p_partition_table text,
-  p_lower_bound uuid,
-  p_upper_bound uuid
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_bounds text := 'default';
 begin
@@ -5441,16 +4406,10 @@ begin
 end;
 $$;
 
+create or replace function absurd._share_reading (p_parent_table text, p_partition_table text)
+  returns void language plpgsql volatile as $$
 -- Lets those read a partition who may read its table. Through the table they may anyway, but who
 -- looks whether one partition holds rows asks that one, and its own rights count then.
-create or replace function absurd._share_reading (
-  p_parent_table text,
-  p_partition_table text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_reader text;
 begin
@@ -5471,17 +4430,11 @@ begin
 end;
 $$;
 
+create or replace function absurd._drop_leftover (p_parent_table text, p_partition_table text)
+  returns void language plpgsql volatile as $$
 -- Drops a table that has the name of a partition to be made: one that was detached and forgotten.
 --   Raises   55000 when it holds rows, or is no former partition by its columns.
 --   Locks    the table.
-create or replace function absurd._drop_leftover (
-  p_parent_table text,
-  p_partition_table text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_leftover text := format('absurd.%I', p_partition_table);
   v_foreign_column text;
@@ -5505,11 +4458,10 @@ begin
   limit 1;
 
   if v_foreign_column is not null or absurd._has_rows(p_partition_table) then
-    -- 55000 object_not_in_prerequisite_state
     raise exception 'Table % is in the way: it holds rows, or is no former partition of absurd.%',
         v_leftover, quote_ident(p_parent_table)
       using
-        errcode = '55000',
+        errcode = 'object_not_in_prerequisite_state',
         hint = 'A partition has to be made by that name: attach it again, rename or drop it.';
   end if;
 
@@ -5517,18 +4469,12 @@ begin
 end;
 $$;
 
+create or replace function absurd._move_default_rows (
+  p_parent_table text, p_partition_table text, p_lower_bound uuid, p_upper_bound uuid
+)
+  returns void language plpgsql volatile as $$
 -- Moves the rows of a new partition out of the default one, if there is one.
 --   Locks    nothing more: the caller holds the default partition.
-create or replace function absurd._move_default_rows (
-  p_parent_table text,
-  p_partition_table text,
-  p_lower_bound uuid,
-  p_upper_bound uuid
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_default text := absurd._default_partition(p_parent_table);
   v_columns text;
@@ -5552,8 +4498,7 @@ begin
     $sql$
       with moved_row as (
         delete from absurd.%1$I as d
-        where d.%3$I >= $1
-          and d.%3$I < $2
+        where d.%3$I >= $1 and d.%3$I < $2
         returning d.*
       )
       insert into absurd.%2$I (%4$s)
@@ -5570,16 +4515,11 @@ begin
 end;
 $$;
 
+create or replace function absurd._drop_default_partitions (p_queue_name text)
+  returns void language plpgsql volatile as $$
 -- Drops the default partitions of a queue. Rows are never moved out of the way.
 --   Raises   55000 when one holds rows, 55P03 when the tables stay busy.
 --   Locks    the default partitions and their parents, before it looks for rows.
-create or replace function absurd._drop_default_partitions (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_defaults text[];
   v_locks text[];
@@ -5611,10 +4551,9 @@ begin
   limit 1;
 
   if v_filled is not null then
-    -- 55000 object_not_in_prerequisite_state
     raise exception 'Default partition absurd.% holds rows', quote_ident(v_filled)
       using
-        errcode = '55000',
+        errcode = 'object_not_in_prerequisite_state',
         hint = 'Widen partition_lookback, call ensure_partitions to move them, or clean them up.';
   end if;
 
@@ -5626,27 +4565,17 @@ begin
 end;
 $$;
 
+create or replace function absurd.list_detach_candidates (p_queue_name text default null)
+  returns table (
+    queue_name text, parent_table text, partition_table text
+  ) language plpgsql volatile as $$
 -- The weekly partitions that may be detached: those of queues with detach_mode empty that ended
 -- longer ago than detach_min_age and hold no rows.
 --   p_queue_name  null for all queues
 --   Returns       names without the schema, by queue and parent, the oldest first.
-create or replace function absurd.list_detach_candidates (
-  p_queue_name text default null
-)
-  returns table (
-    queue_name text,
-    parent_table text,
-    partition_table text
-  )
-  language plpgsql
-  volatile
-as $$
 begin
   return query
-  select
-    week.queue_name,
-    week.parent_table,
-    week.partition_table
+  select week.queue_name, week.parent_table, week.partition_table
   from (
     select
       q.queue_name,
@@ -5681,6 +4610,10 @@ begin
 end;
 $$;
 
+create or replace function absurd.drop_detached_partition (
+  p_partition_table text, p_unschedule_job_name text default null
+)
+  returns boolean language plpgsql volatile as $$
 -- Drops a partition once it is detached. Called by the jobs of chapter 14 every minute until then,
 -- but it works without pg_cron.
 --   p_partition_table        its name without the schema
@@ -5689,14 +4622,6 @@ $$;
 --   Raises   22023 for a table that is no former partition, 55000 when a job is to drop one that
 --            holds rows (it was empty when the job was planned), 55P03 when it stays busy.
 --   Locks    the partition, once it is detached.
-create or replace function absurd.drop_detached_partition (
-  p_partition_table text,
-  p_unschedule_job_name text default null
-)
-  returns boolean
-  language plpgsql
-  volatile
-as $$
 declare
   v_attached boolean := absurd._is_attached(p_partition_table);
 begin
@@ -5710,9 +4635,8 @@ begin
   if not absurd._is_partition_name(p_partition_table)
     or absurd._is_queue_table(p_partition_table)
   then
-    -- 22023 invalid_parameter_value
     raise exception 'Table absurd.% is not a detached partition', quote_ident(p_partition_table)
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
 
   perform absurd._lock_tables(array[format('absurd.%I', p_partition_table)], 'access exclusive');
@@ -5721,10 +4645,9 @@ begin
   end if;
 
   if p_unschedule_job_name is not null and absurd._has_rows(p_partition_table) then
-    -- 55000 object_not_in_prerequisite_state
     raise exception 'Detached partition absurd.% holds rows', quote_ident(p_partition_table)
       using
-        errcode = '55000',
+        errcode = 'object_not_in_prerequisite_state',
         hint = 'They came after it was found empty: attach it again, or drop it by hand.';
   end if;
 
@@ -5734,38 +4657,29 @@ begin
 end;
 $$;
 
+create or replace function absurd._is_attached (p_table_name text)
+  returns boolean language plpgsql volatile as $$
 -- Whether a table of the schema is attached to a parent, as far as its detaching may have got.
 --   Returns  null when there is no such table.
 --   Raises   22023 for a null name or the name of something else.
-create or replace function absurd._is_attached (
-  p_table_name text
-)
-  returns boolean
-  language plpgsql
-  volatile
-as $$
 declare
   v_table record;
 begin
   perform absurd._require_text(p_table_name, 'Partition name');
 
   -- Compared by the name that the catalog keeps: an overlong one is not cut to another's.
-  select
-    c.relkind,
-    c.relispartition
+  select c.relkind, c.relispartition
   into v_table
   from pg_catalog.pg_class as c
-  where c.relnamespace = to_regnamespace('absurd')
-    and c.relname = p_table_name;
+  where c.relnamespace = to_regnamespace('absurd') and c.relname = p_table_name;
 
   if not found then
     return null;
   end if;
 
   if v_table.relkind <> 'r' then
-    -- 22023 invalid_parameter_value
     raise exception 'absurd.% is not a partition', quote_ident(p_table_name)
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
   return v_table.relispartition;
 end;
@@ -5781,13 +4695,10 @@ $$;
 -- of this installs without it.
 -- =================================================================================================
 
+create or replace function absurd._has_cron ()
+  returns boolean language sql volatile as $$
 -- Whether pg_cron is here and may be used. It looks in the catalogs, because a name lookup raises
 -- where the role may not use the schema.
-create or replace function absurd._has_cron ()
-  returns boolean
-  language sql
-  volatile
-as $$
   select
     exists (
       select 1
@@ -5799,35 +4710,26 @@ as $$
     and exists (
       select 1
       from pg_catalog.pg_proc as p
-      where p.pronamespace = n.oid
-        and p.proname = 'schedule'
+      where p.pronamespace = n.oid and p.proname = 'schedule'
     )
     and exists (
       select 1
       from pg_catalog.pg_proc as p
-      where p.pronamespace = n.oid
-        and p.proname = 'unschedule'
+      where p.pronamespace = n.oid and p.proname = 'unschedule'
     )
   from pg_catalog.pg_namespace as n
-  where n.nspname = 'cron'
-    and has_schema_privilege(n.oid, 'usage')
+  where n.nspname = 'cron' and has_schema_privilege(n.oid, 'usage')
 $$;
 
+create or replace function absurd._require_cron (p_queue_name text)
+  returns void language plpgsql volatile as $$
 -- Demands what a cron function needs.
 --   Raises   0A000 without pg_cron, P0002 for an unknown queue (null is all of them).
-create or replace function absurd._require_cron (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   if absurd._has_cron() is not true then
-    -- 0A000 feature_not_supported
     raise exception 'pg_cron is not available'
       using
-        errcode = '0A000',
+        errcode = 'feature_not_supported',
         hint = 'Install it in this database (create extension pg_cron), or use another scheduler.';
   end if;
 
@@ -5837,38 +4739,23 @@ begin
 end;
 $$;
 
+create or replace function absurd._cron_suffix (p_queue_name text)
+  returns text language sql immutable as $$
 -- The suffix of a scope in the names of its jobs.
-create or replace function absurd._cron_suffix (
-  p_queue_name text
-)
-  returns text
-  language sql
-  immutable
-as $$
   select coalesce(left(md5(p_queue_name), 12), 'all')
 $$;
 
+create or replace function absurd._cron_jobs (p_pattern text)
+  returns table (job_name text, job_id bigint) language plpgsql volatile as $$
 -- The jobs whose names match a regular expression, ordered by name.
 --   Returns  no row without pg_cron.
-create or replace function absurd._cron_jobs (
-  p_pattern text
-)
-  returns table (
-    job_name text,
-    job_id bigint
-  )
-  language plpgsql
-  volatile
-as $$
 begin
   if absurd._has_cron() is not true then
     return;
   end if;
 
   return query execute $sql$
-    select
-      j.jobname::text,
-      j.jobid::bigint
+    select j.jobname::text, j.jobid::bigint
     from cron.job as j
     where j.jobname::text ~ $1
     order by j.jobname::text, j.jobid
@@ -5877,25 +4764,15 @@ begin
 end;
 $$;
 
+create or replace function absurd._unschedule_jobs (p_pattern text)
+  returns table (job_name text, job_id bigint) language plpgsql volatile as $$
 -- Removes the jobs whose names match a regular expression.
 --   Returns  what it removed, ordered by name.
-create or replace function absurd._unschedule_jobs (
-  p_pattern text
-)
-  returns table (
-    job_name text,
-    job_id bigint
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_job record;
 begin
   for v_job in
-    select
-      j.job_name,
-      j.job_id
+    select j.job_name, j.job_id
     from absurd._cron_jobs(p_pattern) as j
   loop
     execute 'select cron.unschedule($1)' using v_job.job_id;
@@ -5906,50 +4783,32 @@ begin
 end;
 $$;
 
+create or replace function absurd._schedule_job (p_job_name text, p_schedule text, p_command text)
+  returns bigint language plpgsql volatile as $$
 -- Schedules a job, in place of any of its name.
 --   Returns  its id.
-create or replace function absurd._schedule_job (
-  p_job_name text,
-  p_schedule text,
-  p_command text
-)
-  returns bigint
-  language plpgsql
-  volatile
-as $$
 declare
   v_job_id bigint;
 begin
   perform absurd._unschedule_jobs('^' || p_job_name || '$');
   execute 'select cron.schedule($1, $2, $3)'
-  into v_job_id
-  using p_job_name, p_schedule, p_command;
+  into v_job_id using p_job_name, p_schedule, p_command;
   return v_job_id;
 end;
 $$;
 
+create or replace function absurd._cron_scope (p_queue_name text)
+  returns text language sql immutable as $$
 -- A regular expression for the jobs of a scope, its pipelines included.
-create or replace function absurd._cron_scope (
-  p_queue_name text
-)
-  returns text
-  language sql
-  immutable
-as $$
   select format(
     '^absurd_((partitions|cleanup|detach_plan)_%1$s$|(detach|drop)_run_%1$s_)',
     absurd._cron_suffix(p_queue_name)
   )
 $$;
 
+create or replace function absurd._unschedule_queue_jobs (p_queue_name text)
+  returns void language plpgsql volatile as $$
 -- Removes the jobs of a queue that is going; the jobs for all queues stay.
-create or replace function absurd._unschedule_queue_jobs (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   if p_queue_name is not null then
     perform absurd._unschedule_jobs(absurd._cron_scope(p_queue_name));
@@ -5957,15 +4816,10 @@ begin
 end;
 $$;
 
+create or replace function absurd._unschedule_drop_job (p_job_name text)
+  returns void language plpgsql volatile as $$
 -- Removes a drop job and its twin, the detach job.
 --   p_job_name  any text, taken literally; null is none
-create or replace function absurd._unschedule_drop_job (
-  p_job_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_job record;
 begin
@@ -5982,25 +4836,17 @@ begin
 end;
 $$;
 
+create or replace function absurd.enable_cron (
+  p_queue_name text default null, p_partition_schedule text default '5 * * * *',
+  p_cleanup_schedule text default '17 * * * *', p_detach_schedule text default '29 * * * *'
+)
+  returns table (job_name text, job_id bigint) language plpgsql volatile as $$
 -- Schedules the three chores: partitions, cleanup, and the planning of detach jobs. Jobs of the
 -- same scope that are there already are replaced.
 --   p_queue_name  null for all queues
 --   p_*_schedule  in the syntax of pg_cron; null is the default
 --   Returns       the three jobs.
 --   Raises        0A000 without pg_cron, P0002 for an unknown queue.
-create or replace function absurd.enable_cron (
-  p_queue_name text default null,
-  p_partition_schedule text default '5 * * * *',
-  p_cleanup_schedule text default '17 * * * *',
-  p_detach_schedule text default '29 * * * *'
-)
-  returns table (
-    job_name text,
-    job_id bigint
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_suffix text := absurd._cron_suffix(p_queue_name);
   v_argument text := coalesce(quote_literal(p_queue_name), 'null::text');
@@ -6033,49 +4879,30 @@ begin
 end;
 $$;
 
+create or replace function absurd.disable_cron (p_queue_name text default null)
+  returns table (job_name text, job_id bigint) language plpgsql volatile as $$
 -- Removes the jobs of a scope: the three chores and its pipelines. A queue may be gone already.
 --   p_queue_name  null for the scope of all queues; other scopes keep their jobs
 --   Returns       what it removed, ordered by name.
 --   Raises        0A000 without pg_cron.
-create or replace function absurd.disable_cron (
-  p_queue_name text default null
-)
-  returns table (
-    job_name text,
-    job_id bigint
-  )
-  language plpgsql
-  volatile
-as $$
 begin
   perform absurd._require_cron(null);
 
   return query
-  select
-    removed.job_name,
-    removed.job_id
+  select removed.job_name, removed.job_id
   from absurd._unschedule_jobs(absurd._cron_scope(p_queue_name)) as removed
   order by removed.job_name, removed.job_id;
 end;
 $$;
 
+create or replace function absurd.schedule_detach_jobs (p_queue_name text default null)
+  returns table (
+    job_name text, job_id bigint, queue_name text, partition_table text, job_kind text
+  ) language plpgsql volatile as $$
 -- Starts a pipeline for the oldest candidate of every table that has none going, in any scope.
 --   p_queue_name  null for all queues
 --   Returns       two rows a pipeline: the detach job, the drop job.
 --   Raises        0A000 without pg_cron, P0002 for an unknown queue.
-create or replace function absurd.schedule_detach_jobs (
-  p_queue_name text default null
-)
-  returns table (
-    job_name text,
-    job_id bigint,
-    queue_name text,
-    partition_table text,
-    job_kind text
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_oldest record;
 begin
@@ -6112,23 +4939,14 @@ begin
 end;
 $$;
 
+create or replace function absurd._detach_pipeline (
+  p_suffix text, p_parent_table text, p_partition_table text
+)
+  returns table (job_kind text, job_name text, command text) language plpgsql volatile as $$
 -- The two jobs by which a partition goes. Without a default partition it can be detached
 -- concurrently, which workers do not notice.
 --   p_suffix  the suffix of the scope
 --   Returns   the detach job, then the drop job.
-create or replace function absurd._detach_pipeline (
-  p_suffix text,
-  p_parent_table text,
-  p_partition_table text
-)
-  returns table (
-    job_kind text,
-    job_name text,
-    command text
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_hashes text := left(md5(p_parent_table), 8)
     || '_' || left(md5(p_parent_table || ':' || p_partition_table), 12);
@@ -6164,28 +4982,20 @@ $$;
 -- is written by nobody: workers go on polling, only less often.
 -- =================================================================================================
 
+create or replace function absurd._notify_wakeup ()
+  returns trigger language plpgsql volatile as $$
 -- Notifies the workers of a queue, whose name is the trigger's argument. Postgres itself folds the
 -- notifications of one transaction into one.
-create or replace function absurd._notify_wakeup ()
-  returns trigger
-  language plpgsql
-  volatile
-as $$
 begin
   perform pg_notify('absurd_wakeup', tg_argv[0]);
   return null;
 end;
 $$;
 
+create or replace function absurd.get_queue_wakeup (p_queue_name text)
+  returns boolean language plpgsql volatile as $$
 -- Whether a queue notifies its workers.
 --   Raises   P0002 for an unknown queue.
-create or replace function absurd.get_queue_wakeup (
-  p_queue_name text
-)
-  returns boolean
-  language plpgsql
-  volatile
-as $$
 begin
   perform absurd._require_queue(p_queue_name);
 
@@ -6198,23 +5008,16 @@ begin
 end;
 $$;
 
+create or replace function absurd.set_queue_wakeup (p_queue_name text, p_enabled boolean)
+  returns void language plpgsql volatile as $$
 -- Turns the notifications of a queue on or off.
 --   Raises   22023 for a null p_enabled, P0002 for an unknown queue, 55P03 when the table of runs
 --            stays busy.
 --   Locks    nothing when nothing changes; else the table of runs.
-create or replace function absurd.set_queue_wakeup (
-  p_queue_name text,
-  p_enabled boolean
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   if p_enabled is null then
-    -- 22023 invalid_parameter_value
     raise exception 'Wake-ups must be turned on or off, not null'
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
 
   if absurd.get_queue_wakeup(p_queue_name) = p_enabled then
@@ -6231,17 +5034,13 @@ begin
   end if;
 
   if p_enabled then
-    execute format(
-      $ddl$
-        create trigger absurd_wakeup
-          after insert or update of state on absurd.%1$I
-          for each row
-          when (new.state = 'pending')
-          execute function absurd._notify_wakeup(%2$L)
-      $ddl$,
-      'r_' || p_queue_name,
-      p_queue_name
-    );
+    execute format($ddl$
+      create trigger absurd_wakeup
+        after insert or update of state on absurd.%1$I
+        for each row
+        when (new.state = 'pending')
+        execute function absurd._notify_wakeup(%2$L)
+    $ddl$, 'r_' || p_queue_name, p_queue_name);
   else
     execute format('drop trigger absurd_wakeup on absurd.%1$I', 'r_' || p_queue_name);
   end if;
@@ -6282,13 +5081,10 @@ begin
 end;
 $install$;
 
+create or replace function absurd._keep_claim_gate ()
+  returns trigger language plpgsql volatile as $$
 -- Keeps absurd.claim_gates in line with the pauses and schedules of a queue, whoever writes them.
 --   Locks    an advisory lock of the queue's gate: one session at a time decides whether it stays.
-create or replace function absurd._keep_claim_gate ()
-  returns trigger
-  language plpgsql
-  volatile
-as $$
 declare
   v_queue_name text;
 begin
@@ -6305,11 +5101,7 @@ begin
     then
       insert into absurd.claim_gates (queue_name)
       select v_queue_name
-      where not exists (
-        select 1
-        from absurd.claim_gates as g
-        where g.queue_name = v_queue_name
-      );
+      where not exists (select 1 from absurd.claim_gates as g where g.queue_name = v_queue_name);
     else
       delete from absurd.claim_gates as g
       where g.queue_name = v_queue_name;
@@ -6319,30 +5111,21 @@ begin
 end;
 $$;
 
+create or replace function absurd._may_fire_schedules ()
+  returns boolean language sql volatile as $$
 -- Whether this role may read the schedules and move them on. A list of privileges would ask for any
 -- one of them.
-create or replace function absurd._may_fire_schedules ()
-  returns boolean
-  language sql
-  volatile
-as $$
   select
     has_table_privilege('absurd.schedules', 'select')
     and has_column_privilege('absurd.schedules', 'next_at', 'update')
 $$;
 
+create or replace function absurd._pass_claim_gate (p_queue_name text, p_now timestamptz)
+  returns boolean language plpgsql volatile as $$
 -- What a claim does for a queue that has a pause or a schedule: fires the schedules that are due,
 -- unless the queue is paused. A role without rights on the schedules leaves them to other sessions.
 --   Returns  true when the queue is paused: the claim hands out nothing.
 --   Locks    the schedules that are due; what is locked is left for the next claim.
-create or replace function absurd._pass_claim_gate (
-  p_queue_name text,
-  p_now timestamptz
-)
-  returns boolean
-  language plpgsql
-  volatile
-as $$
 begin
   if exists (
     select 1
@@ -6356,8 +5139,7 @@ begin
   if absurd._may_fire_schedules() and exists (
     select 1
     from absurd.schedules as s
-    where s.queue_name = p_queue_name
-      and s.next_at <= p_now
+    where s.queue_name = p_queue_name and s.next_at <= p_now
   ) then
     perform absurd.fire_schedules(p_queue_name);
   end if;
@@ -6365,19 +5147,14 @@ begin
 end;
 $$;
 
+create or replace function absurd.pause_queue (
+  p_queue_name text, p_until timestamptz default null, p_reason text default null
+)
+  returns void language plpgsql volatile as $$
 -- Pauses a queue, or replaces the end and the reason of its pause.
 --   p_until   when the pause stops by itself; null until resume_queue
 --   Raises    P0002 for an unknown queue, 22023 for an end that is not in the future.
 --   Locks     the row of the pause.
-create or replace function absurd.pause_queue (
-  p_queue_name text,
-  p_until timestamptz default null,
-  p_reason text default null
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_now timestamptz := absurd.current_time();
 begin
@@ -6396,35 +5173,23 @@ begin
 end;
 $$;
 
+create or replace function absurd._require_pause_end (p_until timestamptz, p_now timestamptz)
+  returns void language plpgsql volatile as $$
 -- Demands that a pause ends in the future.
 --   Raises   22023 otherwise; null, no end, is fine.
-create or replace function absurd._require_pause_end (
-  p_until timestamptz,
-  p_now timestamptz
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   if p_until <= p_now then
-    -- 22023 invalid_parameter_value
     raise exception 'The end of a pause must be in the future, it is %', p_until
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
 end;
 $$;
 
+create or replace function absurd.resume_queue (p_queue_name text)
+  returns boolean language plpgsql volatile as $$
 -- Ends the pause of a queue.
 --   Returns  false when the queue was not paused.
 --   Raises   P0002 for an unknown queue.
-create or replace function absurd.resume_queue (
-  p_queue_name text
-)
-  returns boolean
-  language plpgsql
-  volatile
-as $$
 declare
   v_paused boolean;
 begin
@@ -6437,28 +5202,14 @@ begin
 end;
 $$;
 
+create or replace function absurd.get_queue_pauses (p_queue_name text default null)
+  returns table (
+    queue_name text, paused_at timestamptz, paused_until timestamptz, paused_by text, reason text
+  ) language sql volatile as $$
 -- The pauses in force, in the order of the queues' names.
 --   p_queue_name  null for all queues
 --   Returns       no row for a queue that is not paused, or does not exist.
-create or replace function absurd.get_queue_pauses (
-  p_queue_name text default null
-)
-  returns table (
-    queue_name text,
-    paused_at timestamptz,
-    paused_until timestamptz,
-    paused_by text,
-    reason text
-  )
-  language sql
-  volatile
-as $$
-  select
-    p.queue_name,
-    p.paused_at,
-    p.paused_until,
-    p.paused_by,
-    p.reason
+  select p.queue_name, p.paused_at, p.paused_until, p.paused_by, p.reason
   from absurd.queue_pauses as p
   where (p_queue_name is null or p.queue_name = p_queue_name)
     and (p.paused_until is null or p.paused_until > absurd.current_time())
@@ -6512,8 +5263,7 @@ begin
   if not exists (
     select 1
     from pg_catalog.pg_trigger as g
-    where g.tgrelid = to_regclass('absurd.schedules')
-      and g.tgname = 'keep_claim_gate'
+    where g.tgrelid = to_regclass('absurd.schedules') and g.tgname = 'keep_claim_gate'
   ) then
     create trigger keep_claim_gate
       after insert or delete or update of queue_name on absurd.schedules
@@ -6527,21 +5277,14 @@ begin
 end;
 $install$;
 
+create or replace function absurd._cron_field (
+  p_field text, p_label text, p_min integer, p_max integer, p_names text[]
+)
+  returns integer[] language plpgsql immutable as $$
 -- Reads one field of a cron expression: lists, ranges, steps and names.
 --   p_names  the names of the values from p_min on, three letters each; null for none
 --   Returns  the values, in order and each once.
 --   Raises   22023 for what cannot be read.
-create or replace function absurd._cron_field (
-  p_field text,
-  p_label text,
-  p_min integer,
-  p_max integer,
-  p_names text[]
-)
-  returns integer[]
-  language plpgsql
-  immutable
-as $$
 declare
   v_item text;
   v_part text[];
@@ -6576,10 +5319,9 @@ begin
     if v_low is null or v_high is null or v_low < p_min or v_high > p_max or v_low > v_high
       or v_step < 1
     then
-      -- 22023 invalid_parameter_value
       raise exception 'Cannot read "%" as the % of a cron expression', v_item, p_label
         using
-          errcode = '22023',
+          errcode = 'invalid_parameter_value',
           hint = format('Use values from %s to %s, such as "%s", "%s-%s" or "*/2".',
             p_min, p_max, p_min, p_min, p_min + 1);
     end if;
@@ -6595,17 +5337,10 @@ begin
 end;
 $$;
 
+create or replace function absurd._cron_value (p_text text, p_min integer, p_names text[])
+  returns integer language sql immutable as $$
 -- One value of a cron field, a number or a name.
 --   Returns  null for a name that is not known.
-create or replace function absurd._cron_value (
-  p_text text,
-  p_min integer,
-  p_names text[]
-)
-  returns integer
-  language sql
-  immutable
-as $$
   select
     case
       when p_text ~ '^[0-9]+$' then p_text::integer
@@ -6613,22 +5348,15 @@ as $$
     end
 $$;
 
+create or replace function absurd._read_cron (
+  p_cron text, out minutes integer[], out hours integer[], out days integer[], out months integer[],
+  out weekdays integer[], out both_days boolean
+)
+  language plpgsql immutable as $$
 -- Reads a cron expression: five fields, or @hourly and its kin.
 --   Returns  the values of each field, and whether the day of the month and the day of the week
 --            must both match: as in Vixie cron, unless both are restricted.
 --   Raises   22023 for what cannot be read, and for an expression that never matches.
-create or replace function absurd._read_cron (
-  p_cron text,
-  out minutes integer[],
-  out hours integer[],
-  out days integer[],
-  out months integer[],
-  out weekdays integer[],
-  out both_days boolean
-)
-  language plpgsql
-  immutable
-as $$
 declare
   v_fields text[];
 begin
@@ -6646,11 +5374,10 @@ begin
     '[[:space:]]+'
   );
   if cardinality(v_fields) is distinct from 5 then
-    -- 22023 invalid_parameter_value
     raise exception 'A cron expression has five fields, "%" has %',
         p_cron, coalesce(cardinality(v_fields), 0)
       using
-        errcode = '22023',
+        errcode = 'invalid_parameter_value',
         hint = 'The fields are minute, hour, day of month, month, day of week: "0 9 * * mon".';
   end if;
 
@@ -6661,10 +5388,7 @@ begin
     v_fields[4], 'month', 1, 12,
     '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'
   );
-  weekdays := absurd._cron_field(
-    v_fields[5], 'day of week', 0, 7,
-    '{sun,mon,tue,wed,thu,fri,sat}'
-  );
+  weekdays := absurd._cron_field(v_fields[5], 'day of week', 0, 7, '{sun,mon,tue,wed,thu,fri,sat}');
   both_days := v_fields[3] like '*%' or v_fields[5] like '*%';
 
   if both_days and not exists (
@@ -6672,24 +5396,17 @@ begin
     from unnest(months) as month
     where days[1] <= (array[31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])[month]
   ) then
-    -- 22023 invalid_parameter_value
     raise exception 'The cron expression "%" never matches: no such day exists', p_cron
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
 end;
 $$;
 
+create or replace function absurd._at_local_time (p_local timestamp, p_time_zone text)
+  returns timestamptz language plpgsql immutable as $$
 -- The instant at which a clock on the wall shows a local time. For one that a change of the clocks
 -- skips it is the first instant after the gap; of one that occurs twice, the first counts.
 --   Raises   22023 for an unknown time zone.
-create or replace function absurd._at_local_time (
-  p_local timestamp,
-  p_time_zone text
-)
-  returns timestamptz
-  language plpgsql
-  immutable
-as $$
 declare
   v_found timestamptz := p_local at time zone p_time_zone;
   v_earlier timestamptz;
@@ -6707,8 +5424,7 @@ begin
     cross join lateral (
       select (p_local - (look.before at time zone p_time_zone)) + look.before as at
     ) as candidate
-    where candidate.at < v_found
-      and candidate.at at time zone p_time_zone = p_local;
+    where candidate.at < v_found and candidate.at at time zone p_time_zone = p_local;
     return coalesce(v_earlier, v_found);
   end if;
 
@@ -6726,6 +5442,10 @@ begin
 end;
 $$;
 
+create or replace function absurd.next_times (
+  p_cron text, p_time_zone text, p_from timestamptz, p_count integer
+)
+  returns setof timestamptz language plpgsql volatile as $$
 -- The next times of a cron expression. Day of month and day of week combine as in Vixie cron: when
 -- both are restricted, either is enough.
 --   p_cron       five fields (minute, hour, day of month, month, day of week) or @hourly, @daily,
@@ -6737,16 +5457,6 @@ $$;
 --                first instant after the gap, one that occurs twice only the first time.
 --   Raises       22023 for an expression that cannot be read or never matches, and for an unknown
 --                time zone.
-create or replace function absurd.next_times (
-  p_cron text,
-  p_time_zone text,
-  p_from timestamptz,
-  p_count integer
-)
-  returns setof timestamptz
-  language plpgsql
-  volatile
-as $$
 declare
   v_time_zone text := coalesce(p_time_zone, 'UTC');
   v_from timestamptz := coalesce(p_from, absurd.current_time());
@@ -6806,18 +5516,12 @@ begin
 end;
 $$;
 
+create or replace function absurd._schedule_times (
+  p_schedule absurd.schedules, p_after timestamptz, p_to timestamptz, p_limit integer
+)
+  returns setof timestamptz language plpgsql volatile as $$
 -- The times of a schedule after one moment and up to another.
 --   p_limit  how many at the most
-create or replace function absurd._schedule_times (
-  p_schedule absurd.schedules,
-  p_after timestamptz,
-  p_to timestamptz,
-  p_limit integer
-)
-  returns setof timestamptz
-  language plpgsql
-  volatile
-as $$
 declare
   -- In seconds: a day of an interval is as long as the session's time zone makes it.
   v_seconds double precision := extract(epoch from p_schedule.every);
@@ -6852,6 +5556,10 @@ begin
 end;
 $$;
 
+create or replace function absurd.set_schedule (
+  p_schedule_name text, p_queue_name text, p_task_name text, p_params jsonb, p_options jsonb
+)
+  returns void language plpgsql volatile as $$
 -- Creates a schedule, or replaces the one of that name. Its past is kept, and so is its next time
 -- while the times stay the same: doing it twice changes nothing.
 --   p_params   the parameters of each task; null is {}
@@ -6862,17 +5570,6 @@ $$;
 --   Raises     22023 for blank names, unknown or bad options; P0002 for an unknown queue; AB003 for
 --              a retry_strategy that cannot be used.
 --   Locks      the row of the schedule.
-create or replace function absurd.set_schedule (
-  p_schedule_name text,
-  p_queue_name text,
-  p_task_name text,
-  p_params jsonb,
-  p_options jsonb
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_options jsonb := jsonb_strip_nulls(absurd._require_object(p_options, 'Options'));
   v_now timestamptz := absurd.current_time();
@@ -6933,16 +5630,11 @@ begin
 end;
 $$;
 
+create or replace function absurd._read_schedule (p_options jsonb)
+  returns absurd.schedules language plpgsql volatile as $$
 -- Reads and checks the options of a schedule.
 --   Returns  a schedule with what the options say; the rest of it is null.
 --   Raises   22023 for unknown or bad options, AB003 as spawn_task does.
-create or replace function absurd._read_schedule (
-  p_options jsonb
-)
-  returns absurd.schedules
-  language plpgsql
-  volatile
-as $$
 declare
   v_schedule absurd.schedules;
   v_key text;
@@ -6952,10 +5644,9 @@ begin
       'cron', 'every', 'time_zone', 'overlap', 'missed', 'catch_up', 'headers', 'retry_strategy',
       'max_attempts', 'cancellation', 'delay_seconds', 'parent'
     ) then
-      -- 22023 invalid_parameter_value
       raise exception 'A schedule has no option "%"', v_key
         using
-          errcode = '22023',
+          errcode = 'invalid_parameter_value',
           hint = 'Options are cron, every, time_zone, overlap, missed, catch_up, headers,'
             || ' retry_strategy, max_attempts, cancellation, delay_seconds and parent.';
     end if;
@@ -6973,44 +5664,36 @@ begin
   ];
 
   if (v_schedule.cron is null) = (v_schedule.every is null) then
-    -- 22023 invalid_parameter_value
     raise exception 'A schedule needs either cron or every'
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
   if v_schedule.every < interval '1 second' or extract(month from v_schedule.every) <> 0
     or extract(year from v_schedule.every) <> 0
   then
-    -- 22023 invalid_parameter_value
     raise exception 'Option every must be an interval of at least one second without months: %',
         p_options ->> 'every'
-      using
-        errcode = '22023',
-        hint = 'For a day of each month use cron.';
+      using errcode = 'invalid_parameter_value', hint = 'For a day of each month use cron.';
   end if;
   if v_schedule.overlap not in ('skip', 'allow', 'cancel') then
-    -- 22023 invalid_parameter_value
     raise exception 'Option overlap must be skip, allow or cancel, not "%"', v_schedule.overlap
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
   if v_schedule.missed not in ('latest', 'all', 'none') then
-    -- 22023 invalid_parameter_value
     raise exception 'Option missed must be latest, all or none, not "%"', v_schedule.missed
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
   if jsonb_typeof(v_schedule.headers) <> 'object' then
-    -- 22023 invalid_parameter_value
     raise exception 'Option headers must be a JSON object'
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
   if not exists (
     select 1
     from pg_catalog.pg_timezone_names as z
     where z.name = v_schedule.time_zone
   ) then
-    -- 22023 invalid_parameter_value
     raise exception 'Time zone "%" is not known', v_schedule.time_zone
       using
-        errcode = '22023',
+        errcode = 'invalid_parameter_value',
         hint = 'Use an IANA name such as Europe/Vienna: select name from pg_timezone_names';
   end if;
 
@@ -7020,16 +5703,10 @@ begin
 end;
 $$;
 
+create or replace function absurd._read_schedule_interval (p_options jsonb, p_key text)
+  returns interval language plpgsql volatile as $$
 -- Reads an interval among the options of a schedule: a text, or a number of seconds.
 --   Raises   22023 for anything else, and for a negative one.
-create or replace function absurd._read_schedule_interval (
-  p_options jsonb,
-  p_key text
-)
-  returns interval
-  language plpgsql
-  volatile
-as $$
 declare
   v_interval interval;
 begin
@@ -7039,28 +5716,20 @@ begin
   end;
   if v_interval < interval '0' then
     -- 22023 invalid_parameter_value, caught below
-    raise exception 'negative'
-      using errcode = '22023';
+    raise exception 'negative' using errcode = 'invalid_parameter_value';
   end if;
   return v_interval;
 exception
   when data_exception then
-    -- 22023 invalid_parameter_value
     raise exception 'Option % must be an interval such as "5 minutes", not %',
-        p_key, p_options -> p_key
-      using errcode = '22023';
+        p_key, p_options -> p_key using errcode = 'invalid_parameter_value';
 end;
 $$;
 
+create or replace function absurd.drop_schedule (p_schedule_name text)
+  returns boolean language plpgsql volatile as $$
 -- Deletes a schedule. Tasks that it spawned stay.
 --   Returns  false when no such schedule exists.
-create or replace function absurd.drop_schedule (
-  p_schedule_name text
-)
-  returns boolean
-  language plpgsql
-  volatile
-as $$
 begin
   delete from absurd.schedules as s
   where s.schedule_name = p_schedule_name;
@@ -7068,18 +5737,13 @@ begin
 end;
 $$;
 
+create or replace function absurd.pause_schedule (
+  p_schedule_name text, p_until timestamptz default null, p_reason text default null
+)
+  returns void language plpgsql volatile as $$
 -- Pauses a schedule, or replaces the end and the reason of its pause.
 --   p_until   when the pause stops by itself; null until resume_schedule
 --   Raises    P0002 for an unknown schedule, 22023 for an end that is not in the future.
-create or replace function absurd.pause_schedule (
-  p_schedule_name text,
-  p_until timestamptz default null,
-  p_reason text default null
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_now timestamptz := absurd.current_time();
 begin
@@ -7101,40 +5765,26 @@ begin
 end;
 $$;
 
+create or replace function absurd.resume_schedule (p_schedule_name text)
+  returns boolean language plpgsql volatile as $$
 -- Ends the pause of a schedule. Its option "missed" decides what becomes of the times in between.
 --   Returns  false when it was not paused.
 --   Raises   P0002 for an unknown schedule.
-create or replace function absurd.resume_schedule (
-  p_schedule_name text
-)
-  returns boolean
-  language plpgsql
-  volatile
-as $$
 declare
   v_schedule absurd.schedules := absurd._lock_schedule(p_schedule_name);
 begin
   update absurd.schedules as s
-  set
-    paused_at = null,
-    paused_until = null,
-    paused_by = null,
-    pause_reason = null
+  set paused_at = null, paused_until = null, paused_by = null, pause_reason = null
   where s.schedule_name = p_schedule_name;
   return v_schedule.paused_at is not null
     and coalesce(v_schedule.paused_until > absurd.current_time(), true);
 end;
 $$;
 
+create or replace function absurd._lock_schedule (p_schedule_name text)
+  returns absurd.schedules language plpgsql volatile as $$
 -- Locks a schedule.
 --   Raises   P0002 when no such schedule exists.
-create or replace function absurd._lock_schedule (
-  p_schedule_name text
-)
-  returns absurd.schedules
-  language plpgsql
-  volatile
-as $$
 declare
   v_schedule absurd.schedules;
 begin
@@ -7145,29 +5795,21 @@ begin
   for update;
 
   if not found then
-    -- P0002 no_data_found
     raise exception 'Schedule "%" not found', p_schedule_name
-      using
-        errcode = 'P0002',
-        hint = 'The schedules are in the table absurd.schedules.';
+      using errcode = 'no_data_found', hint = 'The schedules are in the table absurd.schedules.';
   end if;
   return v_schedule;
 end;
 $$;
 
+create or replace function absurd._spawn_scheduled (
+  p_schedule absurd.schedules, p_scheduled_for timestamptz, p_key text, out task_id uuid,
+  out run_id uuid
+)
+  language plpgsql volatile as $$
 -- Spawns the task of a schedule for one of its times, or finds the one that was spawned for it.
 --   p_key     what makes the spawn unique; null for one more task in any case
 --   Returns   the task and its run.
-create or replace function absurd._spawn_scheduled (
-  p_schedule absurd.schedules,
-  p_scheduled_for timestamptz,
-  p_key text,
-  out task_id uuid,
-  out run_id uuid
-)
-  language plpgsql
-  volatile
-as $$
 begin
   select spawned.task_id, spawned.run_id
   into _spawn_scheduled.task_id, _spawn_scheduled.run_id
@@ -7186,42 +5828,23 @@ begin
 end;
 $$;
 
+create or replace function absurd._iso_time (p_at timestamptz)
+  returns text language sql immutable as $$
 -- A moment as RFC 3339 in UTC, whatever the session's settings are.
-create or replace function absurd._iso_time (
-  p_at timestamptz
-)
-  returns text
-  language sql
-  immutable
-as $$
   select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
 $$;
 
+create or replace function absurd._schedule_key (p_schedule_name text, p_scheduled_for timestamptz)
+  returns text language sql immutable as $$
 -- The idempotency key of a schedule's task for one of its times.
-create or replace function absurd._schedule_key (
-  p_schedule_name text,
-  p_scheduled_for timestamptz
-)
-  returns text
-  language sql
-  immutable
-as $$
   select 'absurd.schedule:' || p_schedule_name || ':' || absurd._iso_time(p_scheduled_for)
 $$;
 
+create or replace function absurd.trigger_schedule (p_schedule_name text)
+  returns table (task_id uuid, run_id uuid) language plpgsql volatile as $$
 -- Spawns the task of a schedule once, now, also while the schedule is paused.
 --   Raises   P0002 for an unknown schedule or queue.
 --   Locks    the row of the schedule.
-create or replace function absurd.trigger_schedule (
-  p_schedule_name text
-)
-  returns table (
-    task_id uuid,
-    run_id uuid
-  )
-  language plpgsql
-  volatile
-as $$
 #variable_conflict use_column
 declare
   v_schedule absurd.schedules := absurd._lock_schedule(p_schedule_name);
@@ -7231,54 +5854,40 @@ begin
   v_spawned := absurd._spawn_scheduled(v_schedule, v_now, null);
 
   update absurd.schedules as s
-  set
-    last_at = v_now,
-    last_task_id = v_spawned.task_id
+  set last_at = v_now, last_task_id = v_spawned.task_id
   where s.schedule_name = p_schedule_name;
 
   return query select v_spawned.task_id, v_spawned.run_id;
 end;
 $$;
 
+create or replace function absurd.backfill_schedule (
+  p_schedule_name text, p_from timestamptz, p_to timestamptz
+)
+  returns table (scheduled_for timestamptz, task_id uuid) language plpgsql volatile as $$
 -- Spawns a task for every time of a schedule in a span, both ends included. A time that was fired
 -- already gives the task that exists.
 --   Returns  a row for each time, in order.
 --   Raises   P0002 for an unknown schedule or queue, 22023 for a span without ends, one that ends
 --            before it starts, or one with over 10,000 times.
 --   Locks    the row of the schedule.
-create or replace function absurd.backfill_schedule (
-  p_schedule_name text,
-  p_from timestamptz,
-  p_to timestamptz
-)
-  returns table (
-    scheduled_for timestamptz,
-    task_id uuid
-  )
-  language plpgsql
-  volatile
-as $$
 #variable_conflict use_column
 declare
   v_schedule absurd.schedules := absurd._lock_schedule(p_schedule_name);
   v_times timestamptz[];
 begin
   if p_from is null or p_to is null or p_to < p_from or not isfinite(p_to - p_from) then
-    -- 22023 invalid_parameter_value
     raise exception 'A backfill needs a start and a later end, not % and %', p_from, p_to
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
 
   v_times := array(
     select absurd._schedule_times(v_schedule, p_from - interval '1 microsecond', p_to, 10001)
   );
   if cardinality(v_times) > 10000 then
-    -- 22023 invalid_parameter_value
     raise exception 'Schedule "%" has over 10000 times between % and %',
         p_schedule_name, p_from, p_to
-      using
-        errcode = '22023',
-        hint = 'Backfill a shorter span at a time.';
+      using errcode = 'invalid_parameter_value', hint = 'Backfill a shorter span at a time.';
   end if;
 
   return query
@@ -7292,26 +5901,21 @@ begin
 end;
 $$;
 
+create or replace function absurd.fire_schedules (
+  p_queue_name text default null, p_limit integer default 100
+)
+  returns table (
+    schedule_name text, scheduled_for timestamptz, task_id uuid
+  ) language plpgsql volatile
+  -- A claim plans without sequential scans and sorts, and its settings hold in here, too.
+  set enable_seqscan = on
+  set enable_sort = on
+as $$
 -- Fires the schedules that are due. If one fails, it continues with the next.
 --   p_queue_name  null for all queues
 --   p_limit       how many schedules, and how many tasks of each, at the most
 --   Returns       a row for each task.
 --   Locks         the schedules that are due; what is locked is left for the next time.
-create or replace function absurd.fire_schedules (
-  p_queue_name text default null,
-  p_limit integer default 100
-)
-  returns table (
-    schedule_name text,
-    scheduled_for timestamptz,
-    task_id uuid
-  )
-  language plpgsql
-  volatile
-  -- A claim plans without sequential scans and sorts, and its settings hold in here, too.
-  set enable_seqscan = on
-  set enable_sort = on
-as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := absurd.current_time();
@@ -7335,10 +5939,7 @@ begin
   loop
     begin
       return query
-      select
-        v_schedule.schedule_name,
-        fired.scheduled_for,
-        fired.task_id
+      select v_schedule.schedule_name, fired.scheduled_for, fired.task_id
       from absurd._fire_schedule(v_schedule, v_now, greatest(coalesce(p_limit, 100), 1)) as fired;
     exception
       -- Lost a race for a lock or a row: it is still due, and the next look fires it.
@@ -7359,21 +5960,13 @@ begin
 end;
 $$;
 
+create or replace function absurd._fire_schedule (
+  p_schedule absurd.schedules, p_now timestamptz, p_limit integer
+)
+  returns table (scheduled_for timestamptz, task_id uuid) language plpgsql volatile as $$
 -- Fires one schedule, which is locked: spawns a task for each time that its options leave of those
 -- that have passed, and moves it on to the next.
 --   p_limit  how many tasks at the most; the times after them stay due
-create or replace function absurd._fire_schedule (
-  p_schedule absurd.schedules,
-  p_now timestamptz,
-  p_limit integer
-)
-  returns table (
-    scheduled_for timestamptz,
-    task_id uuid
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_oldest timestamptz := p_now - case
     -- On time means within a minute: workers may all have been busy.
@@ -7430,19 +6023,13 @@ begin
 end;
 $$;
 
+create or replace function absurd._due_times (
+  p_schedule absurd.schedules, p_oldest timestamptz, p_now timestamptz, p_limit integer
+)
+  returns timestamptz[] language plpgsql volatile as $$
 -- The times of a due schedule that are to be fired.
 --   p_oldest  older times are given up
 --   Returns   for "all" up to p_limit times from the oldest on; else the latest one, or none.
-create or replace function absurd._due_times (
-  p_schedule absurd.schedules,
-  p_oldest timestamptz,
-  p_now timestamptz,
-  p_limit integer
-)
-  returns timestamptz[]
-  language plpgsql
-  volatile
-as $$
 declare
   v_after timestamptz := greatest(p_schedule.next_at, p_oldest) - interval '1 microsecond';
   v_times timestamptz[];
@@ -7466,15 +6053,9 @@ begin
 end;
 $$;
 
+create or replace function absurd._is_unfinished (p_queue_name text, p_task_id uuid)
+  returns boolean language plpgsql volatile as $$
 -- Whether a task exists and has not ended.
-create or replace function absurd._is_unfinished (
-  p_queue_name text,
-  p_task_id uuid
-)
-  returns boolean
-  language plpgsql
-  volatile
-as $$
 declare
   v_state text;
 begin
@@ -7485,17 +6066,12 @@ begin
 end;
 $$;
 
--- Cancels a task, unless somebody holds its rows: a claim must not wait for them.
---   Raises   55P03 when they stay locked.
-create or replace function absurd._cancel_promptly (
-  p_queue_name text,
-  p_task_id uuid
-)
-  returns void
-  language plpgsql
-  volatile
+create or replace function absurd._cancel_promptly (p_queue_name text, p_task_id uuid)
+  returns void language plpgsql volatile
   set lock_timeout = '100ms'
 as $$
+-- Cancels a task, unless somebody holds its rows: a claim must not wait for them.
+--   Raises   55P03 when they stay locked.
 begin
   perform absurd.cancel_task(p_queue_name, p_task_id);
 end;
@@ -7552,13 +6128,10 @@ end;
 $install$;
 
 -- [part trigger functions]
+create or replace function absurd._note_task_end ()
+  returns trigger language plpgsql volatile as $$
 -- Notes that an awaited task has ended. The queue is in the name of the trigger's table, or of the
 -- table that it is a partition of.
-create or replace function absurd._note_task_end ()
-  returns trigger
-  language plpgsql
-  volatile
-as $$
 begin
   update absurd.awaited_tasks as a
   set ended = true
@@ -7579,15 +6152,12 @@ end;
 $$;
 -- [end trigger functions]
 
+create or replace function absurd._wake_waiting_runs ()
+  returns trigger language plpgsql volatile as $$
 -- Wakes the runs whose waits are satisfied by the tasks that the transaction has ended. The first
 -- call at the end of a transaction does it for all of them, in one order; the others find nothing
 -- left.
 --   Locks    the waits, then the runs that sleep and are free, then their tasks.
-create or replace function absurd._wake_waiting_runs ()
-  returns trigger
-  language plpgsql
-  volatile
-as $$
 declare
   v_key record;
   v_wait absurd.task_waits;
@@ -7637,8 +6207,7 @@ begin
   if not exists (
     select 1
     from pg_catalog.pg_trigger as g
-    where g.tgrelid = to_regclass('absurd.awaited_tasks')
-      and g.tgname = 'wake_waiting_runs'
+    where g.tgrelid = to_regclass('absurd.awaited_tasks') and g.tgname = 'wake_waiting_runs'
   ) then
     create constraint trigger wake_waiting_runs
       after update of ended on absurd.awaited_tasks
@@ -7650,16 +6219,11 @@ begin
 end;
 $install$;
 
+create or replace function absurd._end_task_wait (p_wait absurd.task_waits)
+  returns void language plpgsql volatile as $$
 -- Ends a wait that is satisfied, if its run still sleeps: the results become the checkpoint of its
 -- step, and the run can be claimed. A run that is awake looks for itself.
 --   Locks    the run, unless somebody holds it, then its task.
-create or replace function absurd._end_task_wait (
-  p_wait absurd.task_waits
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_now timestamptz := absurd.current_time();
   v_state text;
@@ -7673,8 +6237,7 @@ begin
     'select r.state from absurd.%1$I as r where r.run_id = $1 for update skip locked',
     'r_' || p_wait.queue_name
   )
-  into v_state
-  using p_wait.run_id;
+  into v_state using p_wait.run_id;
   if v_state is distinct from 'sleeping' then
     return;
   end if;
@@ -7683,35 +6246,26 @@ begin
     p_wait,
     absurd._task_outcomes(p_wait.queue_name, p_wait.children)
   );
-  execute format(
-    $sql$
-      update absurd.%1$I as r
-      set
-        state = 'pending',
-        available_at = $2,
-        wake_event = null,
-        event_payload = null,
-        claimed_by = null,
-        claim_expires_at = null
-      where r.run_id = $1
-    $sql$,
-    'r_' || p_wait.queue_name
-  )
+  execute format($sql$
+    update absurd.%1$I as r
+    set
+      state = 'pending',
+      available_at = $2,
+      wake_event = null,
+      event_payload = null,
+      claimed_by = null,
+      claim_expires_at = null
+    where r.run_id = $1
+  $sql$, 'r_' || p_wait.queue_name)
   using p_wait.run_id, v_now;
   perform absurd._set_task_state(p_wait.queue_name, p_wait.task_id, 'pending');
   perform absurd._forget_task_wait(p_wait.queue_name, p_wait.run_id, p_wait.step_name);
 end;
 $$;
 
+create or replace function absurd._put_wait_results (p_wait absurd.task_waits, p_results jsonb)
+  returns void language plpgsql volatile as $$
 -- Stores the results of a wait as the checkpoint of its step.
-create or replace function absurd._put_wait_results (
-  p_wait absurd.task_waits,
-  p_results jsonb
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   perform absurd.set_task_checkpoint_state(
     p_wait.queue_name,
@@ -7723,41 +6277,26 @@ begin
 end;
 $$;
 
--- Deletes a wait for tasks.
 create or replace function absurd._forget_task_wait (
-  p_queue_name text,
-  p_run_id uuid,
-  p_step_name text
+  p_queue_name text, p_run_id uuid, p_step_name text
 )
-  returns void
-  language plpgsql
-  volatile
-as $$
+  returns void language plpgsql volatile as $$
+-- Deletes a wait for tasks.
 begin
   delete from absurd.awaited_tasks as a
-  where a.queue_name = p_queue_name
-    and a.run_id = p_run_id
-    and a.step_name = p_step_name;
+  where a.queue_name = p_queue_name and a.run_id = p_run_id and a.step_name = p_step_name;
 
   delete from absurd.task_waits as w
-  where w.queue_name = p_queue_name
-    and w.run_id = p_run_id
-    and w.step_name = p_step_name;
+  where w.queue_name = p_queue_name and w.run_id = p_run_id and w.step_name = p_step_name;
 end;
 $$;
 
+create or replace function absurd._task_outcomes (p_queue_name text, p_children jsonb)
+  returns jsonb language plpgsql volatile as $$
 -- How tasks stand, in the order of the array.
 --   p_children  [{"task_id", "queue"}]; without a queue, p_queue_name
 --   Returns     [{"task_id", "queue", "state", "result", "failure_reason"}]; the state of a task
 --               that does not exist, or whose queue does not, is "unknown".
-create or replace function absurd._task_outcomes (
-  p_queue_name text,
-  p_children jsonb
-)
-  returns jsonb
-  language plpgsql
-  volatile
-as $$
 declare
   v_queue_name text;
   v_states jsonb := '{}';
@@ -7769,29 +6308,24 @@ begin
   loop
     continue when octet_length(v_queue_name) > 57
       or to_regclass(format('absurd.%I', 't_' || v_queue_name)) is null;
-    execute format(
-      $sql$
-        select jsonb_object_agg(
-          $1 || ':' || t.task_id,
-          jsonb_build_object(
-            'state', t.state,
-            'result', case when t.state = 'completed' then t.completed_payload end,
-            'failure_reason', case when t.state = 'failed' then r.failure_reason end
-          )
+    execute format($sql$
+      select jsonb_object_agg(
+        $1 || ':' || t.task_id,
+        jsonb_build_object(
+          'state', t.state,
+          'result', case when t.state = 'completed' then t.completed_payload end,
+          'failure_reason', case when t.state = 'failed' then r.failure_reason end
         )
-        from absurd.%1$I as t
-        left join absurd.%2$I as r on r.run_id = t.last_attempt_run
-        where t.task_id = any (array(
-          select (child.value ->> 'task_id')::uuid
-          from jsonb_array_elements($2) as child
-          where coalesce(child.value ->> 'queue', $3) = $1
-        ))
-      $sql$,
-      't_' || v_queue_name,
-      'r_' || v_queue_name
-    )
-    into v_some
-    using v_queue_name, p_children, p_queue_name;
+      )
+      from absurd.%1$I as t
+      left join absurd.%2$I as r on r.run_id = t.last_attempt_run
+      where t.task_id = any (array(
+        select (child.value ->> 'task_id')::uuid
+        from jsonb_array_elements($2) as child
+        where coalesce(child.value ->> 'queue', $3) = $1
+      ))
+    $sql$, 't_' || v_queue_name, 'r_' || v_queue_name)
+    into v_some using v_queue_name, p_children, p_queue_name;
     v_states := v_states || coalesce(v_some, '{}');
   end loop;
 
@@ -7817,15 +6351,9 @@ begin
 end;
 $$;
 
+create or replace function absurd._is_wait_over (p_results jsonb, p_mode text)
+  returns boolean language sql immutable as $$
 -- Whether results satisfy a wait. A task that does not exist any more has ended.
-create or replace function absurd._is_wait_over (
-  p_results jsonb,
-  p_mode text
-)
-  returns boolean
-  language sql
-  immutable
-as $$
   select
     case p_mode
       when 'all' then not coalesce(bool_or(result.value ->> 'state' in (
@@ -7838,6 +6366,11 @@ as $$
   from jsonb_array_elements(p_results) as result
 $$;
 
+create or replace function absurd.await_tasks (
+  p_queue_name text, p_task_id uuid, p_run_id uuid, p_step_name text, p_children jsonb, p_mode text,
+  p_timeout integer default null
+)
+  returns table (should_suspend boolean, results jsonb) language plpgsql volatile as $$
 -- Waits for tasks to end, as a step of a task. In this order: a checkpoint of the step answers at
 -- once; a satisfied wait is stored as that checkpoint; one whose timeout has passed is answered
 -- with nothing; else the run goes to sleep.
@@ -7849,22 +6382,6 @@ $$;
 --   Raises      22023 for bad arguments; P0002 unknown run or queue; AB001 cancelled task; 55000
 --               for a run that is not running, or a wait that would close a cycle.
 --   Locks       the awaited tasks, the wait, the run, its task.
-create or replace function absurd.await_tasks (
-  p_queue_name text,
-  p_task_id uuid,
-  p_run_id uuid,
-  p_step_name text,
-  p_children jsonb,
-  p_mode text,
-  p_timeout integer default null
-)
-  returns table (
-    should_suspend boolean,
-    results jsonb
-  )
-  language plpgsql
-  volatile
-as $$
 declare
   v_now timestamptz := absurd.current_time();
   v_checkpoint record;
@@ -7910,20 +6427,17 @@ begin
     perform absurd._forget_task_wait(p_queue_name, p_run_id, p_step_name);
     return query select false, null::jsonb;
   else
-    execute format(
-      $sql$
-        update absurd.%1$I as r
-        set
-          state = 'sleeping',
-          claimed_by = null,
-          claim_expires_at = null,
-          available_at = least($2, $3),
-          wake_event = null,
-          event_payload = null
-        where r.run_id = $1
-      $sql$,
-      'r_' || p_queue_name
-    )
+    execute format($sql$
+      update absurd.%1$I as r
+      set
+        state = 'sleeping',
+        claimed_by = null,
+        claim_expires_at = null,
+        available_at = least($2, $3),
+        wake_event = null,
+        event_payload = null
+      where r.run_id = $1
+    $sql$, 'r_' || p_queue_name)
     using p_run_id, v_wait.timeout_at, v_now + interval '1 minute';
     perform absurd._set_task_state(p_queue_name, p_task_id, 'sleeping');
     return query select true, null::jsonb;
@@ -7931,30 +6445,22 @@ begin
 end;
 $$;
 
+create or replace function absurd._require_await (
+  p_step_name text, p_children jsonb, p_mode text, p_timeout integer
+)
+  returns void language plpgsql volatile as $$
 -- Checks the arguments of await_tasks.
 --   Raises   22023 for what cannot be used.
-create or replace function absurd._require_await (
-  p_step_name text,
-  p_children jsonb,
-  p_mode text,
-  p_timeout integer
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   perform absurd._require_text(p_step_name, 'Step name');
   perform absurd._require_array(p_children, 'Children');
   if p_timeout < 0 then
-    -- 22023 invalid_parameter_value
     raise exception 'Timeout must not be negative, it is %', p_timeout
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
   if p_mode is null or p_mode not in ('all', 'any') then
-    -- 22023 invalid_parameter_value
     raise exception 'Mode must be all or any, not "%"', p_mode
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
   if exists (
     select 1
@@ -7963,58 +6469,40 @@ begin
       or coalesce(child.value ->> 'task_id', '') !~*
         '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
   ) then
-    -- 22023 invalid_parameter_value
     raise exception 'Each child must be an object with a task_id'
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   end if;
 end;
 $$;
 
+create or replace function absurd._require_waiter (
+  p_task_id uuid, p_run_id uuid, p_run_task_id uuid, p_run_state text, p_task_state text
+)
+  returns void language plpgsql volatile as $$
 -- Demands that a run may wait.
 --   Raises   22023 a run of another task, AB001 cancelled task, 55000 run not running.
-create or replace function absurd._require_waiter (
-  p_task_id uuid,
-  p_run_id uuid,
-  p_run_task_id uuid,
-  p_run_state text,
-  p_task_state text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   if p_run_task_id is distinct from p_task_id then
-    -- 22023 invalid_parameter_value
     raise exception 'Run "%" does not belong to task "%"', p_run_id, p_task_id
-      using errcode = '22023';
+      using errcode = 'invalid_parameter_value';
   elsif p_task_state = 'cancelled' then
     perform absurd._require_run_state(p_run_id, 'cancelled', '{}');
   elsif p_run_state <> 'running' then
-    -- 55000 object_not_in_prerequisite_state
     raise exception 'Run "%" is not currently running: it is %', p_run_id, p_run_state
-      using errcode = '55000';
+      using errcode = 'object_not_in_prerequisite_state';
   end if;
 end;
 $$;
 
+create or replace function absurd._lock_task_wait (
+  p_queue_name text, p_task_id uuid, p_run_id uuid, p_step_name text, p_children jsonb, p_mode text,
+  p_timeout_at timestamptz
+)
+  returns absurd.task_waits language plpgsql volatile as $$
 -- Locks the wait of a run's step, registering it first where this is the first call.
 --   Returns  the wait; its timeout is that of the first call.
 --   Raises   55000 when the wait would close a cycle.
 --   Locks    at the first call the awaited tasks, then the wait.
-create or replace function absurd._lock_task_wait (
-  p_queue_name text,
-  p_task_id uuid,
-  p_run_id uuid,
-  p_step_name text,
-  p_children jsonb,
-  p_mode text,
-  p_timeout_at timestamptz
-)
-  returns absurd.task_waits
-  language plpgsql
-  volatile
-as $$
 declare
   v_wait absurd.task_waits;
 begin
@@ -8049,9 +6537,7 @@ begin
   insert into absurd.task_waits as w (
     queue_name, run_id, step_name, task_id, mode, children, timeout_at
   )
-  values (
-    p_queue_name, p_run_id, p_step_name, p_task_id, p_mode, p_children, p_timeout_at
-  )
+  values (p_queue_name, p_run_id, p_step_name, p_task_id, p_mode, p_children, p_timeout_at)
   returning w.* into v_wait;
 
   insert into absurd.awaited_tasks (child_task_id, child_queue, queue_name, run_id, step_name)
@@ -8066,14 +6552,9 @@ begin
 end;
 $$;
 
+create or replace function absurd._forget_waits_of_tasks (p_task_ids uuid[])
+  returns void language plpgsql volatile as $$
 -- Deletes what tasks were waiting for that are cleaned up.
-create or replace function absurd._forget_waits_of_tasks (
-  p_task_ids uuid[]
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   -- Seldom anything: look before writing, for which not every role that cleans up has the right.
   if not exists (select 1 from absurd.task_waits as w where w.task_id = any (p_task_ids)) then
@@ -8089,16 +6570,10 @@ begin
 end;
 $$;
 
+create or replace function absurd._mark_awaited (p_queue_name text, p_children jsonb)
+  returns void language plpgsql volatile as $$
 -- Marks tasks as awaited, so that their end is noted.
 --   Locks    the tasks, in the order of queue and id.
-create or replace function absurd._mark_awaited (
-  p_queue_name text,
-  p_children jsonb
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_queue_name text;
   v_task_ids uuid[];
@@ -8113,41 +6588,31 @@ begin
   loop
     continue when octet_length(v_queue_name) > 57
       or to_regclass(format('absurd.%I', 't_' || v_queue_name)) is null;
-    execute format(
-      $sql$
-        with locked_task as materialized (
-          select t.task_id
-          from absurd.%1$I as t
-          where t.task_id = any ($1)
-            and t.state in ('pending', 'running', 'sleeping')
-          order by t.task_id
-          for no key update
-        )
-        update absurd.%1$I as t
-        set awaited = true
-        from locked_task
-        where t.task_id = locked_task.task_id
-          and t.awaited is not true
-      $sql$,
-      't_' || v_queue_name
-    )
+    execute format($sql$
+      with locked_task as materialized (
+        select t.task_id
+        from absurd.%1$I as t
+        where t.task_id = any ($1) and t.state in ('pending', 'running', 'sleeping')
+        order by t.task_id
+        for no key update
+      )
+      update absurd.%1$I as t
+      set awaited = true
+      from locked_task
+      where t.task_id = locked_task.task_id and t.awaited is not true
+    $sql$, 't_' || v_queue_name)
     using v_task_ids;
   end loop;
 end;
 $$;
 
+create or replace function absurd._refuse_cycle (
+  p_queue_name text, p_task_id uuid, p_children jsonb
+)
+  returns void language plpgsql volatile as $$
 -- Refuses a wait that could never end: for the task itself, for one of its ancestors, or for a task
 -- that waits, directly or through others, for it.
 --   Raises   55000.
-create or replace function absurd._refuse_cycle (
-  p_queue_name text,
-  p_task_id uuid,
-  p_children jsonb
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_child record;
   v_ancestors text[] := absurd._ancestors(p_queue_name, p_task_id);
@@ -8159,25 +6624,20 @@ begin
     from jsonb_array_elements(p_children) as child
   loop
     if v_child.queue_name || ':' || v_child.task_id = any (v_ancestors) then
-      -- 55000 object_not_in_prerequisite_state
       raise exception 'Task "%" cannot wait for task "%": it is the same task or an ancestor',
           p_task_id, v_child.task_id
         using
-          errcode = '55000',
+          errcode = 'object_not_in_prerequisite_state',
           hint = 'A task can wait for its children and for tasks outside its own line.';
     end if;
   end loop;
 
   if exists (
     with recursive waiting (queue_name, task_id) as (
-      select
-        coalesce(child.value ->> 'queue', p_queue_name),
-        (child.value ->> 'task_id')::uuid
+      select coalesce(child.value ->> 'queue', p_queue_name), (child.value ->> 'task_id')::uuid
       from jsonb_array_elements(p_children) as child
       union
-      select
-        a.child_queue,
-        a.child_task_id
+      select a.child_queue, a.child_task_id
       from waiting
       join absurd.task_waits as w
         on w.task_id = waiting.task_id
@@ -8189,28 +6649,20 @@ begin
     )
     select 1
     from waiting
-    where waiting.task_id = p_task_id
-      and waiting.queue_name = p_queue_name
+    where waiting.task_id = p_task_id and waiting.queue_name = p_queue_name
   ) then
-    -- 55000 object_not_in_prerequisite_state
     raise exception 'Task "%" cannot wait for tasks that wait for it', p_task_id
       using
-        errcode = '55000',
+        errcode = 'object_not_in_prerequisite_state',
         hint = 'Cancel one of the waiting tasks, or let one of them go on without the other.';
   end if;
 end;
 $$;
 
+create or replace function absurd._ancestors (p_queue_name text, p_task_id uuid)
+  returns text[] language plpgsql volatile as $$
 -- A task and its ancestors, each as "<queue>:<task_id>". A cycle of parents, which only a foreign
 -- hand can write, ends the walk.
-create or replace function absurd._ancestors (
-  p_queue_name text,
-  p_task_id uuid
-)
-  returns text[]
-  language plpgsql
-  volatile
-as $$
 declare
   v_queue_name text := p_queue_name;
   v_task_id uuid := p_task_id;
@@ -8223,27 +6675,16 @@ begin
       'select t.parent_queue, t.parent_task_id from absurd.%1$I as t where t.task_id = $1',
       't_' || v_queue_name
     )
-    into v_queue_name, v_task_id
-    using v_task_id;
+    into v_queue_name, v_task_id using v_task_id;
   end loop;
   return v_line;
 end;
 $$;
 
+create or replace function absurd._task_tree (p_queue_name text, p_task_id uuid)
+  returns table (depth integer, queue_name text, task_id uuid) language plpgsql volatile as $$
 -- A task and all its descendants, level by level, in whichever queues they are.
 --   Returns  a row for each task; the task itself has depth 0.
-create or replace function absurd._task_tree (
-  p_queue_name text,
-  p_task_id uuid
-)
-  returns table (
-    depth integer,
-    queue_name text,
-    task_id uuid
-  )
-  language plpgsql
-  volatile
-as $$
 #variable_conflict use_column
 declare
   v_seen uuid[] := array[p_task_id];
@@ -8260,20 +6701,15 @@ begin
     v_next := '{}';
     for v_queue_name in select q.queue_name from absurd.queues as q order by q.queue_name loop
       continue when to_regclass(format('absurd.%I', 't_' || v_queue_name)) is null;
-      execute format(
-        $sql$
-          select array(
-            select t.task_id
-            from absurd.%1$I as t
-            where t.parent_task_id = any ($1)
-              and t.task_id <> all ($2)
-            order by t.task_id
-          )
-        $sql$,
-        't_' || v_queue_name
-      )
-      into v_found
-      using v_level, v_seen;
+      execute format($sql$
+        select array(
+          select t.task_id
+          from absurd.%1$I as t
+          where t.parent_task_id = any ($1) and t.task_id <> all ($2)
+          order by t.task_id
+        )
+      $sql$, 't_' || v_queue_name)
+      into v_found using v_level, v_seen;
       return query select v_depth, v_queue_name, found_id from unnest(v_found) as found_id;
       v_next := v_next || v_found;
     end loop;
@@ -8283,20 +6719,14 @@ begin
 end;
 $$;
 
+create or replace function absurd.cancel_task_tree (p_queue_name text, p_task_id uuid)
+  returns integer language plpgsql volatile as $$
 -- Cancels a task and its unfinished descendants. It takes the locks of all of them or none, so that
 -- it cannot deadlock with children that complete meanwhile; it tries again until it has them.
 --   Returns  how many tasks were cancelled; those that had ended do not count.
 --   Raises   P0002 unknown task or queue, 55P03 when rows stay locked for lock_timeout (10 s where
 --            that is not set).
 --   Locks    the unfinished runs of all these tasks, then the tasks.
-create or replace function absurd.cancel_task_tree (
-  p_queue_name text,
-  p_task_id uuid
-)
-  returns integer
-  language plpgsql
-  volatile
-as $$
 declare
   v_patience interval := nullif(current_setting('lock_timeout')::interval, interval '0');
   v_deadline timestamptz := clock_timestamp() + coalesce(v_patience, interval '10 seconds');
@@ -8304,9 +6734,8 @@ declare
 begin
   perform absurd._require_queue(p_queue_name);
   if not exists (select 1 from absurd.get_task_result(p_queue_name, p_task_id)) then
-    -- P0002 no_data_found
     raise exception 'Task "%" not found in queue "%"', p_task_id, p_queue_name
-      using errcode = 'P0002';
+      using errcode = 'no_data_found';
   end if;
 
   loop
@@ -8314,15 +6743,13 @@ begin
       v_cancelled := absurd._try_cancel_tree(p_queue_name, p_task_id);
       exit when v_cancelled is not null;
       -- 55P03 lock_not_available: caught below, it releases the locks
-      raise exception 'start over'
-        using errcode = '55P03';
+      raise exception 'start over' using errcode = 'lock_not_available';
     exception
       when lock_not_available then
         if clock_timestamp() > v_deadline then
-          -- 55P03 lock_not_available
           raise exception 'Could not lock the family of task "%" in time', p_task_id
             using
-              errcode = '55P03',
+              errcode = 'lock_not_available',
               hint = 'A long transaction holds one of its rows: find it in pg_stat_activity.';
         end if;
     end;
@@ -8332,17 +6759,11 @@ begin
 end;
 $$;
 
+create or replace function absurd._try_cancel_tree (p_queue_name text, p_task_id uuid)
+  returns integer language plpgsql volatile as $$
 -- One try at cancelling a family, which waits for no lock.
 --   Returns  how many tasks were cancelled; null when one got a new run or child meanwhile.
 --   Raises   55P03 when a row is locked.
-create or replace function absurd._try_cancel_tree (
-  p_queue_name text,
-  p_task_id uuid
-)
-  returns integer
-  language plpgsql
-  volatile
-as $$
 declare
   v_now timestamptz := absurd.current_time();
   v_size bigint;
@@ -8357,59 +6778,43 @@ begin
   from absurd._task_tree(p_queue_name, p_task_id);
 
   for v_member in
-    select
-      tree.queue_name,
-      array_agg(tree.task_id order by tree.task_id) as task_ids
+    select tree.queue_name, array_agg(tree.task_id order by tree.task_id) as task_ids
     from absurd._task_tree(p_queue_name, p_task_id) as tree
     group by tree.queue_name
     order by tree.queue_name
   loop
-    execute format(
-      $sql$
-        select array(
-          select r.run_id
-          from absurd.%1$I as r
-          where r.task_id = any ($1)
-            and r.state in ('pending', 'running', 'sleeping')
-          order by r.run_id
-          for update nowait
-        )
-      $sql$,
-      'r_' || v_member.queue_name
-    )
-    into v_runs
-    using v_member.task_ids;
+    execute format($sql$
+      select array(
+        select r.run_id
+        from absurd.%1$I as r
+        where r.task_id = any ($1) and r.state in ('pending', 'running', 'sleeping')
+        order by r.run_id
+        for update nowait
+      )
+    $sql$, 'r_' || v_member.queue_name)
+    into v_runs using v_member.task_ids;
 
-    execute format(
-      $sql$
-        select array(
-          select t.task_id
-          from absurd.%1$I as t
-          where t.task_id = any ($1)
-            and t.state in ('pending', 'running', 'sleeping')
-          order by t.task_id
-          for update nowait
-        )
-      $sql$,
-      't_' || v_member.queue_name
-    )
-    into v_tasks
-    using v_member.task_ids;
+    execute format($sql$
+      select array(
+        select t.task_id
+        from absurd.%1$I as t
+        where t.task_id = any ($1) and t.state in ('pending', 'running', 'sleeping')
+        order by t.task_id
+        for update nowait
+      )
+    $sql$, 't_' || v_member.queue_name)
+    into v_tasks using v_member.task_ids;
 
-    execute format(
-      $sql$
-        select exists (
-          select 1
-          from absurd.%1$I as r
-          where r.task_id = any ($1)
-            and r.state in ('pending', 'running', 'sleeping')
-            and r.run_id <> all ($2)
-        )
-      $sql$,
-      'r_' || v_member.queue_name
-    )
-    into v_new_run
-    using v_tasks, v_runs;
+    execute format($sql$
+      select exists (
+        select 1
+        from absurd.%1$I as r
+        where r.task_id = any ($1)
+          and r.state in ('pending', 'running', 'sleeping')
+          and r.run_id <> all ($2)
+      )
+    $sql$, 'r_' || v_member.queue_name)
+    into v_new_run using v_tasks, v_runs;
     if v_new_run then
       return null;
     end if;
@@ -8474,20 +6879,15 @@ begin
 end;
 $install$;
 
+create or replace function absurd.heartbeat_worker (
+  p_queue_name text, p_worker_id text, p_details jsonb default '{}'
+)
+  returns void language plpgsql volatile as $$
 -- Keeps the row of a worker, and deletes those of workers that were silent for an hour.
 --   p_details  host, pid, sdk_name, sdk_version, program_version, task_names (an array),
 --              concurrency, running, state (running, draining); those that are absent keep their
 --              value
 --   Raises     22023 for a blank worker or details that cannot be used.
-create or replace function absurd.heartbeat_worker (
-  p_queue_name text,
-  p_worker_id text,
-  p_details jsonb default '{}'
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 declare
   v_details jsonb := absurd._require_object(p_details, 'Details');
   v_now timestamptz := absurd.current_time();
@@ -8529,37 +6929,24 @@ begin
 end;
 $$;
 
+create or replace function absurd.forget_worker (p_queue_name text, p_worker_id text)
+  returns boolean language plpgsql volatile as $$
 -- Deletes the row of a worker that closes.
 --   Returns  false when it had none.
-create or replace function absurd.forget_worker (
-  p_queue_name text,
-  p_worker_id text
-)
-  returns boolean
-  language plpgsql
-  volatile
-as $$
 begin
   delete from absurd.workers as w
-  where w.queue_name = p_queue_name
-    and w.worker_id = p_worker_id;
+  where w.queue_name = p_queue_name and w.worker_id = p_worker_id;
   return found;
 end;
 $$;
 
+create or replace function absurd.record_operation (p_command text, p_details jsonb default '{}')
+  returns uuid language plpgsql volatile as $$
 -- Records what an operator did. To be called in the transaction of the change.
 --   p_details  arguments (an array of texts, secrets masked), os_user, os_host, reason, queue_name,
 --              task_ids (the first 1,000 are kept) and task_count (default: how many task_ids)
 --   Returns    the id of the row.
 --   Raises     22023 for a blank command or details that cannot be used.
-create or replace function absurd.record_operation (
-  p_command text,
-  p_details jsonb default '{}'
-)
-  returns uuid
-  language plpgsql
-  volatile
-as $$
 declare
   v_operation absurd.operations;
 begin
@@ -8582,16 +6969,11 @@ begin
 end;
 $$;
 
+create or replace function absurd._cleanup_own_tables (p_queue_name text)
+  returns void language plpgsql volatile as $$
 -- Deletes operations that are older than the cleanup policy of their queue, and than 90 days. A
 -- role without the right to do so leaves them.
 --   p_queue_name  null for all of them
-create or replace function absurd._cleanup_own_tables (
-  p_queue_name text
-)
-  returns void
-  language plpgsql
-  volatile
-as $$
 begin
   if not (
     has_table_privilege('absurd.operations', 'select')
@@ -8623,32 +7005,23 @@ $$;
 -- get what they lack, so that an upgrade ends in the same schema as a fresh install.
 -- =================================================================================================
 
--- The version of the contract that this schema honours.
 create or replace function absurd.get_schema_version ()
-  returns text
-  language sql
-  volatile
-as $$
+  returns text language sql volatile as $$
+-- The version of the contract that this schema honours.
   select '0.5.0'::text
 $$;
 
--- Our own revision of the schema, a number that only grows. Not part of the contract.
 create or replace function absurd.get_schema_revision ()
-  returns integer
-  language sql
-  volatile
-as $$
+  returns integer language sql volatile as $$
+-- Our own revision of the schema, a number that only grows. Not part of the contract.
   select 2
 $$;
 
+create or replace function absurd.get_schema_features ()
+  returns text[] language sql volatile as $$
 -- What this schema offers on top of the contract: one name a line, and no comma. Clients ask for
 -- the feature that they need, never for a version or a revision.
 --   Returns  the names, sorted.
-create or replace function absurd.get_schema_features ()
-  returns text[]
-  language sql
-  volatile
-as $$
   select array(
     select feature.name
     from regexp_split_to_table(
@@ -8671,6 +7044,28 @@ as $$
   )
 $$;
 
+-- The comment at the start of a function's body becomes its description: psql's \df+ shows it.
+do $install$
+declare
+  v_function record;
+begin
+  for v_function in
+    select p.oid::regprocedure::text as name, doc.text
+    from pg_catalog.pg_proc as p
+    cross join lateral (
+      select regexp_replace(
+        substring(p.prosrc from E'^\n(--[^\n]*(?:\n--[^\n]*)*)'), '^-- ?', '', 'gn'
+      )
+    ) as doc (text)
+    where p.pronamespace = to_regnamespace('absurd')
+      and pg_has_role(p.proowner, 'usage')
+      and doc.text <> coalesce(obj_description(p.oid, 'pg_proc'), '')
+  loop
+    execute format('comment on function %1$s is %2$L', v_function.name, v_function.text);
+  end loop;
+end;
+$install$;
+
 -- [part queues]
 do $install$
 declare
@@ -8678,9 +7073,7 @@ declare
   v_name text;
 begin
   for v_queue in
-    select
-      q.queue_name,
-      q.storage_mode
+    select q.queue_name, q.storage_mode
     from absurd.queues as q
     -- Old schemas took any name; one that is illegal today keeps its tables and can be dropped.
     where octet_length(convert_to(q.queue_name, 'UTF8')) between 1 and 57
@@ -8695,10 +7088,7 @@ begin
   for v_name in
     select p.oid::regprocedure::text
     from pg_catalog.pg_proc as p
-    where p.pronamespace = to_regnamespace('absurd')
-      and p.proname in (
-        '_retry_delay'
-      )
+    where p.pronamespace = to_regnamespace('absurd') and p.proname in ('_retry_delay')
   loop
     execute format('drop function %1$s', v_name);
   end loop;

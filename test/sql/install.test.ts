@@ -36,6 +36,37 @@ async function strongLocks(db: Connection): Promise<Row[]> {
   return rows;
 }
 
+/** The comments of our functions, and which of them have none. */
+async function descriptions(db: TestDatabase): Promise<{ given: Row[]; without: Row[] }> {
+  const { rows } = await db.query(
+    `select p.oid::regprocedure::text as name, d.description, d.xmin::text as written
+       from pg_proc p left join pg_description d on d.objoid = p.oid and d.classoid = 'pg_proc'::regclass
+      where p.pronamespace = 'absurd'::regnamespace and p.proname !~ ':' order by 1`,
+  );
+  return { given: rows, without: rows.filter(({ description }) => description === null) };
+}
+
+describe('the descriptions of functions', () => {
+  test('say what each does, and a second run writes none', async ({ db }) => {
+    const { given, without } = await descriptions(db);
+    expect(without).toEqual([]);
+    const claim = given.find(({ name }) => String(name).startsWith('absurd.claim_task('));
+    expect(claim?.['description']).toMatch(/^Claims runs for a worker\.\n {2}p_worker_id /);
+
+    await db.query(script);
+    expect((await descriptions(db)).given).toEqual(given);
+  });
+
+  test('are there on an older server, and replace those of an older release', async ({ older: db }) => {
+    await db.query(`comment on function absurd.claim_task is 'as it was'`);
+    await db.query(script);
+
+    const { given, without } = await descriptions(db);
+    expect(without).toEqual([]);
+    expect(given.filter(({ description }) => description === 'as it was')).toEqual([]);
+  });
+});
+
 describe('the catalog', () => {
   for (const kind of ['current', 'older'] as const) {
     test(`holds all that the contract names, and beside it only what is ours (${kind})`, async () => {
