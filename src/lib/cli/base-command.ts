@@ -20,20 +20,22 @@ import type { ConnectionFlags, Settings } from '../../connection/settings.js';
 import { maskPasswords } from '../../connection/uri.js';
 import { changes, needOf, type CommandAbout } from './declaration.js';
 import { exit, interrupted, type CliError } from './errors.js';
-import { explainError, parseError } from './explain.js';
+import { explainError } from './explain.js';
 import { harmless } from './format/text.js';
 import { adviceText, type Advice, type CommandFlags, type Place } from './hint.js';
 import type { Io } from './io.js';
 import { queuesToLookIn } from '../task/find-task.js';
 import { modes, show, type Mode, type RenderContext, type Rendering } from './output.js';
 import { reportError } from './report.js';
+import { parseError } from './parse-error.js';
 import { refuseEmpty, shield, unshield } from './words.js';
+import { wholeNumberFlag } from './flags.js';
 
 /** Where to connect. Every command that asks the database spreads these into its flags. */
 export const dbFlags = {
   database: Flags.string({ char: 'd', helpValue: 'NAME|URI', helpGroup: 'CONNECTION', description: 'database to use' }),
   host: Flags.string({ char: 'h', helpValue: 'HOST', helpGroup: 'CONNECTION', description: 'host or socket folder' }),
-  port: Flags.integer({
+  port: wholeNumberFlag({
     char: 'p',
     helpValue: 'PORT',
     helpGroup: 'CONNECTION',
