@@ -71,6 +71,19 @@ export function isValueRefused(error: unknown): error is Error {
   return error instanceof Error && /^(22|54)/.test(codeOf(error) ?? '');
 }
 
+/**
+ * The server says what it cannot store, not whose it is: too large, too deep, characters that it does not have. Returns an error
+ * that says it, and any other error as it is.
+ */
+export function asRefusedValue(what: string, error: unknown): unknown {
+  if (!isValueRefused(error)) return error;
+  const { code, detail } = error as { code?: string; detail?: string };
+  // Raised by the schema itself, about another argument.
+  if (code === '22023') return error;
+  const reason = detail ? `${error.message} (${detail})` : error.message;
+  return Object.assign(new Error(`${what} cannot be stored: ${reason}`, { cause: error }), { code });
+}
+
 const lostCodes = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
