@@ -110,13 +110,16 @@ export default class Cleanup extends BaseCommand<CleanedQueues> {
     if (first === undefined) return {};
     const { queue_name: queue, tasks, events, would_delete: would } = first;
     if (would === null) {
-      return { record: { Queue: queue, 'Tasks deleted': tasks, 'Events deleted': events }, jsonResult: first };
+      const record = { Queue: queue, 'Tasks deleted': tasks, 'Events deleted': events };
+      return { record, foundNothing: tasks + events === 0, jsonResult: first };
     }
+    const ended = would.completed + would.failed + would.cancelled;
     return {
       note,
+      foundNothing: ended + would.events === 0,
       record: {
         Queue: queue,
-        Tasks: would.completed + would.failed + would.cancelled,
+        Tasks: ended,
         Completed: would.completed,
         Failed: would.failed,
         Cancelled: would.cancelled,

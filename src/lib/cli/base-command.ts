@@ -243,16 +243,19 @@ export abstract class BaseCommand<T> extends Command {
     await show(io, this.mode(), rendering, result, next);
   }
 
-  /** A list may be empty because row-level security hides its rows: then that is what it says, and nothing else. */
+  /** An answer may find nothing because row-level security hides the rows: then that is what it says, and nothing else. */
   private async unfiltered(drawn: Rendering): Promise<Rendering> {
-    const { table } = drawn;
+    const { table, foundNothing } = drawn;
     const database = await this.database?.catch(() => undefined);
-    if (database === undefined || table?.empty === undefined || table.rows.length > 0) return drawn;
+    const empty = table?.empty !== undefined && table.rows.length === 0;
+    if (database === undefined || !(empty || foundNothing)) return drawn;
     const { readFiltered } = await import('../../sql/row-security.js');
     const hidden = await database.read(readFiltered).catch(() => null);
     if (hidden === null) return drawn;
     const { filteredHint } = await import('../grants/hint.js');
-    return { ...drawn, note: undefined, table: { ...table, empty: filteredHint(hidden, this.ctor.id) } };
+    const hint = filteredHint(hidden, this.ctor.id);
+    if (!empty) return { ...drawn, warning: [...(drawn.warning ?? []), hint] };
+    return { ...drawn, note: undefined, table: { ...table, empty: hint } };
   }
 
   /** Shows what `look` finds, again and again until Ctrl-C. On a terminal each look replaces the one before, fitted to the window. */
