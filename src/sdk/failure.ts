@@ -41,7 +41,8 @@ class FailureWriter {
   /** A value that was thrown, or is the cause of what was. */
   thrown(value: unknown, level: number): Record<string, unknown> {
     if (isError(value)) return this.error(value, level);
-    if (typeof value !== 'object' || value === null) return { message: this.text(value === undefined ? 'undefined' : value) };
+    if (typeof value !== 'object' || value === null)
+      return { message: this.text(value === undefined ? 'undefined' : value) };
     const form = this.value(value, level + 1);
     const message = read(value, 'message');
     return { message: typeof message === 'string' ? this.text(message) : this.text(JSON.stringify(form)), value: form };
@@ -122,9 +123,7 @@ function isArray(value: unknown): value is readonly unknown[] {
 /** The members of an array or a Set, and the entries of a Map; undefined for anything else, and for what only looks like one. */
 function membersOf(value: object): readonly unknown[] | undefined {
   if (isArray(value)) return value;
-  return (
-    attempt(() => [...Map.prototype.entries.call(value)]) ?? attempt(() => [...Set.prototype.values.call(value)])
-  );
+  return attempt(() => [...Map.prototype.entries.call(value)]) ?? attempt(() => [...Set.prototype.values.call(value)]);
 }
 
 function read(object: object, key: string | number): unknown {

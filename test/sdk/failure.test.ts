@@ -120,7 +120,11 @@ test('an attempt that throws what cannot be looked at fails at once, in a step, 
     return where === 'step' ? ctx.step('step', fail) : fail();
   });
   const tasks = Object.keys(thrown).flatMap((kind) => ['step', 'stray', 'none'].map((where) => [kind, where]));
-  const worker = await absurd.startWorker({ concurrency: 8, pollInterval: 0.02, onError: (error) => errors.push(error) });
+  const worker = await absurd.startWorker({
+    concurrency: 8,
+    pollInterval: 0.02,
+    onError: (error) => errors.push(error),
+  });
   for (const params of tasks) {
     const { taskID } = await absurd.spawn('job', params);
     const result = await finish(absurd, taskID);

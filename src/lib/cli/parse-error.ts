@@ -76,7 +76,7 @@ export function parseError(error: unknown, command: CommandAbout, argv: string[]
       help,
     );
   }
-  const dashed = argv.find((word) => /^-[^-]/.test(word));
+  const dashed = argv.find((word) => /^-[^-]./.test(word));
   const more =
     dashed !== undefined && message.startsWith('Unexpected arg')
       ? `; put -- before a name that starts with a dash`
