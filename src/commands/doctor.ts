@@ -72,7 +72,12 @@ export default class Doctor extends MetricsCommand<Examined> {
       description: 'least severity that makes the exit code 1',
     })(),
     watch: watchFlag,
-    timeout: wholeNumberFlag({ min: 1, default: 5, helpValue: 'SECONDS', description: 'longest time for one statement' }),
+    timeout: wholeNumberFlag({
+      min: 1,
+      default: 5,
+      helpValue: 'SECONDS',
+      description: 'longest time for one statement',
+    }),
     ...thresholdFlags,
   };
   static declares: Declaration = {

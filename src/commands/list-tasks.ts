@@ -36,7 +36,14 @@ export default class ListTasks extends BaseCommand<LimitedList> {
       delimiter: ',',
       description: 'only tasks in this state; may be repeated',
     })(),
-    limit: wholeNumberFlag({ char: 'l', min: 1, max: 10_000, default: 50, helpValue: 'N', description: 'tasks at most' }),
+    limit: wholeNumberFlag({
+      char: 'l',
+      min: 1,
+      max: 10_000,
+      default: 50,
+      helpValue: 'N',
+      description: 'tasks at most',
+    }),
     watch: watchFlag,
   };
   static declares: Declaration = {

@@ -63,7 +63,12 @@ export default class Why extends BaseCommand<WhyResult> {
       helpValue: 'MB',
       description: 'size of all checkpoints of a task, as stored, that is large',
     }),
-    timeout: wholeNumberFlag({ min: 1, default: 5, helpValue: 'SECONDS', description: 'longest time for one statement' }),
+    timeout: wholeNumberFlag({
+      min: 1,
+      default: 5,
+      helpValue: 'SECONDS',
+      description: 'longest time for one statement',
+    }),
   };
   static declares: Declaration = {
     topic: 'WHEN SOMETHING IS STUCK',
