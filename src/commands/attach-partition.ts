@@ -3,6 +3,7 @@ import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { refused } from '../lib/cli/errors.js';
+import { counted } from '../lib/cli/format/text.js';
 import { command, hint, type Advice } from '../lib/cli/hint.js';
 import { nearest } from '../lib/cli/nearest.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -62,7 +63,7 @@ export default class AttachPartition extends BaseCommand<Attached> {
     return {
       note: [
         done,
-        ...(moved > 0 ? [`Moved ${moved} rows out of the default partition`] : []),
+        ...(moved > 0 ? [`Moved ${counted(moved, 'row')} out of the default partition`] : []),
         ...(missing.length > 0
           ? [
               hint`${missing.join(', ')} ${missing.length === 1 ? 'does' : 'do'} not exist: ${command('ensure-partitions', { queue })} creates them`,

@@ -11,6 +11,7 @@ import { ProgressBar } from '../lib/cli/progress.js';
 import { countCleanup, type CleanupCount } from '../sql/cleanup.js';
 import { command, hint } from '../lib/cli/hint.js';
 import { skippable } from '../sql/each-queue.js';
+import { wholeNumberFlag } from '../lib/cli/flags.js';
 
 interface Cleaned extends Deleted {
   /** With --dry-run: what would go. */
@@ -48,7 +49,7 @@ export default class Cleanup extends BaseCommand<CleanedQueues> {
     ...dbFlags,
     all: Flags.boolean({ description: 'every queue, each by its policy' }),
     'older-than': Flags.string({ helpValue: 'INTERVAL', description: 'instead of days: 12h, 14 days, 1 month' }),
-    limit: Flags.integer({
+    limit: wholeNumberFlag({
       char: 'l',
       min: 1,
       helpValue: 'N',
@@ -109,13 +110,16 @@ export default class Cleanup extends BaseCommand<CleanedQueues> {
     if (first === undefined) return {};
     const { queue_name: queue, tasks, events, would_delete: would } = first;
     if (would === null) {
-      return { record: { Queue: queue, 'Tasks deleted': tasks, 'Events deleted': events }, jsonResult: first };
+      const record = { Queue: queue, 'Tasks deleted': tasks, 'Events deleted': events };
+      return { record, foundNothing: tasks + events === 0, jsonResult: first };
     }
+    const ended = would.completed + would.failed + would.cancelled;
     return {
       note,
+      foundNothing: ended + would.events === 0,
       record: {
         Queue: queue,
-        Tasks: would.completed + would.failed + would.cancelled,
+        Tasks: ended,
         Completed: would.completed,
         Failed: would.failed,
         Cancelled: would.cancelled,

@@ -3,7 +3,7 @@ import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { refused } from '../lib/cli/errors.js';
-import { secondsFlag } from '../lib/cli/flags.js';
+import { secondsFlag, wholeNumberFlag } from '../lib/cli/flags.js';
 import { command, hint } from '../lib/cli/hint.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { optionsText, scheduleOptions } from '../lib/schedule/settings.js';
@@ -82,7 +82,7 @@ export default class CreateSchedule extends BaseCommand<CreatedSchedule> {
       helpValue: 'KEY=VALUE',
       description: 'a header for the worker, written as a parameter is',
     }),
-    'max-attempts': Flags.integer({
+    'max-attempts': wholeNumberFlag({
       min: 1,
       helpValue: 'N',
       description: 'limit of attempts of each task (default none)',

@@ -14,13 +14,14 @@ import { watchFlag } from '../lib/cli/watch.js';
 import { MetricsCommand } from '../lib/cli/metrics-command.js';
 import { nearest } from '../lib/cli/nearest.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
+import { wholeNumberFlag } from '../lib/cli/flags.js';
 
 const thresholdFlags = Object.fromEntries(
   thresholdNames.map((name) => {
     const { value, unit, about } = thresholds[name];
     return [
       name,
-      Flags.integer({
+      wholeNumberFlag({
         min: name === 'window' ? 1 : 0,
         default: value,
         helpValue: unit,
@@ -71,7 +72,12 @@ export default class Doctor extends MetricsCommand<Examined> {
       description: 'least severity that makes the exit code 1',
     })(),
     watch: watchFlag,
-    timeout: Flags.integer({ min: 1, default: 5, helpValue: 'SECONDS', description: 'longest time for one statement' }),
+    timeout: wholeNumberFlag({
+      min: 1,
+      default: 5,
+      helpValue: 'SECONDS',
+      description: 'longest time for one statement',
+    }),
     ...thresholdFlags,
   };
   static declares: Declaration = {

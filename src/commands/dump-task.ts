@@ -3,7 +3,7 @@ import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { usageError } from '../lib/cli/errors.js';
-import { redactFlag } from '../lib/cli/flags.js';
+import { redactFlag, wholeNumberFlag } from '../lib/cli/flags.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
 import { redacted } from '../lib/task/redact.js';
 import { readFolded, renderTask, type FoldedTask } from '../lib/task/dump.js';
@@ -28,7 +28,7 @@ export default class DumpTask extends BaseCommand<Dumped> {
     ...dbFlags,
     queue: queueFlag,
     'task-id': Flags.string({ helpValue: 'ID', description: 'id of the task' }),
-    attempt: Flags.integer({ min: 1, helpValue: 'N', description: 'show this attempt alone' }),
+    attempt: wholeNumberFlag({ min: 1, helpValue: 'N', description: 'show this attempt alone' }),
     redact: redactFlag,
     'run-id': Flags.string({ helpValue: 'ID', description: 'id of one of its runs' }),
   };

@@ -2,6 +2,7 @@ import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
+import { counted } from '../lib/cli/format/text.js';
 import { applyGrants, planFor, type GrantsPlan } from '../lib/grants/index.js';
 import { kinds } from '../lib/grants/kinds.js';
 import type { Wanted } from '../lib/grants/plan.js';
@@ -68,7 +69,7 @@ export default class Grants extends BaseCommand<Granted> {
     return {
       ...(applied ? {} : { text: script }),
       note: [
-        ...(applied ? [`${done}: ${statements.length} statements`] : []),
+        ...(applied ? [`${done}: ${counted(statements.length, 'statement')}`] : []),
         ...plan.beyond.map(
           ({ statement, why }) =>
             `${applied ? 'Not run: only' : 'Only'} a superuser, or a role with admin option on ${sightRole}, may run: ${statement};  -- ${why}`,

@@ -8,6 +8,7 @@ import { findMissingIndexes, largeTable } from '../lib/schema/migrate/plan.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { requireShippedRef } from '../lib/schema/schema-file.js';
 import { command, hint } from '../lib/cli/hint.js';
+import { wholeNumberFlag } from '../lib/cli/flags.js';
 
 const betweenTriesMs = 300;
 
@@ -22,7 +23,7 @@ export default class Init extends BaseCommand<Installation> {
   static override flags = {
     ...dbFlags,
     ref: Flags.string({ helpValue: 'VERSION', description: 'version of the schema; only the one shipped is there' }),
-    wait: Flags.integer({
+    wait: wholeNumberFlag({
       helpValue: 'SECONDS',
       min: 0,
       default: 0,

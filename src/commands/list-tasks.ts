@@ -9,6 +9,7 @@ import { parseMoment } from '../lib/cli/time.js';
 import { taskStates } from '../sql/description.js';
 import { listTasks, type TaskFilter, type TaskList } from '../sql/list-tasks.js';
 import { counted } from '../lib/cli/format/text.js';
+import { wholeNumberFlag } from '../lib/cli/flags.js';
 
 interface LimitedList extends TaskList {
   limit: number;
@@ -35,7 +36,14 @@ export default class ListTasks extends BaseCommand<LimitedList> {
       delimiter: ',',
       description: 'only tasks in this state; may be repeated',
     })(),
-    limit: Flags.integer({ char: 'l', min: 1, max: 10_000, default: 50, helpValue: 'N', description: 'tasks at most' }),
+    limit: wholeNumberFlag({
+      char: 'l',
+      min: 1,
+      max: 10_000,
+      default: 50,
+      helpValue: 'N',
+      description: 'tasks at most',
+    }),
     watch: watchFlag,
   };
   static declares: Declaration = {

@@ -8,6 +8,7 @@ import type { Rendering } from '../lib/cli/output.js';
 import { lacksUnit } from '../lib/cli/time.js';
 import { getQueuePolicy, setQueuePolicy, setQueueWakeup, type QueuePolicyRow } from '../sql/policy.js';
 import { listQueueNames } from '../sql/schema.js';
+import { wholeNumberFlag } from '../lib/cli/flags.js';
 
 const span = (description: string) => Flags.string({ helpValue: 'INTERVAL', description });
 
@@ -35,7 +36,7 @@ export default class QueuePolicy extends BaseCommand<QueuePolicyRow> {
     'partition-lookahead': span('make weeks so far ahead'),
     'partition-lookback': span('make weeks so far back'),
     'cleanup-ttl': span('keep ended tasks and emitted events so long'),
-    'cleanup-limit': Flags.integer({ min: 1, helpValue: 'N', description: 'rows a batch of the cleanup' }),
+    'cleanup-limit': wholeNumberFlag({ min: 1, helpValue: 'N', description: 'rows a batch of the cleanup' }),
     'detach-mode': Flags.option({
       options: ['none', 'empty'] as const,
       description: 'which partitions may be detached',

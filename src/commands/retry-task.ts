@@ -11,6 +11,7 @@ import { locateTask } from '../lib/task/find-task.js';
 import { retryTasks } from '../sql/bulk.js';
 import { retryTask, type SpawnedTask } from '../sql/tasks.js';
 import { command, hint } from '../lib/cli/hint.js';
+import { wholeNumberFlag } from '../lib/cli/flags.js';
 
 const states = ['failed'] as const;
 
@@ -36,7 +37,7 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
   static override flags = {
     ...dbFlags,
     queue: queueFlag,
-    'max-attempts': Flags.integer({ min: 1, description: 'new limit of attempts, the past ones included' }),
+    'max-attempts': wholeNumberFlag({ min: 1, description: 'new limit of attempts, the past ones included' }),
     'spawn-new': Flags.boolean({ description: 'start a new task instead' }),
     status: statusFlag(states),
     ...bulkFlags,

@@ -3,7 +3,7 @@ import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { usageError } from '../lib/cli/errors.js';
-import { numberFlag, secondsFlag } from '../lib/cli/flags.js';
+import { numberFlag, secondsFlag, wholeNumberFlag } from '../lib/cli/flags.js';
 import {
   followedExitCode,
   followTasks,
@@ -53,7 +53,7 @@ export default class SpawnTask extends BaseCommand<Spawned> {
       helpValue: 'KEY=VALUE',
       description: 'a header for the worker, written as a parameter is',
     }),
-    'max-attempts': Flags.integer({ min: 1, helpValue: 'N', description: 'limit of attempts; none without it' }),
+    'max-attempts': wholeNumberFlag({ min: 1, helpValue: 'N', description: 'limit of attempts; none without it' }),
     'retry-kind': Flags.option({
       options: ['fixed', 'exponential', 'none'] as const,
       description: 'delay of retries; by itself exponential with one of the next three, else none',

@@ -103,6 +103,7 @@ export default class Uninstall extends BaseCommand<Uninstalled> {
     if (dropped) return { note: `Dropped the schema absurd of database "${database}"`, name: database };
     return {
       note: 'Nothing was dropped',
+      foundNothing: loss.queues.length === 0,
       record: {
         Database: database,
         Schema: loss.version ?? 'older than 0.2.0',

@@ -11,6 +11,7 @@ import { usageError } from '../lib/cli/errors.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
 import { requireId } from '../lib/task/find-task.js';
 import { command, hint } from '../lib/cli/hint.js';
+import { wholeNumberFlag } from '../lib/cli/flags.js';
 
 interface WhyFlags {
   queue?: string;
@@ -37,32 +38,37 @@ export default class Why extends BaseCommand<WhyResult> {
     ...dbFlags,
     queue: queueFlag,
     'task-name': Flags.string({ char: 'n', helpValue: 'NAME', description: 'ask about the tasks of this name' }),
-    window: Flags.integer({
+    window: wholeNumberFlag({
       min: 1,
       default: 300,
       helpValue: 'SECONDS',
       description: 'time over which claims are counted',
     }),
     watch: watchFlag,
-    retries: Flags.integer({
+    retries: wholeNumberFlag({
       min: 2,
       default: defaultThresholds.retries,
       helpValue: 'N',
       description: 'failures in a row, all alike, that are too many without a limit',
     }),
-    polling: Flags.integer({
+    polling: wholeNumberFlag({
       min: 1,
       default: defaultThresholds.polling,
       helpValue: 'N',
       description: 'sleeps a minute from which on a task polls',
     }),
-    'large-mb': Flags.integer({
+    'large-mb': wholeNumberFlag({
       min: 1,
       default: defaultThresholds.largeBytes / 1024 / 1024,
       helpValue: 'MB',
       description: 'size of all checkpoints of a task, as stored, that is large',
     }),
-    timeout: Flags.integer({ min: 1, default: 5, helpValue: 'SECONDS', description: 'longest time for one statement' }),
+    timeout: wholeNumberFlag({
+      min: 1,
+      default: 5,
+      helpValue: 'SECONDS',
+      description: 'longest time for one statement',
+    }),
   };
   static declares: Declaration = {
     topic: 'WHEN SOMETHING IS STUCK',

@@ -4,7 +4,7 @@ import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { toCliError, usageError } from '../lib/cli/errors.js';
 import { unknownQueue } from '../lib/cli/explain.js';
-import { secondsFlag } from '../lib/cli/flags.js';
+import { secondsFlag, wholeNumberFlag } from '../lib/cli/flags.js';
 import type { Rendering } from '../lib/cli/output.js';
 import type { WorkReport } from '../lib/work/run.js';
 import { applicationName, processIdentity } from '../sdk/identity.js';
@@ -33,8 +33,8 @@ export default class Work extends BaseCommand<WorkReport> {
       helpValue: 'QUEUE',
       description: 'work on this queue alone, and let modules register for it by default',
     }),
-    concurrency: Flags.integer({ min: 1, default: 1, helpValue: 'N', description: 'most runs at a time' }),
-    'claim-timeout': Flags.integer({ min: 1, default: 120, helpValue: 'SECONDS', description: 'length of a lease' }),
+    concurrency: wholeNumberFlag({ min: 1, default: 1, helpValue: 'N', description: 'most runs at a time' }),
+    'claim-timeout': wholeNumberFlag({ min: 1, default: 120, helpValue: 'SECONDS', description: 'length of a lease' }),
     'poll-interval': secondsFlag({
       min: 0.01,
       default: 0.25,

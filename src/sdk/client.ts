@@ -6,6 +6,7 @@ import { executeRun } from './executor.js';
 import { RunGuard } from './guard.js';
 import { guardedHooks } from './hooks.js';
 import { applicationName, processIdentity } from './identity.js';
+import { toJson } from './json.js';
 import { checkStorageMode, policyJson, toPolicy } from './policy.js';
 import {
   checkQueueName,
@@ -195,7 +196,7 @@ export class Absurd {
       this.db,
       checkQueueName(queueName ?? this.queueName),
       eventName,
-      JSON.stringify(payload ?? null),
+      toJson(payload ?? null, `The payload of event "${eventName}"`),
     );
   }
 
@@ -311,8 +312,8 @@ export class Absurd {
     if (this.hooks.beforeSpawn !== undefined) {
       effective = await this.hooks.beforeSpawn(name, params as types.JsonValue, effective);
     }
-    const paramsJson = JSON.stringify(params) as string | undefined;
-    return { queue, name, paramsJson, optionsJson: spawnOptionsJson(effective) };
+    const paramsJson = toJson(params, `The parameters of "${name}"`);
+    return { queue, name, paramsJson, optionsJson: spawnOptionsJson(name, effective) };
   }
 }
 

@@ -2,7 +2,7 @@ import { outsideOfHandlers } from './activity.js';
 import { awaitAny, type AnyResult, type AnyWaits } from './await-any.js';
 import { brand } from './brand.js';
 import { ContextPromise } from './context-promise.js';
-import { asRunEnding, endsQuietly, isValueRefused } from './errors.js';
+import { asRefusedValue, asRunEnding, endsQuietly } from './errors.js';
 import { RunGuard } from './guard.js';
 import { toJson, warnOfChange } from './json.js';
 import { Lease } from './lease.js';
@@ -280,12 +280,7 @@ export class TaskContext {
     const json = toJson(value, what);
     warnOfChange(this.parts.log, this.parts.task.task_name, handle.name, value);
     if (guard.asleep) await this.saveLate(handle.checkpointName, json);
-    try {
-      await this.saveCheckpoint(handle.checkpointName, json, value);
-    } catch (error) {
-      if (!isValueRefused(error)) throw error;
-      throw new Error(`${what} cannot be stored: ${error.message}`, { cause: error });
-    }
+    await this.saveCheckpoint(handle.checkpointName, json, value);
     return value;
   }
 
@@ -311,7 +306,10 @@ export class TaskContext {
   async saveCheckpoint(name: string, stateJson: string | undefined, value: unknown): Promise<void> {
     const { lease, store } = this.parts;
     const extendClaimBy = lease.automaticExtension();
-    await this.write(() => store.save({ taskId: this.taskID, runId: this.runID, name, stateJson, extendClaimBy }));
+    const checkpoint = { taskId: this.taskID, runId: this.runID, name, stateJson, extendClaimBy };
+    await this.write(() => store.save(checkpoint)).catch((error: unknown) => {
+      throw asRefusedValue(`The value of step "${name}"`, error);
+    });
     (await this.recall()).set(name, value);
     if (extendClaimBy !== null) lease.extended(extendClaimBy);
   }

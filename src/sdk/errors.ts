@@ -1,3 +1,4 @@
+import { attempt } from './attempt.js';
 import { brand } from './brand.js';
 
 /** Thrown inside a handler to put its run to sleep. Let it pass: the run goes on later, from its checkpoints. */
@@ -43,12 +44,13 @@ export function endsQuietly(error: unknown): boolean {
 }
 
 function codeOf(error: unknown): string | undefined {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
+  if (typeof error !== 'object' || error === null) return undefined;
+  const code = attempt(() => (error as { code?: unknown }).code);
+  return typeof code === 'string' ? code : undefined;
 }
 
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return attempt(() => String(error instanceof Error ? error.message : error)) ?? '';
 }
 
 /** Turns the server's two verdicts on a run (AB001, AB002) into the errors that end it; returns any other as it is. */
@@ -67,6 +69,19 @@ export function isNotRunning(error: unknown): boolean {
 /** Whether the server refused a value that was sent (class 22, data; class 54, too large or too deep for the server). */
 export function isValueRefused(error: unknown): error is Error {
   return error instanceof Error && /^(22|54)/.test(codeOf(error) ?? '');
+}
+
+/**
+ * The server says what it cannot store, not whose it is: too large, too deep, characters that it does not have. Returns an error
+ * that says it, and any other error as it is.
+ */
+export function asRefusedValue(what: string, error: unknown): unknown {
+  if (!isValueRefused(error)) return error;
+  const { code, detail } = error as { code?: string; detail?: string };
+  // Raised by the schema itself, about another argument.
+  if (code === '22023') return error;
+  const reason = detail ? `${error.message} (${detail})` : error.message;
+  return Object.assign(new Error(`${what} cannot be stored: ${reason}`, { cause: error }), { code });
 }
 
 const lostCodes = new Set([
@@ -142,5 +157,6 @@ export function serverError(code: string, message: string | null): Error {
 }
 
 export function toError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
+  if (attempt(() => error instanceof Error) === true) return error as Error;
+  return new Error(attempt(() => String(error)) ?? `a ${typeof error} that has no text`);
 }

@@ -1,4 +1,5 @@
 /** What is stored as the reason of a failed run: whatever was thrown, in a form that jsonb holds and that has an end. */
+import { attempt } from './attempt.js';
 import { storableText } from './json.js';
 
 /** Characters of text in one reason. A longer message is cut; what comes last, the chain of causes, is cut first. */
@@ -29,7 +30,7 @@ class FailureWriter {
         const cause = read(error, 'cause');
         if (cause !== undefined && this.left > 0) written['cause'] = this.thrown(cause, level + 1);
         const errors = attempt(() => error instanceof AggregateError) ? read(error, 'errors') : undefined;
-        if (Array.isArray(errors) && this.left > 0) {
+        if (isArray(errors) && this.left > 0) {
           written['errors'] = this.members(errors, (member) => this.thrown(member, level + 1));
         }
         return written;
@@ -40,7 +41,8 @@ class FailureWriter {
   /** A value that was thrown, or is the cause of what was. */
   thrown(value: unknown, level: number): Record<string, unknown> {
     if (isError(value)) return this.error(value, level);
-    if (typeof value !== 'object' || value === null) return { message: this.text(String(value)) };
+    if (typeof value !== 'object' || value === null)
+      return { message: this.text(value === undefined ? 'undefined' : value) };
     const form = this.value(value, level + 1);
     const message = read(value, 'message');
     return { message: typeof message === 'string' ? this.text(message) : this.text(JSON.stringify(form)), value: form };
@@ -50,7 +52,8 @@ class FailureWriter {
     if (value === null || typeof value === 'boolean' || typeof value === 'number') return value;
     if (typeof value === 'string') return this.text(value);
     if (typeof value === 'undefined') return undefined;
-    if (typeof value !== 'object') return this.text(typeof value === 'function' ? `[function ${value.name}]` : value);
+    if (typeof value === 'function') return `[function ${this.text(read(value, 'name'))}]`;
+    if (typeof value !== 'object') return this.text(value);
     if (isError(value)) return this.error(value, level);
     return this.within<unknown>(
       value,
@@ -58,15 +61,12 @@ class FailureWriter {
       (mark) => mark,
       () => {
         const own = read(value, 'toJSON');
-        if (typeof own === 'function')
-          return this.value(
-            attempt(() => (own as () => unknown).call(value)),
-            level + 1,
-          );
-        if (isCollection(value)) {
-          return this.members([...value.values()], (member) => this.value(member, level + 1) ?? null);
-        }
-        const written: Record<string, unknown> = {};
+        const json = typeof own === 'function' ? attempt(() => (own as () => unknown).call(value)) : undefined;
+        if (json !== undefined) return this.value(json, level + 1);
+        const members = membersOf(value);
+        if (members !== undefined) return this.members(members, (member) => this.value(member, level + 1) ?? null);
+        // Without a prototype: a key may be "__proto__".
+        const written = Object.create(null) as Record<string, unknown>;
         for (const key of attempt(() => Object.keys(value).slice(0, mostMembers)) ?? []) {
           if (this.left > 0) written[this.text(key)] = this.value(read(value, key), level + 1);
         }
@@ -94,10 +94,11 @@ class FailureWriter {
 
   private members<Written>(members: readonly unknown[], describe: (member: unknown) => Written): unknown[] {
     const written: unknown[] = [];
-    for (const member of members.slice(0, mostMembers)) {
-      if (this.left > 0) written.push(describe(member));
+    const count = Number(read(members, 'length'));
+    for (let place = 0; place < Math.min(count, mostMembers); place += 1) {
+      if (this.left > 0) written.push(describe(read(members, place)));
     }
-    if (written.length < members.length) written.push(`… (${members.length - written.length} more)`);
+    if (written.length < count) written.push(`… (${count - written.length} more)`);
     return written;
   }
 
@@ -115,20 +116,18 @@ function isError(value: unknown): value is Error {
   return attempt(() => value instanceof Error || Object.prototype.toString.call(value) === '[object Error]') === true;
 }
 
-function isCollection(value: object): value is Map<unknown, unknown> | Set<unknown> | unknown[] {
-  return attempt(() => value instanceof Map || value instanceof Set || Array.isArray(value)) === true;
+function isArray(value: unknown): value is readonly unknown[] {
+  return attempt(() => Array.isArray(value)) === true;
 }
 
-function read(object: object, key: string): unknown {
-  return attempt(() => (object as Record<string, unknown>)[key]);
+/** The members of an array or a Set, and the entries of a Map; undefined for anything else, and for what only looks like one. */
+function membersOf(value: object): readonly unknown[] | undefined {
+  if (isArray(value)) return value;
+  return attempt(() => [...Map.prototype.entries.call(value)]) ?? attempt(() => [...Set.prototype.values.call(value)]);
 }
 
-function attempt<T>(call: () => T): T | undefined {
-  try {
-    return call();
-  } catch {
-    return undefined;
-  }
+function read(object: object, key: string | number): unknown {
+  return attempt(() => (object as Record<string | number, unknown>)[key]);
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { CheckpointRow } from '../sql/sdk.js';
-import { endOfNewSleep, secondsOf, type Sleep } from './wait-for.js';
+import type { Sleep } from './wait-for.js';
 
 interface Mark {
   /** When it was written, by the server's clock in milliseconds. */
@@ -28,9 +28,10 @@ export class Memory {
     private readonly runId: string,
   ) {
     for (const row of rows) {
+      this.serverMs = toMs(row.server_time);
+      if (row.checkpoint_name === null) continue;
       this.states.set(row.checkpoint_name, row.state);
       this.marks.set(row.checkpoint_name, { atMs: toMs(row.updated_at), ownerRunId: row.owner_run_id });
-      this.serverMs = toMs(row.server_time);
     }
   }
 
@@ -82,8 +83,13 @@ export class Memory {
 
   /** Milliseconds that a sleep will take which has no checkpoint yet. */
   newSleepMs(sleep: Sleep): number {
-    const seconds = secondsOf(sleep);
-    return seconds === undefined ? endOfNewSleep(sleep).getTime() - this.serverNowMs() : seconds * 1000;
+    return 'sleepUntil' in sleep ? sleep.sleepUntil.getTime() - this.serverNowMs() : sleep.sleepSeconds * 1000;
+  }
+
+  /** When a sleep ends that has no checkpoint yet, for its checkpoint. */
+  endOfNewSleep(sleep: Sleep): string {
+    const end = 'sleepUntil' in sleep ? sleep.sleepUntil : new Date(this.serverNowMs() + sleep.sleepSeconds * 1000);
+    return end.toISOString();
   }
 
   /**

@@ -7,7 +7,6 @@ import { Memory } from './memory.js';
 import type { RunStore } from './store.js';
 import {
   deadlineMarker,
-  endOfNewSleep,
   isEventWait,
   isSleep,
   secondsOf,
@@ -68,7 +67,7 @@ async function sleep(host: WaitHost, memory: Memory, sleeps: readonly Sleep[]): 
 async function keepSleeps(host: WaitHost, memory: Memory, sleeps: readonly Sleep[]): Promise<void> {
   for (const wait of sleeps) {
     if (memory.has(wait.step)) continue;
-    await host.save(wait.step, endOfNewSleep(wait).toISOString());
+    await host.save(wait.step, memory.endOfNewSleep(wait));
   }
 }
 

@@ -1,3 +1,4 @@
+import { toJson } from './json.js';
 import type { CancellationPolicy, RetryStrategy, SpawnOptions, TaskHandler, TaskRegistrationOptions } from './types.js';
 
 const maxQueueNameBytes = 57;
@@ -76,10 +77,16 @@ function present(members: Record<string, unknown>): Record<string, unknown> | un
   return kept.length === 0 ? undefined : Object.fromEntries(kept);
 }
 
-/** The options as spawn_task reads them, as JSON text. */
-export function spawnOptionsJson(options: SpawnOptions): string {
+/**
+ * The options as spawn_task reads them, as JSON text.
+ * @throws where the idempotency key is empty: that is a variable without a value, and one key would make one task of all spawns
+ */
+export function spawnOptionsJson(taskName: string, options: SpawnOptions): string {
+  if (options.idempotencyKey === '') {
+    throw new Error(`The spawn of "${taskName}" has an empty idempotencyKey: omit it, or give each task its own`);
+  }
   const { retryStrategy, cancellation } = options;
-  return JSON.stringify({
+  const spawnOptions = {
     headers: options.headers,
     max_attempts: options.maxAttempts,
     retry_strategy: retryStrategy
@@ -94,5 +101,6 @@ export function spawnOptionsJson(options: SpawnOptions): string {
       ? present({ max_duration: cancellation.maxDuration, max_delay: cancellation.maxDelay })
       : undefined,
     idempotency_key: options.idempotencyKey,
-  });
+  };
+  return toJson(spawnOptions, `The options of "${taskName}"`) ?? '{}';
 }

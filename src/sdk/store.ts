@@ -1,6 +1,6 @@
 import { saveWhileAsleep } from '../sql/sdk-batch.js';
 import * as sql from '../sql/sdk.js';
-import { isValueRefused } from './errors.js';
+import { asRefusedValue } from './errors.js';
 import { fetchTaskResult } from './results.js';
 import { Statements } from './statements.js';
 import type { ClaimedTask, TaskResultSnapshot } from './types.js';
@@ -38,16 +38,6 @@ export interface RunStore {
   fetchResult(queue: string, taskId: string): Promise<TaskResultSnapshot | null>;
 }
 
-/** The server says what it cannot store, not whose it is: too large, too deep, characters that it does not have. */
-function refuseValue(what: string, error: unknown): never {
-  if (!(error instanceof Error) || !isValueRefused(error)) throw error;
-  const { code, detail } = error as { code?: string; detail?: string };
-  // Raised by the schema itself, about another argument.
-  if (code === '22023') throw error;
-  const reason = detail ? `${error.message} (${detail})` : error.message;
-  throw Object.assign(new Error(`${what} cannot be stored: ${reason}`, { cause: error }), { code });
-}
-
 /** Connections whose schema has `await_events`. Where it is missing, it may come while we run. */
 const withAwaitEvents = new WeakSet<sql.SdkDatabase>();
 
@@ -73,8 +63,7 @@ export class PlainStore implements RunStore {
   }
 
   save(write: sql.CheckpointWrite): Promise<void> {
-    const saved = sql.setTaskCheckpointState(this.db, this.queueName, write);
-    return saved.catch((error: unknown) => refuseValue(`The value of step "${write.name}"`, error));
+    return sql.setTaskCheckpointState(this.db, this.queueName, write);
   }
 
   saveAsleep(write: sql.CheckpointWrite): Promise<void> {
@@ -83,7 +72,9 @@ export class PlainStore implements RunStore {
 
   complete(runId: string, stateJson: string | undefined): Promise<void> {
     const completed = sql.completeRun(this.db, this.queueName, runId, stateJson);
-    return completed.catch((error: unknown) => refuseValue(`The result of run ${runId}`, error));
+    return completed.catch((error: unknown) => {
+      throw asRefusedValue(`The result of run ${runId}`, error);
+    });
   }
 
   fail(runId: string, reasonJson: string): Promise<void> {

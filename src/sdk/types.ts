@@ -43,7 +43,7 @@ export interface SpawnOptions {
   headers?: JsonObject;
   queue?: string;
   cancellation?: CancellationPolicy;
-  /** A second spawn with the same key returns the first task, `created` false, and writes nothing. */
+  /** A second spawn with the same key returns the first task, `created` false, and writes nothing. An empty key is refused. */
   idempotencyKey?: string;
 }
 

@@ -17,10 +17,6 @@ export const isSleep = (wait: WaitFor): wait is Sleep => !isEventWait(wait);
 export const secondsOf = (sleep: Sleep): number | undefined =>
   'sleepSeconds' in sleep ? sleep.sleepSeconds : undefined;
 
-/** When a sleep that begins now ends, by this process's clock. */
-export const endOfNewSleep = (sleep: Sleep): Date =>
-  'sleepUntil' in sleep ? sleep.sleepUntil : new Date(Date.now() + sleep.sleepSeconds * 1000);
-
 /** Marks a step whose wait for an event timed out. Under a name of its own: other SDKs would return it as the payload. */
 export const timeoutMarker = (step: string): string => `$timeout:${step}`;
 /** Holds when a wait times out that was registered together with others. */

@@ -11,7 +11,6 @@ import { registerWaits, type WaitHost } from './register-waits.js';
 import { quietTimer } from './timing.js';
 import {
   deadlineMarker,
-  endOfNewSleep,
   isEventWait,
   secondsOf,
   timeoutMarker,
@@ -150,7 +149,7 @@ export class WaitRoom {
         await this.parts.save(timeoutMarker(wait.step), { event: wait.event });
       } else if (!memory.has(wait.step)) {
         if (memory.newSleepMs(wait) > 0) continue;
-        await this.parts.save(wait.step, endOfNewSleep(wait).toISOString());
+        await this.parts.save(wait.step, memory.endOfNewSleep(wait));
         memory.end(wait.step);
       }
     }

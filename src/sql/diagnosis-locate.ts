@@ -30,7 +30,7 @@ export async function locate(reader: BoundedReader, queues: string[], id: string
   for (const { kind, table, key } of kinds) {
     for (const part of chunks(queues)) {
       const found = await reader.row<{ at: number; task_id: string }>(
-        `the id in ${part.length} queues`,
+        `the id in ${part.length === 1 ? 'a queue' : `${part.length} queues`}`,
         part
           .map((queue, at) => `select ${at} as at, k.task_id from ${table(queue)} k where k.${key} = $1`)
           .join(' union all '),
@@ -66,7 +66,7 @@ export async function locateStart(
   const found = new Map<string, FoundTask & { own: boolean }>();
   for (const some of chunks(queues)) {
     const rows = await reader.rows<FoundTask & { own: boolean }>(
-      `the id in ${some.length} queues`,
+      `the id in ${some.length === 1 ? 'a queue' : `${some.length} queues`}`,
       some.map(part).join(' union all '),
       [first, last, some],
     );

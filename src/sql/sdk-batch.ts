@@ -107,8 +107,10 @@ export async function getRunCheckpoints(
   runIds: readonly string[],
 ): Promise<(CheckpointRow & { run_id: string })[]> {
   const { rows } = await db.query(
-    `SELECT run_id, checkpoint_name, state, owner_run_id, updated_at, clock AS server_time
-       FROM absurd.get_run_checkpoints($1, $2::uuid[]), absurd.current_time() AS clock`,
+    `SELECT asked.run_id, c.checkpoint_name, c.state, c.owner_run_id, c.updated_at, clock AS server_time
+       FROM absurd.current_time() AS clock
+      CROSS JOIN unnest($2::uuid[]) AS asked (run_id)
+       LEFT JOIN absurd.get_run_checkpoints($1, $2::uuid[]) AS c ON c.run_id = asked.run_id`,
     [queue, runIds],
   );
   return rows as (CheckpointRow & { run_id: string })[];

@@ -18,7 +18,8 @@ export interface SpawnedRow {
 }
 
 export interface CheckpointRow {
-  checkpoint_name: string;
+  /** Null in the one row of a task without checkpoints, which has the server's clock only. */
+  checkpoint_name: string | null;
   state: unknown;
   owner_run_id?: string | null;
   updated_at?: Date | string;
@@ -199,7 +200,8 @@ export function getTaskCheckpointStates(
   return rowsOf(
     db,
     `SELECT checkpoint_name, state, status, owner_run_id, updated_at, clock AS server_time
-       FROM absurd.get_task_checkpoint_states($1, $2, $3), absurd.current_time() AS clock`,
+       FROM absurd.get_task_checkpoint_states($1, $2, $3)
+      RIGHT JOIN absurd.current_time() AS clock ON true`,
     [queue, taskId, runId],
   );
 }

@@ -30,6 +30,18 @@ test('a flag of any command', async () => {
   expect(wrong).toEqual([]);
 });
 
+test('a value of any flag that is refused is refused in one line', async () => {
+  const wrong: string[] = [];
+  for (const { id, args, flags = {}, baseFlags = {} } of await loadCommands()) {
+    for (const [name, { type }] of Object.entries({ ...flags, ...baseFlags } as Record<string, Described>)) {
+      if (type !== 'option') continue;
+      const { code, stderr } = await run([id, ...required(args), `--${name}`, 'o\ndd'], nowhere);
+      if (code === 2 && !/^Error: [^\n]+\n(Hint: [^\n]+\n)?$/.test(stderr)) wrong.push(`${id} --${name}: ${stderr}`);
+    }
+  }
+  expect(wrong).toEqual([]);
+});
+
 test('an argument of any command', async () => {
   const wrong: string[] = [];
   for (const { id, args = {} } of await loadCommands()) {

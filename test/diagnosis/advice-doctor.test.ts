@@ -327,6 +327,11 @@ test('row-security: filtered rows are no rows that are not there, in doctor and 
       ['list-tasks'],
       ['list-runs'],
       ['cleanup', '--all', '--dry-run'],
+      ['cleanup', 'q', '0', '--dry-run'],
+      ['cleanup', 'q', '0'],
+      ['cancel-task', '--all', '--yes'],
+      ['cancel-task', '--all', '--dry-run'],
+      ['uninstall', '--dry-run'],
     ]) {
       const list = await run(argv, { url });
       expect(list.stderr, argv.join(' ')).toContain('Row-level security hides rows');

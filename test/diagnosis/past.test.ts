@@ -355,8 +355,8 @@ test('a locked table: an answer within 5 seconds', async ({ db, second }) => {
   for (const ask of [() => askId(db, task.task_id), () => askQueue(db, 'q')]) {
     const startedAt = performance.now();
     expect((await ask()).code).toBe('locked');
-    // Each of a dozen statements that wait for their full time would take longer.
-    expect(performance.now() - startedAt).toBeLessThan(12_000);
+    // On an idle machine it takes less than two.
+    expect(performance.now() - startedAt).toBeLessThan(5000);
   }
   expect(await whyId(queryable(db), task.task_id, undefined, { windowSeconds: 300, timeoutMs: 5000 })).toBeDefined();
 });

@@ -53,10 +53,19 @@ describe('what was typed wrong is exit 2', () => {
     [['list-quues'], 'did you mean list-queues?'],
     [['list-queues', '--databse', 'x'], 'did you mean --database?'],
     [['list-queues', 'extra'], 'Unexpected argument'],
-    [['create-queue'], 'Missing 1 required arg'],
-    [['emit-event', '-P', 'a=b'], 'Missing 1 required arg'],
-    [['list-queues', '--port', 'x'], 'Expected an integer'],
-    [['list-queues', '-o', 'yaml'], 'Expected --output'],
+    [['create-queue'], 'Missing argument NAME'],
+    [['emit-event', '-P', 'a=b'], 'Missing argument'],
+    [['list-queues', '--port', 'x'], '--port takes a whole number from 1 to 65535, not "x"\n'],
+    [['list-queues', '--port', ''], '--port is empty\n'],
+    [['list-tasks', '--limit=-1'], '--limit takes a whole number from 1 to 10000, not "-1"\n'],
+    [['list-tasks', '--limit', '1.5'], 'not "1.5"\n'],
+    [['show-checkpoint'], 'Missing arguments ID ('],
+    [['cron', '--enable', '--disable'], 'Use either --enable or --disable, not both\n'],
+    [['migrate', '--dump-sql'], '--dump-sql requires --from\n'],
+    [['grants', 'app'], '--as is missing\n'],
+    [['show-checkpoint', 'a\nb'], 'Missing argument STEP ('],
+    [['list-tasks', 'a\nb', 'c'], 'Unexpected arguments: a'],
+    [['list-queues', '-o', 'yaml'], '--output takes one of table, json, ndjson, csv, name, not "yaml"\n'],
     [['list-queues', '-h'], '--host'],
     [['list-queues', '-d', 'postgresql://h:x:y/db'], 'cannot be read'],
     [['create-queue', 'q', '--storage-mode', 'odd'], 'partitioned'],
@@ -66,6 +75,7 @@ describe('what was typed wrong is exit 2', () => {
     expect(wrong).toMatchObject({ code: 2, stdout: '' });
     expect(wrong.stderr).toContain(words);
     expect(wrong.stderr).not.toContain('Note:');
+    expect(wrong.stderr).toMatch(/^Error: [^\n]+\n(Hint: [^\n]+\n)?$/);
     expect(wrong.stderr).not.toMatch(/\n {4}at /);
   });
 

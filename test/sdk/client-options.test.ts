@@ -48,6 +48,36 @@ describe('registration and defaults', () => {
     expect(fake.queries).toEqual([]);
   });
 
+  test('an empty idempotency key is refused before any query, also one that a hook has set', async () => {
+    const fake = new FakeDatabase();
+    const absurd = new Absurd({ db: fake });
+    const refusal = 'The spawn of "job" has an empty idempotencyKey';
+    const options = { queue: 'q', idempotencyKey: '' };
+    await expect(absurd.spawn('job', {}, options)).rejects.toThrow(refusal);
+    await expect(absurd.spawnMany([{ name: 'job', options }])).rejects.toThrow(refusal);
+    const hooks = { beforeSpawn: () => options };
+    await expect(new Absurd({ db: fake, hooks }).spawn('job', {}, { queue: 'q' })).rejects.toThrow(refusal);
+    expect(fake.queries).toEqual([]);
+  });
+
+  test('what JSON cannot hold is refused before any query, and named', async () => {
+    const fake = new FakeDatabase();
+    const absurd = new Absurd({ db: fake });
+    const spawn = (params: unknown, headers = {}): Promise<unknown> =>
+      absurd.spawn('job', params, { queue: 'q', headers });
+    await expect(spawn({ sum: 10n })).rejects.toThrow(
+      'The parameters of "job" cannot be stored as JSON: a BigInt at sum',
+    );
+    await expect(spawn({ a: ['x\0'] })).rejects.toThrow('the character U+0000 at a[0]');
+    await expect(spawn({}, { trace: '😀'.slice(0, 1) })).rejects.toThrow(
+      'The options of "job" cannot be stored as JSON: half of a surrogate pair',
+    );
+    await expect(absurd.emitEvent('paid', { text: '\0' })).rejects.toThrow(
+      'The payload of event "paid" cannot be stored',
+    );
+    expect(fake.queries).toEqual([]);
+  });
+
   test('the server’s verdict on a retry strategy reaches the caller with its code', async () => {
     const refusal = Object.assign(new Error('retry_strategy.base_seconds must be between 0 and 86400'), {
       code: 'AB003',

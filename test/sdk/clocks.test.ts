@@ -27,13 +27,13 @@ async function start(db: TestDatabase, handler: TaskHandler): Promise<{ client: 
 /** How long the run sleeps by the server's clock, in seconds. */
 async function asleepFor(db: TestDatabase, id: string): Promise<number> {
   expect(await stateOf(db, id)).toBe('sleeping');
-  const [run] = await runsOf(db, id);
+  const run = (await runsOf(db, id)).at(-1);
   const { rows } = await db.query<{ now: Date }>('select absurd.current_time() as now');
   return ((run?.available_at.getTime() ?? 0) - (rows[0]?.now.getTime() ?? 0)) / 1000;
 }
 
-/** A frozen clock of the server that is near the real one. */
-const freeze = (db: TestDatabase): Promise<void> => db.freeze(new RealDate(realNow()));
+/** A frozen clock of the server that is near the real one, and not before what was just spawned. */
+const freeze = (db: TestDatabase): Promise<void> => db.freeze(new RealDate(realNow() + 10));
 
 describe.for([20, -20])('a worker whose clock is wrong by %i seconds', (skew) => {
   for (const seconds of [1, 60]) {
@@ -93,5 +93,56 @@ describe.for([20, -20])('a worker whose clock is wrong by %i seconds', (skew) =>
     skewClock(Math.max(3, skew));
     await client.workBatch();
     expect(await stateOf(db, id)).toBe('completed');
+  });
+
+  test('sleepUntil ends when the date has come for the server, in the first execution too', async ({ db }) => {
+    const until = new RealDate(realNow() + 10_000);
+    const { client, id } = await start(db, async (_, ctx) => ctx.sleepUntil('date', until));
+    await freeze(db);
+    skewClock(skew);
+    await client.workBatch();
+    expect(await asleepFor(db, id)).toBeCloseTo(10, 0);
+    await db.advance('10.5 seconds');
+    await client.workBatch();
+    expect(await stateOf(db, id)).toBe('completed');
+  });
+
+  test('a later attempt on another worker does not sleep again', async ({ db }) => {
+    const { client, id } = await start(db, async () => undefined);
+    client.registerTask({ name: 'job', defaultMaxAttempts: 2 }, async (_, ctx) => {
+      await ctx.sleepFor('nap', 5);
+      if (ctx.attempt === 1) throw new Error('once');
+    });
+    const { taskID } = await client.spawn('job', {}, { maxAttempts: 2 });
+    await client.cancelTask(id);
+    await freeze(db);
+    skewClock(skew);
+    await client.workBatch();
+    expect(await asleepFor(db, taskID)).toBeCloseTo(5, 0);
+    await db.advance('5.5 seconds');
+    skewClock(0);
+    await client.workBatch();
+    await client.workBatch();
+    expect(await stateOf(db, taskID)).toBe('completed');
+  });
+
+  test('a second attempt sleeps what is left of the first one’s sleep', async ({ db }) => {
+    const { client, id } = await start(db, async () => undefined);
+    await client.cancelTask(id);
+    client.registerTask({ name: 'two' }, async (_, ctx) => {
+      const nap = ctx.sleepFor('nap', 60);
+      await (ctx.attempt === 1 ? Promise.race([nap, ctx.awaitEvent('go')]) : nap);
+      if (ctx.attempt === 1) throw new Error('once');
+    });
+    const { taskID } = await client.spawn('two', {}, { maxAttempts: 2 });
+    await freeze(db);
+    skewClock(skew);
+    await client.workBatch();
+    await db.advance('20 seconds');
+    await client.emitEvent('go');
+    skewClock(-skew);
+    await client.workBatch();
+    await client.workBatch();
+    expect(await asleepFor(db, taskID)).toBeCloseTo(40, 0);
   });
 });

@@ -71,6 +71,70 @@ describe('the reason of a failed run', () => {
   });
 });
 
+/** Values whose every reading may throw, and values that only look like what they are taken for. */
+function hostileValues(): Record<string, unknown> {
+  const refuse = (): never => {
+    throw new Error('no');
+  };
+  const revoked = Proxy.revocable({}, {});
+  const revokedFunction = Proxy.revocable(() => 1, {});
+  revoked.revoke();
+  revokedFunction.revoke();
+  class UnreadableSet extends Set {
+    override values = refuse;
+  }
+  return {
+    revoked: revoked.proxy,
+    revokedFunction: revokedFunction.proxy,
+    everyTrap: new Proxy({}, { get: refuse, has: refuse, ownKeys: refuse, getPrototypeOf: refuse }),
+    errorWithoutHas: new Proxy(new Error('p'), { has: refuse }),
+    functionWithoutText: Object.assign(() => 1, { toString: refuse }),
+    objectWithFunction: { call: Object.defineProperty(() => 1, 'name', { get: refuse }) },
+    notReallyAMap: Object.create(Map.prototype) as unknown,
+    arrayWithValues: Object.assign([1, 2], { values: 1 }),
+    unreadableSet: new UnreadableSet([1]),
+    revokedErrors: Object.assign(new AggregateError([], 'many'), { errors: Proxy.revocable([], {}).proxy }),
+  };
+}
+
+test('a map, a collection that lies about its methods and a key "__proto__" keep what they hold', () => {
+  expect(described(new Map([['key', 1]]))['value']).toEqual([['key', 1]]);
+  expect(described(hostileValues()['arrayWithValues'])['value']).toEqual([1, 2]);
+  expect(described(hostileValues()['unreadableSet'])['value']).toEqual([1]);
+  expect(describeFailure(JSON.parse('{"__proto__": {"a": 1}}'))).toContain(String.raw`"value":{"__proto__":{"a":1}}`);
+  expect(described({ status: 503, toJSON: () => JSON.parse('{') as unknown })['value']).toMatchObject({ status: 503 });
+});
+
+test('an attempt that throws what cannot be looked at fails at once, in a step, beside one and without', async ({
+  make,
+}) => {
+  const errors: Error[] = [];
+  const absurd = make();
+  await absurd.createQueue();
+  const thrown = hostileValues();
+  absurd.registerTask({ name: 'job', defaultMaxAttempts: 1 }, async ([kind, where]: [string, string], ctx) => {
+    const fail = async (): Promise<never> => {
+      throw thrown[kind];
+    };
+    if (where === 'stray') await Promise.all([ctx.step('stray', fail), ctx.step('other', fail)]);
+    return where === 'step' ? ctx.step('step', fail) : fail();
+  });
+  const tasks = Object.keys(thrown).flatMap((kind) => ['step', 'stray', 'none'].map((where) => [kind, where]));
+  const worker = await absurd.startWorker({
+    concurrency: 8,
+    pollInterval: 0.02,
+    onError: (error) => errors.push(error),
+  });
+  for (const params of tasks) {
+    const { taskID } = await absurd.spawn('job', params);
+    const result = await finish(absurd, taskID);
+    expect(result, params.join()).toMatchObject({ state: 'failed' });
+    expect(result, params.join()).not.toMatchObject({ failure: { name: '$ClaimTimeout' } });
+  }
+  await worker.close();
+  expect(errors).toEqual([]);
+});
+
 test('characters that jsonb refuses are replaced, and the attempt fails at once', async ({ absurd, db }) => {
   const half = 'x😀'.slice(0, 2);
   const thrown: Record<string, unknown> = {

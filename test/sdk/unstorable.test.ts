@@ -16,6 +16,6 @@ test('what only the server can refuse fails its step and its run, and the error 
   await absurd.awaitTaskResult(result?.taskID ?? '', { timeout: 20 });
   await worker.close();
   const reasonOf = async (id = ''): Promise<unknown> => (await runsOf(db, id))[0]?.failure_reason?.message;
-  expect(await reasonOf(step?.taskID)).toMatch(/^The value of step "gather" cannot be stored: .*stack depth/);
-  expect(await reasonOf(result?.taskID)).toMatch(/^The result of run .* cannot be stored: .*stack depth/);
+  expect(await reasonOf(step?.taskID)).toMatch(/^The value of step "gather" cannot be stored: stack depth/);
+  expect(await reasonOf(result?.taskID)).toMatch(/^The result of run \S+ cannot be stored: stack depth/);
 });

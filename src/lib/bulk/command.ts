@@ -158,6 +158,7 @@ export function renderMany(result: BulkResult, { mode }: RenderContext): Renderi
   const skipped = result.tasks.filter((task) => task.outcome === 'skipped');
   return {
     note: result.total === 0 ? 'No task fits' : undefined,
+    foundNothing: result.total === 0,
     record: {
       Tasks: result.total,
       Retried: counts.retried || undefined,

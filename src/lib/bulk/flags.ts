@@ -5,6 +5,7 @@ import type { TaskState } from '../../sql/description.js';
 import { usageError } from '../cli/errors.js';
 import { parseMoment } from '../cli/time.js';
 import { command, hint } from '../cli/hint.js';
+import { wholeNumberFlag } from '../cli/flags.js';
 
 export const bulkFlags = {
   'task-name': Flags.string({ char: 'n', helpGroup: 'MANY', helpValue: 'NAME', description: 'tasks of this name' }),
@@ -17,10 +18,10 @@ export const bulkFlags = {
   }),
   worker: Flags.string({ helpGroup: 'MANY', helpValue: 'ID', description: 'whose latest attempt this worker claimed' }),
   key: Flags.string({ helpGroup: 'MANY', helpValue: 'KEY', description: 'the task with this idempotency key' }),
-  limit: Flags.integer({ char: 'l', helpGroup: 'MANY', min: 1, helpValue: 'N', description: 'tasks at most' }),
+  limit: wholeNumberFlag({ char: 'l', helpGroup: 'MANY', min: 1, helpValue: 'N', description: 'tasks at most' }),
   all: Flags.boolean({ helpGroup: 'MANY', description: 'every task that fits, with no filter but -q' }),
-  rate: Flags.integer({ helpGroup: 'MANY', min: 1, helpValue: 'N', description: 'tasks a second at most' }),
-  timeout: Flags.integer({
+  rate: wholeNumberFlag({ helpGroup: 'MANY', min: 1, helpValue: 'N', description: 'tasks a second at most' }),
+  timeout: wholeNumberFlag({
     helpGroup: 'MANY',
     min: 1,
     default: 30,

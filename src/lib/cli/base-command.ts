@@ -20,20 +20,22 @@ import type { ConnectionFlags, Settings } from '../../connection/settings.js';
 import { maskPasswords } from '../../connection/uri.js';
 import { changes, needOf, type CommandAbout } from './declaration.js';
 import { exit, interrupted, type CliError } from './errors.js';
-import { explainError, parseError } from './explain.js';
+import { explainError } from './explain.js';
 import { harmless } from './format/text.js';
 import { adviceText, type Advice, type CommandFlags, type Place } from './hint.js';
 import type { Io } from './io.js';
 import { queuesToLookIn } from '../task/find-task.js';
 import { modes, show, type Mode, type RenderContext, type Rendering } from './output.js';
 import { reportError } from './report.js';
+import { parseError } from './parse-error.js';
 import { refuseEmpty, shield, unshield } from './words.js';
+import { wholeNumberFlag } from './flags.js';
 
 /** Where to connect. Every command that asks the database spreads these into its flags. */
 export const dbFlags = {
   database: Flags.string({ char: 'd', helpValue: 'NAME|URI', helpGroup: 'CONNECTION', description: 'database to use' }),
   host: Flags.string({ char: 'h', helpValue: 'HOST', helpGroup: 'CONNECTION', description: 'host or socket folder' }),
-  port: Flags.integer({
+  port: wholeNumberFlag({
     char: 'p',
     helpValue: 'PORT',
     helpGroup: 'CONNECTION',
@@ -241,16 +243,19 @@ export abstract class BaseCommand<T> extends Command {
     await show(io, this.mode(), rendering, result, next);
   }
 
-  /** A list may be empty because row-level security hides its rows: then that is what it says, and nothing else. */
+  /** An answer may find nothing because row-level security hides the rows: then that is what it says, and nothing else. */
   private async unfiltered(drawn: Rendering): Promise<Rendering> {
-    const { table } = drawn;
+    const { table, foundNothing } = drawn;
     const database = await this.database?.catch(() => undefined);
-    if (database === undefined || table?.empty === undefined || table.rows.length > 0) return drawn;
+    const empty = table?.empty !== undefined && table.rows.length === 0;
+    if (database === undefined || !(empty || foundNothing)) return drawn;
     const { readFiltered } = await import('../../sql/row-security.js');
     const hidden = await database.read(readFiltered).catch(() => null);
     if (hidden === null) return drawn;
     const { filteredHint } = await import('../grants/hint.js');
-    return { ...drawn, note: undefined, table: { ...table, empty: filteredHint(hidden, this.ctor.id) } };
+    const hint = filteredHint(hidden, this.ctor.id);
+    if (!empty) return { ...drawn, warning: [...(drawn.warning ?? []), hint] };
+    return { ...drawn, note: undefined, table: { ...table, empty: hint } };
   }
 
   /** Shows what `look` finds, again and again until Ctrl-C. On a terminal each look replaces the one before, fitted to the window. */

@@ -1,54 +1,16 @@
 /** From what was thrown to what the user reads, with a look around for what was probably meant. */
-import type { CommandAbout } from './declaration.js';
 import { readStatementTimeout } from '../../sql/server-facts.js';
 import { inspectSchema, listQueueNames, type SchemaState } from '../../sql/schema.js';
 import type { Database } from '../connection/database.js';
 import { readFiltered } from '../../sql/row-security.js';
 import { readStanding } from '../../sql/grants.js';
-import { CliError, errorCode, exit, notFound, refused, toCliError, usageError } from './errors.js';
-import { harmless } from './format/text.js';
+import { CliError, errorCode, exit, notFound, refused, toCliError } from './errors.js';
 import { adviseRights } from '../grants/advice.js';
 import { filteredHint } from '../grants/hint.js';
 import type { Need } from '../grants/kinds.js';
 import { command as typed, hint as advise, type Advice } from './hint.js';
 import { flagOfFault } from '../task/retry-strategy.js';
 import { nearest } from './nearest.js';
-
-/** A wrong command line as a CliError: oclif's message without its footer, the nearest flag, where to read more. */
-export function parseError(error: unknown, command: CommandAbout, argv: string[]): CliError {
-  if (!(error instanceof Error)) return toCliError(error);
-  // oclif writes its own words around the message of an error that a flag of ours has thrown.
-  if (error instanceof CliError) {
-    error.message = error.message.replace(/^Parsing --\S+ \n\t|\nSee more help with --help$/g, '');
-    return error;
-  }
-  const help = typed(command.id, { help: true });
-  // Its note about flags with many values does not hold here: each takes one value.
-  const message = error.message.replace(/\n\nNote: [^]*$|\nSee more help with --help$/, '').trim();
-  const unknown = /^Nonexistent flags?: (--?[^\s,]+)/.exec(message)?.[1];
-  if (unknown !== undefined) {
-    const flags = Object.keys({ ...command.baseFlags, ...command.flags });
-    const meant = nearest(unknown.replace(/^-+/, '').split('=')[0] ?? '', flags);
-    const hint = meant === undefined ? advise`${help} lists the flags` : `did you mean --${meant}?`;
-    return usageError(`There is no flag ${unknown} here`, hint);
-  }
-  const choice = /^Expected (.+) to be one of: (.+)$/m.exec(message);
-  if (choice) {
-    const typed = /(?:=|\s)?([^\s=]*)$/.exec(choice[1] ?? '')?.[1] ?? '';
-    const meant = nearest(typed, (choice[2] ?? '').split(', '));
-    return usageError(message, meant === undefined ? help : `did you mean ${meant}?`);
-  }
-  const dashed = argv.find((word) => /^-[^-]/.test(word));
-  const more =
-    dashed !== undefined && message.startsWith('Unexpected arg')
-      ? `; put -- before a name that starts with a dash`
-      : '';
-  // oclif's words have lines of their own (a list of what is missing); what they repeat of the command line must have none.
-  const said = argv.flatMap((word) => [word, word.slice(word.indexOf('=') + 1), word.slice(2)]);
-  const plain = said.reduce((text, word) => (/\n/.test(word) ? text.replaceAll(word, harmless(word)) : text), message);
-  const hint = advise`${help}${more}`;
-  return new CliError(plain, { exitCode: exit.usage, code: 'usage', hint, lines: true });
-}
 
 /** Words of a message about a queue that is not there. */
 export function unknownQueue(queue: string, known: readonly string[]): CliError {

@@ -1,8 +1,12 @@
 import * as Flags from '@oclif/core/flags';
-import { usageError } from './errors.js';
+import { usageError, type CliError } from './errors.js';
 
 /** Bounds of a flag: `min` is 0 and `max` none where they are absent. */
 type Range = { min?: number; max?: number };
+
+/** An empty value is an unset variable of a shell. */
+export const emptyError = (what: string): CliError =>
+  usageError(`${what} is empty`, 'is a variable of the shell unset? Omit what is not meant');
 
 function readNumber(what: string, text: string, { min = 0, max = Infinity }: Range): number {
   const number = Number(text);
@@ -16,6 +20,17 @@ function readNumber(what: string, text: string, { min = 0, max = Infinity }: Ran
 export const secondsFlag = Flags.custom<number, Range>({
   helpValue: 'SECONDS',
   parse: async (text, _context, options) => readNumber(`--${options.name} takes a number of seconds`, text, options),
+});
+
+/** A whole number within `min` and `max`. */
+export const wholeNumberFlag = Flags.custom<number, Range>({
+  parse: async (text, _context, options) => {
+    if (text === '') throw emptyError(`--${options.name}`);
+    const what = `--${options.name} takes a whole number`;
+    const number = readNumber(what, text, options);
+    if (!/^[+-]?\d+$/.test(text) || !Number.isSafeInteger(number)) throw usageError(`${what}, not "${text}"`);
+    return number;
+  },
 });
 
 /** A number without a unit, fractions too, within `min` and `max`. */

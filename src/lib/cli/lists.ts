@@ -5,10 +5,11 @@ import type { QueueReader } from '../../sql/each-queue.js';
 import { ago } from './format/time.js';
 import { command, hint, joined, type Advice } from './hint.js';
 import type { Column } from './output.js';
+import { wholeNumberFlag } from './flags.js';
 
 export const listFlags = {
   queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to look in; all when absent' }),
-  limit: Flags.integer({ char: 'l', min: 1, max: 10_000, default: 50, helpValue: 'N', description: 'rows at most' }),
+  limit: wholeNumberFlag({ char: 'l', min: 1, max: 10_000, default: 50, helpValue: 'N', description: 'rows at most' }),
 };
 
 /** What narrows a list of tasks or of runs. */

@@ -66,6 +66,8 @@ export interface Rendering extends Section {
   note?: Advice | Advice[];
   /** Said on standard error in every mode, JSON too: what is missing from the answer, and why. */
   warning?: Advice[];
+  /** Whether a record says that nothing was found: that may be due to row-level security. Of a table, the base knows by itself. */
+  foundNothing?: boolean;
   /** Further parts, after the first; one empty line between two. */
   sections?: Section[];
   /** What `-o name` prints for a record; default: its first value. */

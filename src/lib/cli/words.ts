@@ -1,5 +1,5 @@
 /** The words of a command line, before and after oclif parses them. */
-import { usageError } from './errors.js';
+import { emptyError } from './flags.js';
 
 type Values = Record<string, unknown>;
 
@@ -22,7 +22,7 @@ export function unshield<T>(value: T): T {
 export function refuseEmpty({ flags, args, argv }: { flags: Values; args: Values; argv: unknown[] }): void {
   const isEmpty = (value: unknown): boolean => value === '' || (Array.isArray(value) && value.includes(''));
   const refuse = (what: string): never => {
-    throw usageError(`${what} is empty`, 'is a variable of the shell unset? Omit what is not meant');
+    throw emptyError(what);
   };
   for (const [name, value] of Object.entries(flags)) if (isEmpty(value)) refuse(`--${name}`);
   for (const [name, value] of Object.entries(args)) if (isEmpty(value)) refuse(name.toUpperCase());

@@ -8,6 +8,7 @@ import {
   type Log,
   type TaskContext,
 } from '../../sdk/index.js';
+import { attempt } from '../../sdk/attempt.js';
 import { toJson } from '../cli/format/json.js';
 import { harmless, harmlessJson } from '../cli/format/text.js';
 import type { Io } from '../cli/io.js';
@@ -130,7 +131,8 @@ function openWaits(ctx: TaskContext): () => string[] {
       inside = true;
       try {
         const promise = call.apply(ctx, args);
-        open.set(promise, words(...args));
+        // What cannot be said (a date that is none) was refused just now.
+        open.set(promise, attempt(() => words(...args)) ?? 'waits');
         const ended = (error?: unknown): void => {
           if (!(error instanceof SuspendTask)) open.delete(promise);
         };
@@ -158,7 +160,8 @@ function reportEnd(report: Report, error: unknown, title: string, about: EventFi
   } else if (error instanceof CancelledTask) report('run_cancelled', `${title} was cancelled`, about);
   else if (error instanceof FailedTask) report('run_lost', `${title} lost its lease; another run goes on`, about);
   else {
-    const message = error instanceof Error ? `${error.name}: ${error.message}` : format(error);
+    const said = attempt(() => (error instanceof Error ? `${error.name}: ${error.message}` : format(error)));
+    const message = said ?? 'what was thrown cannot be shown';
     report('run_failed', `${title} ${message}`, { ...about, error: message });
   }
 }
