@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { refused } from '../lib/cli/errors.js';
 import { secondsFlag } from '../lib/cli/flags.js';
@@ -43,7 +43,7 @@ export default class CreateSchedule extends BaseCommand<CreatedSchedule> {
     name: Args.string({ required: true, suggest: 'schedule', description: 'name of the schedule' }),
   };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     task: Flags.string({
       required: true,
       helpValue: 'NAME',
@@ -156,7 +156,7 @@ export default class CreateSchedule extends BaseCommand<CreatedSchedule> {
         created = { ...after, next_times, saved: flags['dry-run'] !== true, replaced: before !== undefined };
         if (flags['dry-run']) throw new Undo();
       },
-      { lockTimeoutMs },
+      { lockTimeoutMs, touched: () => ({ queue: flags.queue }) },
     );
     await work.catch((error: unknown) => {
       if (!(error instanceof Undo)) throw error;

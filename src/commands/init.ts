@@ -1,5 +1,5 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import type { Database } from '../lib/connection/database.js';
 import { CliError, refused } from '../lib/cli/errors.js';
@@ -20,7 +20,7 @@ export default class Init extends BaseCommand<Installation> {
     '<%= config.bin %> init --database postgresql://localhost/app --wait 30',
   ];
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     ref: Flags.string({ helpValue: 'VERSION', description: 'version of the schema; only the one shipped is there' }),
     wait: Flags.integer({
       helpValue: 'SECONDS',
@@ -31,6 +31,7 @@ export default class Init extends BaseCommand<Installation> {
   };
   static declares: Declaration = {
     topic: 'SCHEMA',
+    bringsSchema: true,
     needs: 'owner',
     samples: [''],
   };

@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { usageError } from '../lib/cli/errors.js';
 import { numberFlag, secondsFlag } from '../lib/cli/flags.js';
@@ -36,7 +36,7 @@ export default class SpawnTask extends BaseCommand<Spawned> {
     name: Args.string({ required: true, suggest: 'task-name', description: "the task's name" }),
   };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', default: 'default', description: 'queue to spawn in' }),
     param: Flags.string({
       char: 'P',
@@ -98,8 +98,9 @@ export default class SpawnTask extends BaseCommand<Spawned> {
       maxDelay: flags['max-delay'],
       idempotencyKey: flags['idempotency-key'],
     });
-    const spawned = await this.write((db) =>
-      spawnTask(db, { queueName: flags.queue, taskName: args.name, params, options }),
+    const spawned = await this.write(
+      (db) => spawnTask(db, { queueName: flags.queue, taskName: args.name, params, options }),
+      { touched: ({ task_id: id, created }) => (created ? { queue: flags.queue, tasks: [id] } : []) },
     );
     if (!flags.wait) return spawned;
     this.note(`Spawned task ${spawned.task_id}`);

@@ -3,9 +3,10 @@ import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { errorCode, notFound, usageError } from '../lib/cli/errors.js';
+import type { Touched } from '../lib/connection/database.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { ProgressBar } from '../lib/cli/progress.js';
 import { spawnInBatches, type SpawnedLine } from '../lib/task/spawn-batches.js';
@@ -21,6 +22,12 @@ interface SpawnedTasks {
   tasks: SpawnedLine[];
 }
 
+/** The tasks of a statement that it made. */
+const spawnedBy = (rows: readonly object[]): Touched | [] => {
+  const made = (rows as Partial<SpawnedLine>[]).flatMap(({ task_id: id, created }) => (created && id ? [id] : []));
+  return made.length > 0 ? { tasks: made } : [];
+};
+
 const sampleLine = '{"name": "open", "params": {"n": 1}, "options": {"idempotency_key": "k"}}\n';
 
 export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
@@ -35,7 +42,7 @@ export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
   ];
   static override args = { file: Args.string({ required: true, description: 'file of lines; - for standard input' }) };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', default: 'default', description: 'queue to spawn in' }),
     'dry-run': Flags.boolean({ char: 'n', description: 'only check the lines' }),
   };
@@ -55,7 +62,7 @@ export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
     if (flags['dry-run'] || lines.length === 0) return { ...summary, dry_run: flags['dry-run'] === true };
     const bar = new ProgressBar(this.io, lines.length, 'tasks');
     try {
-      const tasks = await spawnInBatches(this.eachWrite(), flags.queue, lines, (done) => bar.show(done));
+      const tasks = await spawnInBatches(this.eachWrite(spawnedBy), flags.queue, lines, (done) => bar.show(done));
       const spawned = tasks.filter((task) => task.created).length;
       return { ...summary, spawned, existing: tasks.length - spawned, dry_run: false, tasks };
     } finally {

@@ -11,7 +11,6 @@ import { parseWhen, requireDuration } from '../cli/time.js';
 export const pauseFlags = {
   for: Flags.string({ helpValue: 'DURATION', description: 'end the pause after this time, such as 2h' }),
   until: Flags.string({ helpValue: 'TIME', description: 'end the pause at this time, RFC 3339' }),
-  reason: Flags.string({ helpValue: 'TEXT', description: 'why, for everyone who finds the pause' }),
 };
 
 /** When the pause ends. Raises a usage error for both flags at once, and for what cannot be read. */
