@@ -20,7 +20,7 @@ interface Imported {
 export default class ImportTask extends BaseCommand<Imported> {
   static override summary = 'Load a task that export-task wrote, under new ids';
   static override description = [
-    'It comes as it was: state, attempts, failures, finished steps. A run that was claimed becomes a pending one, for nobody works on it here; cancellation limits and the idempotency key stay behind. The header imported_from says where it came from.',
+    'It comes as it was: state, attempts, failures, finished steps. A run that was claimed becomes a pending one, for nobody works on it here; cancellation limits and the idempotency key stay behind. The header imported_from says where it came from. A parent stays the parent where it exists in this database, or was imported before.',
     'The queue is made where there is none. The same export again finds the task that it made before; --again makes another.',
   ].join('\n');
   static override examples = [

@@ -9,6 +9,7 @@ import { errorCode, notFound, usageError } from '../lib/cli/errors.js';
 import type { Touched } from '../lib/connection/database.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { ProgressBar } from '../lib/cli/progress.js';
+import { requireFeature } from '../lib/schema/feature.js';
 import { spawnInBatches, type SpawnedLine } from '../lib/task/spawn-batches.js';
 import { readSpawnLines } from '../lib/task/spawn-lines.js';
 
@@ -33,7 +34,7 @@ const sampleLine = '{"name": "open", "params": {"n": 1}, "options": {"idempotenc
 export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
   static override summary = 'Start many tasks from a file or a pipe, one JSON object a line';
   static override description = [
-    'A line is {"name": "…", "params": …, "options": {…}}; options are headers, retry_strategy, max_attempts, cancellation and idempotency_key. The delays of a retry_strategy are 0 to 86400 seconds. Every line is checked before the first task is spawned.',
+    'A line is {"name": "…", "params": …, "options": {…}}; options are headers, retry_strategy, max_attempts, cancellation, idempotency_key, and start_at (a time) or delay_seconds for a later start. The delays of a retry_strategy are 0 to 86400 seconds. Every line is checked before the first task is spawned.',
     'Tasks are spawned in batches of 500, each all or none. With idempotency keys the same file may be sent again after a break: what is there is returned, nothing is started twice.',
   ].join('\n');
   static override examples = [
@@ -60,6 +61,8 @@ export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
     const lines = readSpawnLines(await this.readLines(args.file));
     const summary = { queue_name: flags.queue, total: lines.length, spawned: 0, existing: 0, tasks: [] };
     if (flags['dry-run'] || lines.length === 0) return { ...summary, dry_run: flags['dry-run'] === true };
+    if (lines.some((line) => line.delayed))
+      await this.read((db) => requireFeature(db, 'delayed_spawn', 'delay the start of a task'));
     const bar = new ProgressBar(this.io, lines.length, 'tasks');
     try {
       const tasks = await spawnInBatches(this.eachWrite(spawnedBy), flags.queue, lines, (done) => bar.show(done));

@@ -141,6 +141,10 @@ function identity(dump: TaskDump, context: RenderContext): Section['record'] {
     Queue: dump.queue_name,
     State: startOf(dump, context) ?? dump.state,
     Attempts: `${dump.attempts} ${limit}`,
+    Parent:
+      dump.parent_task_id === null
+        ? undefined
+        : `${dump.parent_task_id} in queue ${dump.parent_queue ?? dump.queue_name}`,
     'Last run': dump.last_attempt_run ?? undefined,
     Enqueued: when(dump.enqueue_at, context),
     'First started': when(dump.first_started_at, context),
