@@ -8549,9 +8549,9 @@ $$;
 
 -- Records what an operator did. To be called in the transaction of the change.
 --   p_details  arguments (an array of texts, secrets masked), os_user, os_host, reason, queue_name,
---              task_ids (the first 1,000 are kept), task_count (default: the number of task_ids) and
---              operation_id: of an operation in several transactions, the row that the first one
---              wrote. Its tasks are added to that row, and a row of several queues names none.
+--              task_ids (the first 1,000 are kept), task_count (default: the number of task_ids),
+--              and operation_id: of an operation in several transactions, the row that the first
+--              one wrote. Its tasks are added to that row, and a row of several queues names none.
 --   Returns    the id of the row.
 --   Raises     22023 for a blank command or details that cannot be used.
 create or replace function absurd.record_operation (
