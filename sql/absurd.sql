@@ -6944,7 +6944,9 @@ create or replace function absurd.record_operation (p_command text, p_details js
   returns uuid language plpgsql volatile as $$
 -- Records what an operator did. To be called in the transaction of the change.
 --   p_details  arguments (an array of texts, secrets masked), os_user, os_host, reason, queue_name,
---              task_ids (the first 1,000 are kept) and task_count (default: how many task_ids)
+--              task_ids (the first 1,000 are kept), task_count (default: the number of task_ids),
+--              and operation_id: of an operation in several transactions, the row that the first
+--              one wrote. Its tasks are added to that row, and a row of several queues names none.
 --   Returns    the id of the row.
 --   Raises     22023 for a blank command or details that cannot be used.
 declare
@@ -6956,15 +6958,21 @@ begin
     absurd._require_object(p_details, 'Details')
   );
 
-  insert into absurd.operations (
-    command, arguments, os_user, os_host, reason, queue_name, task_ids, task_count
+  insert into absurd.operations as o (
+    operation_id, command, arguments, os_user, os_host, reason, queue_name, task_ids, task_count
   )
   values (
-    p_command, coalesce(v_operation.arguments, '{}'), v_operation.os_user, v_operation.os_host,
+    coalesce(v_operation.operation_id, absurd.portable_uuidv7()), p_command,
+    coalesce(v_operation.arguments, '{}'), v_operation.os_user, v_operation.os_host,
     v_operation.reason, v_operation.queue_name, coalesce(v_operation.task_ids[:1000], '{}'),
     coalesce(v_operation.task_count, cardinality(v_operation.task_ids), 0)
   )
-  returning operation_id into v_operation.operation_id;
+  on conflict (operation_id) do update
+  set
+    queue_name = case when o.queue_name = excluded.queue_name then o.queue_name end,
+    task_ids = (o.task_ids || excluded.task_ids)[:1000],
+    task_count = o.task_count + excluded.task_count
+  returning o.operation_id into v_operation.operation_id;
   return v_operation.operation_id;
 end;
 $$;

@@ -63,6 +63,7 @@ const commands = new Map<string, Load>(
     'list-runs': () => import('./commands/list-runs.js'),
     'list-waits': () => import('./commands/list-waits.js'),
     'list-events': () => import('./commands/list-events.js'),
+    'list-operations': () => import('./commands/list-operations.js'),
     'list-checkpoints': () => import('./commands/list-checkpoints.js'),
     'show-event': () => import('./commands/show-event.js'),
     'show-checkpoint': () => import('./commands/show-checkpoint.js'),

@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { refused } from '../lib/cli/errors.js';
 import { counted } from '../lib/cli/format/text.js';
@@ -22,7 +22,7 @@ export default class AttachPartition extends BaseCommand<Attached> {
     partition: Args.string({ required: true, description: 'one of the tables of the week' }),
   };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only a partition of this queue' }),
   };
   static declares: Declaration = {

@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import { confirmMany } from '../lib/cli/confirm.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { usageError } from '../lib/cli/errors.js';
@@ -35,7 +35,7 @@ export default class BackfillSchedule extends BaseCommand<Backfill> {
     name: Args.string({ required: true, suggest: 'schedule', description: 'name of the schedule' }),
   };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     from: Flags.string({ required: true, helpValue: 'TIME', description: 'first time: 2h ago, 2026-01-02, RFC 3339' }),
     to: Flags.string({ required: true, helpValue: 'TIME', description: 'last time' }),
     'dry-run': Flags.boolean({ description: 'list the times, spawn nothing' }),
@@ -50,13 +50,13 @@ export default class BackfillSchedule extends BaseCommand<Backfill> {
   async execute(): Promise<Backfill> {
     const { args, flags } = await this.parse(BackfillSchedule);
     const ends = [parseWhen(flags.from, '--from'), parseWhen(flags.to, '--to')] as const;
-    const { span, times } = await this.read(async (db) => {
+    const { queue, span, times } = await this.read(async (db) => {
       await requireFeature(db, 'schedules', 'keep schedules');
-      await requireSchedule(db, args.name);
+      const { queue_name: queue } = await requireSchedule(db, args.name);
       const [from, to] = [await readMoment(db, ends[0]), await readMoment(db, ends[1])];
       if (from > to) throw usageError(`--from ${from} is later than --to ${to}`);
       const found = { scheduleName: args.name, from, to };
-      return { span: found, times: await timesBetween(db, { ...found, limit: mostTimes + 1 }) };
+      return { queue, span: found, times: await timesBetween(db, { ...found, limit: mostTimes + 1 }) };
     });
     if (times.length > mostTimes) {
       throw usageError(
@@ -69,7 +69,10 @@ export default class BackfillSchedule extends BaseCommand<Backfill> {
       return { schedule_name: args.name, dry_run: flags['dry-run'] === true, tasks: preview };
     }
     await confirmMany(this.io, `Spawn ${counted(times.length, 'task')}?`, times.slice(0, 5), flags.yes);
-    const spawned = await this.write((db) => backfillSchedule(db, span), { lockTimeoutMs });
+    const spawned = await this.write((db) => backfillSchedule(db, span), {
+      lockTimeoutMs,
+      touched: (tasks) => ({ queue, tasks: tasks.flatMap(({ task_id: id }) => id ?? []) }),
+    });
     return { schedule_name: args.name, dry_run: false, tasks: spawned };
   }
 

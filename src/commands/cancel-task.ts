@@ -1,9 +1,9 @@
 import { isUnfinished, unfinishedStates } from '../sql/description.js';
 import * as Args from '@oclif/core/args';
-import { dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import { changeFlags, queueFlag } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { readIds } from '../lib/bulk/choose.js';
-import { BulkCommand, bulkLockTimeoutMs, isBulk, renderMany, type BulkResult } from '../lib/bulk/command.js';
+import { BulkCommand, isBulk, renderMany, type BulkResult } from '../lib/bulk/command.js';
 import { bulkFlags, readChoice, statusFlag } from '../lib/bulk/flags.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
 import { locateTask } from '../lib/task/find-task.js';
@@ -33,7 +33,7 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
   static override args = {
     id: Args.string({ multiple: true, suggest: 'open-id', description: 'ids of tasks, or of runs; - reads them' }),
   };
-  static override flags = { ...dbFlags, queue: queueFlag, status: statusFlag(unfinishedStates), ...bulkFlags };
+  static override flags = { ...changeFlags, queue: queueFlag, status: statusFlag(unfinishedStates), ...bulkFlags };
   static declares: Declaration = {
     topic: 'TASKS',
     needs: 'worker',
@@ -57,8 +57,7 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
       dryRun: flags['dry-run'],
       yes: flags.yes,
       work: {
-        batch: (queue, ids) =>
-          this.write((db) => cancelTasks(db, queue, ids, flags.status), { lockTimeoutMs: bulkLockTimeoutMs }),
+        batch: (db, queue, ids) => cancelTasks(db, queue, ids, flags.status),
         outcome: ({ state }) =>
           state === 'cancelled'
             ? { outcome: 'cancelled', reason: null }
@@ -73,8 +72,12 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
   private async single(id: string, queue: string | undefined): Promise<CancelledTask> {
     const task = await this.read((db) => locateTask(db, id, queue));
     const { queue_name, task_id, task_name } = task;
-    const state = await this.one(task_id, (db) => cancelTask(db, queue_name, task_id));
     const over = !isUnfinished(task.state);
+    const state = await this.one(
+      task_id,
+      (db) => cancelTask(db, queue_name, task_id),
+      (now) => (!over && now === 'cancelled' ? { queue: queue_name, tasks: [task_id] } : []),
+    );
     return { queue_name, task_id, task_name, state, cancelled: !over && state === 'cancelled' };
   }
 

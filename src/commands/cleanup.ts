@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { drainQueue, type Deleted, type Scope } from '../lib/queue/cleanup.js';
 import { checkAsked, defaultLimit, scopesOf } from '../lib/queue/cleanup-scopes.js';
@@ -46,7 +46,7 @@ export default class Cleanup extends BaseCommand<CleanedQueues> {
     days: Args.string({ description: 'keep what ended within so many days; fractions too' }),
   };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     all: Flags.boolean({ description: 'every queue, each by its policy' }),
     'older-than': Flags.string({ helpValue: 'INTERVAL', description: 'instead of days: 12h, 14 days, 1 month' }),
     limit: wholeNumberFlag({

@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { createQueue, type CreatedQueue } from '../sql/queues.js';
@@ -15,7 +15,7 @@ export default class CreateQueue extends BaseCommand<CreatedQueue> {
   ];
   static override args = { name: Args.string({ required: true, description: 'name of the queue' }) };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     'storage-mode': Flags.string({
       options: ['unpartitioned', 'partitioned'] as const,
       helpValue: 'MODE',
@@ -30,7 +30,9 @@ export default class CreateQueue extends BaseCommand<CreatedQueue> {
 
   async execute(): Promise<CreatedQueue> {
     const { args, flags } = await this.parse(CreateQueue);
-    return this.write((db) => createQueue(db, args.name, flags['storage-mode']));
+    return this.write((db) => createQueue(db, args.name, flags['storage-mode']), {
+      touched: ({ queue_name: queue, created }) => (created ? { queue } : []),
+    });
   }
 
   render({ queue_name, storage_mode, created }: CreatedQueue): Rendering {

@@ -1,16 +1,15 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { refused } from '../lib/cli/errors.js';
-import { secondsFlag, wholeNumberFlag } from '../lib/cli/flags.js';
 import { command, hint } from '../lib/cli/hint.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { optionsText, scheduleOptions } from '../lib/schedule/settings.js';
 import { scheduleRecord, timesTable } from '../lib/schedule/show.js';
 import { requireFeature } from '../lib/schema/feature.js';
-import { readJsonFlags } from '../lib/task/json-params.js';
-import { readHeaders, retryStrategy, spawnOptions } from '../lib/task/spawn-options.js';
+import { readSpawnFlags, spawnFlags } from '../lib/task/spawn-flags.js';
+import { spawnOptions } from '../lib/task/spawn-options.js';
 import { getSchedule, nextTimes, setSchedule, type Schedule } from '../sql/schedules.js';
 import type { Timestamp } from '../sql/values.js';
 
@@ -43,14 +42,14 @@ export default class CreateSchedule extends BaseCommand<CreatedSchedule> {
     name: Args.string({ required: true, suggest: 'schedule', description: 'name of the schedule' }),
   };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     task: Flags.string({
       required: true,
       helpValue: 'NAME',
       suggest: 'task-name',
       description: 'name of the task to spawn',
     }),
-    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', default: 'default', description: 'queue to spawn in' }),
+    ...spawnFlags,
     cron: Flags.string({ helpValue: 'EXPRESSION', description: "five fields, such as '0 9 * * mon'" }),
     every: Flags.string({ helpValue: 'DURATION', description: 'interval, at least 1s, such as 15m' }),
     'time-zone': Flags.string({ helpValue: 'ZONE', description: 'IANA time zone of --cron (default UTC)' }),
@@ -67,35 +66,6 @@ export default class CreateSchedule extends BaseCommand<CreatedSchedule> {
       helpValue: 'DURATION',
       description: 'give up missed times older than this (default 1h)',
     }),
-    param: Flags.string({
-      char: 'P',
-      multiple: true,
-      multipleNonGreedy: true,
-      helpValue: 'KEY=VALUE',
-      description: 'a parameter: k=text, k:=json, a.b=text',
-    }),
-    params: Flags.string({ helpValue: 'JSON', description: 'all parameters: JSON, @file, or - for standard input' }),
-    header: Flags.string({
-      char: 'H',
-      multiple: true,
-      multipleNonGreedy: true,
-      helpValue: 'KEY=VALUE',
-      description: 'a header for the worker, written as a parameter is',
-    }),
-    'max-attempts': wholeNumberFlag({
-      min: 1,
-      helpValue: 'N',
-      description: 'limit of attempts of each task (default none)',
-    }),
-    'retry-kind': Flags.option({
-      options: ['fixed', 'exponential', 'none'] as const,
-      description: 'backoff of retries (default none; exponential when one of the next three is given)',
-    })(),
-    'retry-base': secondsFlag({ description: 'first delay, 0 to 86400 seconds' }),
-    'retry-factor': secondsFlag({ helpValue: 'FACTOR', description: 'growth of an exponential delay' }),
-    'retry-max': secondsFlag({ description: 'longest exponential delay, 0 to 86400 seconds' }),
-    'max-duration': secondsFlag({ description: 'cancel a task this many seconds after its first start' }),
-    'max-delay': secondsFlag({ description: 'cancel a task that has not started after this many seconds' }),
     replace: Flags.boolean({ description: 'replace the schedule of this name' }),
     'dry-run': Flags.boolean({ description: 'show the next five times, save nothing' }),
   };
@@ -112,31 +82,14 @@ export default class CreateSchedule extends BaseCommand<CreatedSchedule> {
   async execute(): Promise<CreatedSchedule> {
     const { args, flags } = await this.parse(CreateSchedule);
     const options = scheduleOptions(flags);
-    const params = await readJsonFlags(this.io, {
-      base: flags.params,
-      assignments: flags.param,
-      baseFlag: '--params',
-      assignmentFlag: '-P',
-    });
-    const spawning = spawnOptions({
-      headers: await readHeaders(this.io, flags.header),
-      maxAttempts: flags['max-attempts'],
-      retryStrategy: retryStrategy({
-        kind: flags['retry-kind'],
-        base: flags['retry-base'],
-        factor: flags['retry-factor'],
-        max: flags['retry-max'],
-      }),
-      maxDuration: flags['max-duration'],
-      maxDelay: flags['max-delay'],
-    });
+    const { params, settings: spawning } = await readSpawnFlags(this.io, flags);
     await this.read((db) => requireFeature(db, 'schedules', 'keep schedules'));
     const settings = {
       scheduleName: args.name,
       queueName: flags.queue,
       taskName: flags.task,
       params,
-      options: optionsText(options, spawning),
+      options: optionsText(options, spawnOptions(spawning)),
     };
     let created: CreatedSchedule | undefined;
     const work = this.write(
@@ -156,7 +109,7 @@ export default class CreateSchedule extends BaseCommand<CreatedSchedule> {
         created = { ...after, next_times, saved: flags['dry-run'] !== true, replaced: before !== undefined };
         if (flags['dry-run']) throw new Undo();
       },
-      { lockTimeoutMs },
+      { lockTimeoutMs, touched: () => ({ queue: flags.queue }) },
     );
     await work.catch((error: unknown) => {
       if (!(error instanceof Undo)) throw error;

@@ -1,5 +1,5 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { CliError, exit, usageError } from '../lib/cli/errors.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -20,7 +20,7 @@ export default class Cron extends BaseCommand<CronJobs> {
     "With -q for one queue, without for all of them. The jobs do what each queue's policy says. It needs the extension pg_cron in this database.";
   static override examples = ['<%= config.bin %> cron --enable', '<%= config.bin %> cron --disable -q mail'];
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only this queue' }),
     enable: Flags.boolean({ description: 'make the jobs, or make them again', exclusive: ['disable'] }),
     disable: Flags.boolean({ description: 'remove the jobs' }),

@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { detach, dropFormer, finish, type Detached } from '../lib/queue/detach.js';
 import { refused } from '../lib/cli/errors.js';
@@ -18,7 +18,7 @@ export default class DetachCandidateCommand extends BaseCommand<Detached> {
   static override examples = ['<%= config.bin %> detach-candidate t_mail_401 --drop'];
   static override args = { partition: Args.string({ required: true, description: 'the partition' }) };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only look at this queue' }),
     drop: Flags.boolean({ description: 'drop it afterwards' }),
   };
@@ -58,7 +58,7 @@ export default class DetachCandidateCommand extends BaseCommand<Detached> {
     }
     if (!flags.drop) throw refused(`"${former.partition}" is detached already`, '--drop drops it', 'already_detached');
     const { partition, queue_name: queue, parent } = former;
-    return { partition, queue, parent, concurrently: false, dropped: await dropFormer(db, partition) };
+    return { partition, queue, parent, concurrently: false, dropped: await dropFormer(db, { partition, queue }) };
   }
 
   render({ partition, parent, concurrently, dropped }: Detached): Rendering {

@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { confirmTyped } from '../lib/cli/confirm.js';
 import { unknownQueue } from '../lib/cli/explain.js';
@@ -17,7 +17,7 @@ export default class DropQueue extends BaseCommand<DroppedQueue> {
   static override description = 'Asks for a typed `yes` first, from a terminal or a pipe, unless --yes is given.';
   static override examples = ['<%= config.bin %> drop-queue old', '<%= config.bin %> drop-queue old --yes'];
   static override args = { name: Args.string({ required: true, suggest: 'queue', description: 'name of the queue' }) };
-  static override flags = { ...dbFlags, yes: Flags.boolean({ char: 'y', description: 'do not ask' }) };
+  static override flags = { ...changeFlags, yes: Flags.boolean({ char: 'y', description: 'do not ask' }) };
   static declares: Declaration = {
     topic: 'QUEUES',
     needs: 'owner',
@@ -30,7 +30,7 @@ export default class DropQueue extends BaseCommand<DroppedQueue> {
     if (!known.includes(args.name)) throw unknownQueue(args.name, known);
     const question = `Drop queue "${args.name}" with all its tasks? Type yes: `;
     const dropped = flags.yes === true || (await confirmTyped(this.io, question));
-    if (dropped) await this.write((db) => dropQueue(db, args.name));
+    if (dropped) await this.write((db) => dropQueue(db, args.name), { touched: () => ({ queue: args.name }) });
     return { queue_name: args.name, dropped };
   }
 

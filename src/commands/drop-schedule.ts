@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import { confirmMany } from '../lib/cli/confirm.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -25,7 +25,7 @@ export default class DropSchedule extends BaseCommand<DroppedSchedule> {
     name: Args.string({ required: true, suggest: 'schedule', description: 'name of the schedule' }),
   };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
   };
   static declares: Declaration = { topic: 'SCHEDULES', needs: 'operator', samples: ['<schedule> --yes'] };
@@ -42,7 +42,10 @@ export default class DropSchedule extends BaseCommand<DroppedSchedule> {
       [`${timing(schedule)} spawns ${schedule.task_name} in queue "${schedule.queue_name}"`],
       flags.yes,
     );
-    const dropped = await this.write((db) => dropSchedule(db, args.name), { lockTimeoutMs });
+    const dropped = await this.write((db) => dropSchedule(db, args.name), {
+      lockTimeoutMs,
+      touched: (done) => (done ? { queue: schedule.queue_name } : []),
+    });
     return { schedule_name: args.name, dropped };
   }
 

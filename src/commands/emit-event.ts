@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags, patienceMs } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags, patienceMs } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { CliError, errorCode } from '../lib/cli/errors.js';
 import { readJsonFlags } from '../lib/task/json-params.js';
@@ -28,7 +28,7 @@ export default class EmitEvent extends BaseCommand<Emission> {
   ];
   static override args = { name: Args.string({ required: true, suggest: 'event', description: "the event's name" }) };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', default: 'default', description: 'queue of the event' }),
     param: Flags.string({
       char: 'P',

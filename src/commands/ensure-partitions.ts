@@ -1,5 +1,5 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { unknownQueue } from '../lib/cli/explain.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -19,7 +19,7 @@ export default class EnsurePartitions extends BaseCommand<EnsuredPartitions> {
     'From now minus partition_lookback to now plus partition_lookahead. Rows of such a week that lie in the default partition are moved into it. Run it daily where pg_cron does not.';
   static override examples = ['<%= config.bin %> ensure-partitions', '<%= config.bin %> ensure-partitions -q audit'];
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only this queue' }),
   };
   static declares: Declaration = {

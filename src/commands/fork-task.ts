@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags, queueFlag } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { notFound } from '../lib/cli/errors.js';
 import { readJsonFlags } from '../lib/task/json-params.js';
@@ -43,7 +43,7 @@ export default class ForkTask extends BaseCommand<Forked> {
   ];
   static override args = { id: Args.string({ required: true, description: 'id of a task, or of a run' }) };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     queue: queueFlag,
     'from-step': Flags.string({
       helpValue: 'STEP',
@@ -85,20 +85,23 @@ export default class ForkTask extends BaseCommand<Forked> {
     const { queue_name, task_id: forked_from } = task;
     const not_copied = unusable(old);
     const about = { queue_name, forked_from, from_step: fromStep, not_copied };
-    return this.write(async (db) => {
-      const steps = await stepsBefore(db, queue_name, forked_from, fromStep);
-      if (flags['dry-run']) return { ...about, steps, task_id: null, run_id: null, attempt: null };
-      const made = await forkTask(db, {
-        queueName: queue_name,
-        taskId: forked_from,
-        fromStep,
-        params,
-        steps,
-        without: not_copied,
-      });
-      if (made === undefined) throw notFound(`Task ${forked_from} is gone`, 'it was cleaned up a moment ago');
-      return { ...about, steps, task_id: made.task_id, run_id: made.run_id, attempt: made.attempt };
-    });
+    return this.write(
+      async (db) => {
+        const steps = await stepsBefore(db, queue_name, forked_from, fromStep);
+        if (flags['dry-run']) return { ...about, steps, task_id: null, run_id: null, attempt: null };
+        const made = await forkTask(db, {
+          queueName: queue_name,
+          taskId: forked_from,
+          fromStep,
+          params,
+          steps,
+          without: not_copied,
+        });
+        if (made === undefined) throw notFound(`Task ${forked_from} is gone`, 'it was cleaned up a moment ago');
+        return { ...about, steps, task_id: made.task_id, run_id: made.run_id, attempt: made.attempt };
+      },
+      { touched: ({ task_id: id }) => ({ queue: queue_name, tasks: id === null ? [] : [id] }) },
+    );
   }
 
   render({ task_id, run_id, attempt, steps, from_step: step, not_copied }: Forked): Rendering {

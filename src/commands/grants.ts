@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { counted } from '../lib/cli/format/text.js';
 import { applyGrants, planFor, type GrantsPlan } from '../lib/grants/index.js';
@@ -27,7 +27,7 @@ export default class Grants extends BaseCommand<Granted> {
   ];
   static override args = { role: Args.string({ required: true, description: 'an existing role' }) };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     as: Flags.option({ options: kinds, required: true, description: 'what the role is for' })(),
     queue: Flags.string({
       char: 'q',

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { errorCode, notFound, usageError } from '../lib/cli/errors.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -20,7 +20,7 @@ interface Imported {
 export default class ImportTask extends BaseCommand<Imported> {
   static override summary = 'Load a task that export-task wrote, under new ids';
   static override description = [
-    'It comes as it was: state, attempts, failures, finished steps. A run that was claimed becomes a pending one, for nobody works on it here; cancellation limits and the idempotency key stay behind. The header imported_from says where it came from.',
+    'It comes as it was: state, attempts, failures, finished steps. A run that was claimed becomes a pending one, for nobody works on it here; cancellation limits and the idempotency key stay behind. The header imported_from says where it came from. A parent stays the parent where it exists in this database, or was imported before.',
     'The queue is made where there is none. The same export again finds the task that it made before; --again makes another.',
   ].join('\n');
   static override examples = [
@@ -31,7 +31,7 @@ export default class ImportTask extends BaseCommand<Imported> {
     file: Args.string({ required: true, description: 'file that export-task wrote; - for standard input' }),
   };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to load it into; its own when absent' }),
     again: Flags.boolean({ description: 'load it again though it is here' }),
   };
@@ -46,18 +46,21 @@ export default class ImportTask extends BaseCommand<Imported> {
     const json = await this.readFile(args.file);
     const { queueName, key } = checkExport(json, args.file);
     const name = flags.queue ?? queueName;
-    return this.write(async (db) => {
-      let queue = (await listRegisteredQueues(db)).find((one) => one.queue_name === name);
-      const madeQueue = queue === undefined;
-      if (queue === undefined) {
-        await createQueue(db, name);
-        queue = { queue_name: name, storage_mode: 'unpartitioned', complete: true };
-      }
-      const partitioned = queue.storage_mode === 'partitioned';
-      const before = flags.again ? undefined : await findImported(db, name, { key, partitioned });
-      const task = before ?? (await importTask(db, name, { json, key: flags.again ? null : key, partitioned }));
-      return { task, madeQueue };
-    });
+    return this.write(
+      async (db) => {
+        let queue = (await listRegisteredQueues(db)).find((one) => one.queue_name === name);
+        const madeQueue = queue === undefined;
+        if (queue === undefined) {
+          await createQueue(db, name);
+          queue = { queue_name: name, storage_mode: 'unpartitioned', complete: true };
+        }
+        const partitioned = queue.storage_mode === 'partitioned';
+        const before = flags.again ? undefined : await findImported(db, name, { key, partitioned });
+        const task = before ?? (await importTask(db, name, { json, key: flags.again ? null : key, partitioned }));
+        return { task, madeQueue, found: before !== undefined };
+      },
+      { touched: ({ task, found }) => (found ? [] : { queue: name, tasks: [task.task_id] }) },
+    );
   }
 
   private async readFile(file: string): Promise<string> {

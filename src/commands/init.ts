@@ -1,5 +1,5 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import type { Database } from '../lib/connection/database.js';
 import { CliError, refused } from '../lib/cli/errors.js';
@@ -21,7 +21,7 @@ export default class Init extends BaseCommand<Installation> {
     '<%= config.bin %> init --database postgresql://localhost/app --wait 30',
   ];
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     ref: Flags.string({ helpValue: 'VERSION', description: 'version of the schema; only the one shipped is there' }),
     wait: wholeNumberFlag({
       helpValue: 'SECONDS',
@@ -32,6 +32,7 @@ export default class Init extends BaseCommand<Installation> {
   };
   static declares: Declaration = {
     topic: 'SCHEMA',
+    bringsSchema: true,
     needs: 'owner',
     samples: [''],
   };

@@ -1,7 +1,9 @@
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { watchFlag } from '../lib/cli/watch.js';
-import type { Column, Rendering } from '../lib/cli/output.js';
+import { pauseColumns, withPause, type PauseColumns } from '../lib/queue/pause.js';
+import type { Column, RenderContext, Rendering } from '../lib/cli/output.js';
+import { findPauses } from '../sql/pauses.js';
 import { QueueReader } from '../sql/each-queue.js';
 import { countTasks, uncounted, type QueueOverview } from '../sql/queue-counts.js';
 import { listQueueNames, listRegisteredQueues, type RegisteredQueue } from '../sql/queues.js';
@@ -9,10 +11,12 @@ import { finishedStates, unfinishedStates, type TaskState } from '../sql/descrip
 import type { QueueName } from '../sql/queues.js';
 import { command, hint } from '../lib/cli/hint.js';
 
+type Row = QueueName | (QueueOverview & PauseColumns);
+
 /** Every table and index of a queue takes a lock while it is counted, so they are counted some at a time. */
 const queuesAtATime = 50;
 
-export default class ListQueues extends BaseCommand<(QueueName | QueueOverview)[]> {
+export default class ListQueues extends BaseCommand<Row[]> {
   static override summary = 'List the queues';
   static override description =
     'On a terminal and in JSON with the number of tasks by state and since when the oldest one that could run has been ' +
@@ -29,12 +33,12 @@ export default class ListQueues extends BaseCommand<(QueueName | QueueOverview)[
   /** Why the first queue could not be counted. */
   private refusal: unknown;
 
-  async execute(): Promise<(QueueName | QueueOverview)[]> {
+  async execute(): Promise<Row[]> {
     const { flags } = await this.parse(ListQueues);
     return flags.watch ? this.watch(() => this.look()) : this.look();
   }
 
-  private async look(): Promise<(QueueName | QueueOverview)[]> {
+  private async look(): Promise<Row[]> {
     const onlyNames = this.mode() === 'name' || (this.mode() === 'table' && !this.io.outTty);
     if (onlyNames) return (await this.readRanges(listQueueNames)).map((name) => ({ queue_name: name }));
     this.refusal = undefined;
@@ -44,7 +48,8 @@ export default class ListQueues extends BaseCommand<(QueueName | QueueOverview)[
     for (let i = 0; i < registered.length; i += queuesAtATime)
       counted.push(...(await this.count(registered.slice(i, i + queuesAtATime))));
     if (this.refusal !== undefined && counted.every(({ error }) => error !== null)) throw this.refusal;
-    return counted;
+    const pauses = await this.readRanges(findPauses);
+    return counted.map((queue) => withPause(queue, pauses));
   }
 
   /** Counts some queues. One that cannot be read has a row without counts. */
@@ -68,7 +73,7 @@ export default class ListQueues extends BaseCommand<(QueueName | QueueOverview)[
     });
   }
 
-  render(rows: (QueueName | QueueOverview)[]): Rendering {
+  render(rows: Row[], context: RenderContext): Rendering {
     return {
       table: {
         columns: [
@@ -77,6 +82,7 @@ export default class ListQueues extends BaseCommand<(QueueName | QueueOverview)[
           ...unfinishedStates.map((state) => count(state)),
           { key: 'oldest_waiting_at', label: 'OLDEST WAITING', type: 'time', drop: 1 },
           ...finishedStates.map((state) => count(state, 2)),
+          ...pauseColumns(rows, context),
         ],
         rows,
         pipe: 'names',

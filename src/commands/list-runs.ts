@@ -4,8 +4,16 @@ import type { Declaration } from '../lib/cli/declaration.js';
 import { readError } from '../lib/bulk/flags.js';
 import { parseMoment } from '../lib/cli/time.js';
 import { watchFlag } from '../lib/cli/watch.js';
-import { acrossQueues, cutNote, filterFlags, latestFirst, listFlags, type Listed } from '../lib/cli/lists.js';
-import type { Rendering } from '../lib/cli/output.js';
+import {
+  acrossQueues,
+  cutNote,
+  drawState,
+  filterFlags,
+  latestFirst,
+  listFlags,
+  type Listed,
+} from '../lib/cli/lists.js';
+import type { RenderContext, Rendering } from '../lib/cli/output.js';
 import { taskStates } from '../sql/description.js';
 import { listRunsOf, type RunFilter, type RunRow } from '../sql/lists.js';
 
@@ -57,7 +65,7 @@ export default class ListRuns extends BaseCommand<Listed<RunRow>> {
     return flags.watch ? this.watch(look) : look();
   }
 
-  render(list: Listed<RunRow>): Rendering {
+  render(list: Listed<RunRow>, { now }: RenderContext): Rendering {
     return {
       table: {
         columns: [
@@ -65,7 +73,7 @@ export default class ListRuns extends BaseCommand<Listed<RunRow>> {
           { key: 'queue_name', label: 'QUEUE', drop: 4 },
           { key: 'task_name', label: 'NAME' },
           { key: 'attempt', type: 'number', drop: 2 },
-          { key: 'state', type: 'state' },
+          { key: 'state', type: 'state', draw: drawState(now) },
           { key: 'available_at', label: 'CLAIMED OR DUE', type: 'time', drop: 1 },
           { key: 'claimed_by', label: 'WORKER', drop: 3 },
           { key: 'claim_expires_at', label: 'LEASE UNTIL', type: 'time', drop: 5 },

@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
-import { drawWake, filterFlags } from '../lib/cli/lists.js';
+import { drawState, drawWake, filterFlags } from '../lib/cli/lists.js';
 import { readError } from '../lib/bulk/flags.js';
 import { watchFlag } from '../lib/cli/watch.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
@@ -84,7 +84,7 @@ export default class ListTasks extends BaseCommand<LimitedList> {
           { key: 'task_id', type: 'id' },
           { key: 'queue_name', label: 'QUEUE', drop: 3 },
           { key: 'task_name', label: 'NAME' },
-          { key: 'state', type: 'state' },
+          { key: 'state', type: 'state', draw: drawState(now) },
           { key: 'attempts', type: 'number', drop: 2 },
           { key: 'max_attempts', label: 'OF', type: 'number', drop: 6 },
           { key: 'activity_at', label: 'ACTIVE', type: 'time', drop: 1 },

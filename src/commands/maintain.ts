@@ -1,5 +1,5 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { exit } from '../lib/cli/errors.js';
 import { maintain, type Chore } from '../lib/queue/maintain.js';
@@ -13,7 +13,7 @@ export default class Maintain extends BaseCommand<Chore[]> {
     "For those without pg_cron: run it every hour from a system's cron or a CI schedule. For each queue it makes the weeks that the policy asks for, deletes one batch of what ended longer ago than cleanup_ttl (cleanup --all goes on until nothing is left), and detaches and drops one old, empty partition a table, after one whose detaching broke off. A queue that is in trouble keeps no other from it; the exit code is then 1.";
   static override examples = ['<%= config.bin %> maintain', '<%= config.bin %> maintain -q audit --json'];
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only this queue' }),
   };
   static declares: Declaration = {

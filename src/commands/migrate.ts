@@ -1,5 +1,5 @@
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { confirm } from '../lib/cli/confirm.js';
 import { CliError, exit, refused, usageError } from '../lib/cli/errors.js';
@@ -30,7 +30,7 @@ export default class Migrate extends BaseCommand<Migration> {
     '<%= config.bin %> migrate --check',
   ];
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     from: Flags.string({ helpValue: 'VERSION', description: 'version that is expected to be there' }),
     to: Flags.string({ helpValue: 'VERSION', description: 'version to come to; only the one shipped is there' }),
     'dry-run': Flags.boolean({ description: 'show the plan, change nothing', exclusive: ['check', 'dump-sql'] }),
@@ -43,6 +43,7 @@ export default class Migrate extends BaseCommand<Migration> {
   };
   static declares: Declaration = {
     topic: 'SCHEMA',
+    bringsSchema: true,
     needs: (flags) => (flags.includes('--dump-sql') ? 'none' : flags.includes('--dry-run') ? 'reader' : 'owner'),
     samples: ['--yes', '--check', '--dry-run', '--from 0.4.0 --dump-sql'],
   };
@@ -70,7 +71,7 @@ export default class Migrate extends BaseCommand<Migration> {
       note: (text) => this.note(text),
       watch: (what, build) => (drawn ? watchBuild(this.io, db, () => this.openDatabase(), what, build) : build()),
     }).prepare(plan, work);
-    await install(db, pause, (reason) => this.note(`Trying again: ${reason}`));
+    await install(db, pause, (reason) => this.note(`Trying again: ${reason}`), true);
     return { what: 'done', plan };
   }
 

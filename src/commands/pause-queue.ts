@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { namedQueues, pauseEnd, pauseFlags } from '../lib/queue/pause.js';
@@ -23,7 +23,7 @@ export default class PauseQueue extends BaseCommand<QueuePause[]> {
     queue: Args.string({ multiple: true, suggest: 'queue', description: 'names of queues' }),
   };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     all: Flags.boolean({ description: 'every queue' }),
     ...pauseFlags,
   };
@@ -45,7 +45,7 @@ export default class PauseQueue extends BaseCommand<QueuePause[]> {
         for (const queueName of names) await pauseQueue(db, { queueName, until, reason: flags.reason });
         return (await listPauses(db)).filter((pause) => names.includes(pause.queue_name));
       },
-      { lockTimeoutMs },
+      { lockTimeoutMs, touched: () => names.map((queue) => ({ queue })) },
     );
   }
 

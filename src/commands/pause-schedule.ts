@@ -1,5 +1,5 @@
 import * as Args from '@oclif/core/args';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { command, hint } from '../lib/cli/hint.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -20,7 +20,7 @@ export default class PauseSchedule extends BaseCommand<Schedule> {
   static override args = {
     name: Args.string({ required: true, suggest: 'schedule', description: 'name of the schedule' }),
   };
-  static override flags = { ...dbFlags, ...pauseFlags };
+  static override flags = { ...changeFlags, ...pauseFlags };
   static declares: Declaration = { topic: 'SCHEDULES', needs: 'operator', samples: ['<schedule> --for 1h'] };
 
   async execute(): Promise<Schedule> {
@@ -35,7 +35,7 @@ export default class PauseSchedule extends BaseCommand<Schedule> {
         await pauseSchedule(db, { scheduleName: args.name, until, reason: flags.reason });
         return requireSchedule(db, args.name);
       },
-      { lockTimeoutMs },
+      { lockTimeoutMs, touched: ({ queue_name: queue }) => ({ queue }) },
     );
   }
 

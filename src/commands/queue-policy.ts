@@ -1,9 +1,10 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import type { Need } from '../lib/grants/kinds.js';
 import { unknownQueue } from '../lib/cli/explain.js';
+import type { Queryable } from '../sql/queryable.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { lacksUnit } from '../lib/cli/time.js';
 import { getQueuePolicy, setQueuePolicy, setQueueWakeup, type QueuePolicyRow } from '../sql/policy.js';
@@ -28,7 +29,7 @@ export default class QueuePolicy extends BaseCommand<QueuePolicyRow> {
   ];
   static override args = { name: Args.string({ required: true, suggest: 'queue', description: 'name of the queue' }) };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     'default-partition': Flags.option({
       options: ['enabled', 'disabled'] as const,
       description: 'a partition for rows outside of all weeks',
@@ -70,10 +71,12 @@ export default class QueuePolicy extends BaseCommand<QueuePolicyRow> {
       throw unknownQueue(args.name, await this.read(listQueueNames));
     }
     const { wakeup } = flags;
-    await this.write(async (db) => {
+    const changed = Object.keys(policy).length > 0 || wakeup !== undefined;
+    const set = async (db: Queryable): Promise<void> => {
       if (Object.keys(policy).length > 0) await setQueuePolicy(db, args.name, policy);
       if (wakeup !== undefined) await setQueueWakeup(db, args.name, wakeup === 'on');
-    });
+    };
+    if (changed) await this.write(set, { touched: () => ({ queue: args.name }) });
     for (const [key, value] of Object.entries(policy)) {
       if (typeof value !== 'string' || !lacksUnit(value)) continue;
       this.note(`--${key.replaceAll('_', '-')} ${value} is seconds: write '${value.trim()} days' for days`);

@@ -4,7 +4,8 @@ import type { Declaration } from '../lib/cli/declaration.js';
 import { byteSize } from '../lib/cli/format/size.js';
 import { watchFlag } from '../lib/cli/watch.js';
 import { MetricsCommand } from '../lib/cli/metrics-command.js';
-import type { Column, Rendering } from '../lib/cli/output.js';
+import { pauseColumns } from '../lib/queue/pause.js';
+import type { Column, RenderContext, Rendering } from '../lib/cli/output.js';
 import { queueMetrics } from '../lib/queue/metrics.js';
 import { readStats, type Stats } from '../lib/queue/stats.js';
 import { queuesToLookIn } from '../lib/task/find-task.js';
@@ -63,7 +64,7 @@ export default class QueueStatsCommand extends MetricsCommand<QueueStats> {
     return flags.watch ? this.watch(look) : look();
   }
 
-  render({ rows, named, metrics }: QueueStats): Rendering {
+  render({ rows, named, metrics }: QueueStats, context: RenderContext): Rendering {
     if (metrics !== null) return { text: metrics };
     const sizes: Column[] = [
       { key: 'bytes', label: 'SIZE', type: 'number', drop: 5, draw: byteSize },
@@ -86,7 +87,7 @@ export default class QueueStatsCommand extends MetricsCommand<QueueStats> {
           seconds('wait_p95', 'P95', 3),
           seconds('run_p50', 'RUN', 1),
           seconds('run_p95', 'P95', 2),
-          ...(named ? [] : sizes),
+          ...(named ? [] : [...sizes, ...pauseColumns(rows, context)]),
         ],
         rows,
         empty: named ? 'No task here' : hint`No queues yet: ${command('create-queue', 'default')}`,

@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { counted } from '../lib/cli/format/text.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -26,7 +26,7 @@ export default class ResumeQueue extends BaseCommand<ResumedQueue[]> {
     queue: Args.string({ multiple: true, suggest: 'queue', description: 'names of queues' }),
   };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     all: Flags.boolean({ description: 'every paused queue' }),
   };
   static declares: Declaration = { topic: 'QUEUES', needs: 'operator', samples: ['<queue>', '--all'] };
@@ -43,7 +43,10 @@ export default class ResumeQueue extends BaseCommand<ResumedQueue[]> {
         for (const queue_name of names) done.push({ queue_name, resumed: await resumeQueue(db, queue_name) });
         return done;
       },
-      { lockTimeoutMs },
+      {
+        lockTimeoutMs,
+        touched: (done) => done.flatMap(({ queue_name: queue, resumed }) => (resumed ? [{ queue }] : [])),
+      },
     );
     return flags.all ? all.filter(({ resumed }) => resumed) : all;
   }

@@ -1,5 +1,5 @@
 import * as Args from '@oclif/core/args';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { requireSchedule } from '../lib/schedule/find.js';
@@ -22,7 +22,7 @@ export default class ResumeSchedule extends BaseCommand<ResumedSchedule> {
   static override args = {
     name: Args.string({ required: true, suggest: 'schedule', description: 'name of the schedule' }),
   };
-  static override flags = { ...dbFlags };
+  static override flags = { ...changeFlags };
   static declares: Declaration = { topic: 'SCHEDULES', needs: 'operator', samples: ['<schedule>'] };
 
   async execute(): Promise<ResumedSchedule> {
@@ -36,7 +36,7 @@ export default class ResumeSchedule extends BaseCommand<ResumedSchedule> {
         const resumed = await resumeSchedule(db, args.name);
         return { ...(await requireSchedule(db, args.name)), resumed };
       },
-      { lockTimeoutMs },
+      { lockTimeoutMs, touched: ({ queue_name: queue, resumed }) => (resumed ? { queue } : []) },
     );
   }
 

@@ -1,9 +1,9 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import { changeFlags, queueFlag } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { readIds } from '../lib/bulk/choose.js';
-import { BulkCommand, bulkLockTimeoutMs, isBulk, renderMany, type BulkResult } from '../lib/bulk/command.js';
+import { BulkCommand, isBulk, renderMany, type BulkResult } from '../lib/bulk/command.js';
 import { bulkFlags, readChoice, statusFlag } from '../lib/bulk/flags.js';
 import { CliError, errorCode, refused, toCliError } from '../lib/cli/errors.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
@@ -35,7 +35,7 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
     }),
   };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     queue: queueFlag,
     'max-attempts': wholeNumberFlag({ min: 1, description: 'new limit of attempts, the past ones included' }),
     'spawn-new': Flags.boolean({ description: 'start a new task instead' }),
@@ -57,7 +57,11 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
     if (only !== undefined && only !== '-' && typed.length === 1 && !flags['dry-run']) {
       const task = await this.read((db) => locateTask(db, only, flags.queue));
       const { queue_name: queueName, task_id: taskId } = task;
-      return this.one(taskId, (db) => retryTask(db, { queueName, taskId, ...options })).catch((error: unknown) => {
+      return this.one(
+        taskId,
+        (db) => retryTask(db, { queueName, taskId, ...options }),
+        ({ task_id: id }) => ({ queue: queueName, tasks: [...new Set([taskId, id])], count: 1 }),
+      ).catch((error: unknown) => {
         throw notFailed(error, taskId);
       });
     }
@@ -70,8 +74,7 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
       dryRun: flags['dry-run'],
       yes: flags.yes,
       work: {
-        batch: (queue, ids) =>
-          this.write((db) => retryTasks(db, queue, ids, options), { lockTimeoutMs: bulkLockTimeoutMs }),
+        batch: (db, queue, ids) => retryTasks(db, queue, ids, options),
         outcome: () => ({ outcome: 'retried', reason: null }),
         refused: (_code, message) => (message.includes('not currently failed') ? 'skipped' : 'failed'),
       },

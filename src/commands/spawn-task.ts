@@ -1,9 +1,9 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { usageError } from '../lib/cli/errors.js';
-import { numberFlag, secondsFlag, wholeNumberFlag } from '../lib/cli/flags.js';
+import { secondsFlag } from '../lib/cli/flags.js';
 import {
   followedExitCode,
   followTasks,
@@ -12,10 +12,10 @@ import {
   waitingInterrupted,
   type FollowedTask,
 } from '../lib/task/follow.js';
-import { readJsonFlags } from '../lib/task/json-params.js';
 import type { Rendering } from '../lib/cli/output.js';
-import { longestDelaySeconds } from '../lib/task/retry-strategy.js';
-import { readHeaders, retryStrategy, spawnOptions } from '../lib/task/spawn-options.js';
+import { requireFeature } from '../lib/schema/feature.js';
+import { readSpawnFlags, readStart, spawnFlags, startFlags } from '../lib/task/spawn-flags.js';
+import { spawnOptions } from '../lib/task/spawn-options.js';
 import { spawnTask, type SpawnedTask } from '../sql/tasks.js';
 import { command, hint } from '../lib/cli/hint.js';
 
@@ -25,44 +25,21 @@ type Spawned = SpawnedTask & Partial<Omit<FollowedTask, 'queue_name' | 'task_id'
 export default class SpawnTask extends BaseCommand<Spawned> {
   static override summary = 'Start a task';
   static override description =
-    'Parameters come from --params (JSON, @file, or - for standard input) and -P on top of it: k=v is a string, k:=json any value, a.b=v goes into an object. With --wait the exit code tells how the task ended: 0 completed, 6 failed or cancelled, 7 when --timeout passed first.';
+    'Parameters come from --params (JSON, @file, or - for standard input) and -P on top of it: k=v is a string, k:=json any value, a.b=v goes into an object. --at and --in start the task later: until then no worker gets it, and --max-delay counts from that start. With --wait the exit code tells how the task ended: 0 completed, 6 failed or cancelled, 7 when --timeout passed first.';
   static override examples = [
     '<%= config.bin %> spawn-task send-mail -P to=ann@example.com -P retries:=3',
     '<%= config.bin %> spawn-task import --params @job.json --idempotency-key import-2026-01-02',
     '<%= config.bin %> spawn-task report --wait --timeout 60',
+    '<%= config.bin %> spawn-task remind --in 2h -P order=42',
     '<%= config.bin %> spawn-task charge --max-attempts 5 --retry-kind exponential --retry-base 10',
   ];
   static override args = {
     name: Args.string({ required: true, suggest: 'task-name', description: "the task's name" }),
   };
   static override flags = {
-    ...dbFlags,
-    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', default: 'default', description: 'queue to spawn in' }),
-    param: Flags.string({
-      char: 'P',
-      multiple: true,
-      multipleNonGreedy: true,
-      helpValue: 'KEY=VALUE',
-      description: 'a parameter: k=text, k:=json, a.b=text',
-    }),
-    params: Flags.string({ helpValue: 'JSON', description: 'all parameters: JSON, @file, or - for standard input' }),
-    header: Flags.string({
-      char: 'H',
-      multiple: true,
-      multipleNonGreedy: true,
-      helpValue: 'KEY=VALUE',
-      description: 'a header for the worker, written as a parameter is',
-    }),
-    'max-attempts': wholeNumberFlag({ min: 1, helpValue: 'N', description: 'limit of attempts; none without it' }),
-    'retry-kind': Flags.option({
-      options: ['fixed', 'exponential', 'none'] as const,
-      description: 'delay of retries; by itself exponential with one of the next three, else none',
-    })(),
-    'retry-base': secondsFlag({ max: longestDelaySeconds, description: 'first delay, 0 to 86400' }),
-    'retry-factor': numberFlag({ helpValue: 'FACTOR', description: 'growth of an exponential delay, from 0' }),
-    'retry-max': secondsFlag({ max: longestDelaySeconds, description: 'longest exponential delay, 0 to 86400' }),
-    'max-duration': secondsFlag({ description: 'cancel the task so long after its first start' }),
-    'max-delay': secondsFlag({ description: 'cancel the task when it has not started by then' }),
+    ...changeFlags,
+    ...spawnFlags,
+    ...startFlags,
     'idempotency-key': Flags.string({
       helpValue: 'KEY',
       description: 'at most one task a queue has this key; the one that is there is returned',
@@ -73,33 +50,20 @@ export default class SpawnTask extends BaseCommand<Spawned> {
   static declares: Declaration = {
     topic: 'TASKS',
     needs: 'worker',
-    samples: ['open -q <queue> -P n:=1'],
+    samples: ['open -q <queue> -P n:=1', 'open -q <queue> --in 2h --reason test'],
   };
 
   async execute(): Promise<Spawned> {
     const { args, flags } = await this.parse(SpawnTask);
     if (flags.timeout !== undefined && !flags.wait) throw usageError('--timeout means nothing without --wait');
-    const params = await readJsonFlags(this.io, {
-      base: flags.params,
-      assignments: flags.param,
-      baseFlag: '--params',
-      assignmentFlag: '-P',
-    });
-    const options = spawnOptions({
-      headers: await readHeaders(this.io, flags.header),
-      maxAttempts: flags['max-attempts'],
-      retryStrategy: retryStrategy({
-        kind: flags['retry-kind'],
-        base: flags['retry-base'],
-        factor: flags['retry-factor'],
-        max: flags['retry-max'],
-      }),
-      maxDuration: flags['max-duration'],
-      maxDelay: flags['max-delay'],
-      idempotencyKey: flags['idempotency-key'],
-    });
-    const spawned = await this.write((db) =>
-      spawnTask(db, { queueName: flags.queue, taskName: args.name, params, options }),
+    const start = readStart(flags);
+    const { params, settings } = await readSpawnFlags(this.io, flags);
+    const options = spawnOptions({ ...settings, ...start, idempotencyKey: flags['idempotency-key'] });
+    if (start.startAt !== undefined || start.delaySeconds !== undefined)
+      await this.read((db) => requireFeature(db, 'delayed_spawn', 'delay the start of a task'));
+    const spawned = await this.write(
+      (db) => spawnTask(db, { queueName: flags.queue, taskName: args.name, params, options }),
+      { touched: ({ task_id: id, created }) => (created ? { queue: flags.queue, tasks: [id] } : []) },
     );
     if (!flags.wait) return spawned;
     this.note(`Spawned task ${spawned.task_id}`);

@@ -3,11 +3,13 @@ import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { errorCode, notFound, usageError } from '../lib/cli/errors.js';
+import type { Touched } from '../lib/connection/database.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { ProgressBar } from '../lib/cli/progress.js';
+import { requireFeature } from '../lib/schema/feature.js';
 import { spawnInBatches, type SpawnedLine } from '../lib/task/spawn-batches.js';
 import { readSpawnLines } from '../lib/task/spawn-lines.js';
 
@@ -21,12 +23,18 @@ interface SpawnedTasks {
   tasks: SpawnedLine[];
 }
 
+/** The tasks of a statement that it made. */
+const spawnedBy = (rows: readonly object[]): Touched | [] => {
+  const made = (rows as Partial<SpawnedLine>[]).flatMap(({ task_id: id, created }) => (created && id ? [id] : []));
+  return made.length > 0 ? { tasks: made } : [];
+};
+
 const sampleLine = '{"name": "open", "params": {"n": 1}, "options": {"idempotency_key": "k"}}\n';
 
 export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
   static override summary = 'Start many tasks from a file or a pipe, one JSON object a line';
   static override description = [
-    'A line is {"name": "…", "params": …, "options": {…}}; options are headers, retry_strategy, max_attempts, cancellation and idempotency_key. The delays of a retry_strategy are 0 to 86400 seconds. Every line is checked before the first task is spawned.',
+    'A line is {"name": "…", "params": …, "options": {…}}; options are headers, retry_strategy, max_attempts, cancellation, idempotency_key, and start_at (a time) or delay_seconds for a later start. The delays of a retry_strategy are 0 to 86400 seconds. Every line is checked before the first task is spawned.',
     'Tasks are spawned in batches of 500, each all or none. With idempotency keys the same file may be sent again after a break: what is there is returned, nothing is started twice.',
   ].join('\n');
   static override examples = [
@@ -35,7 +43,7 @@ export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
   ];
   static override args = { file: Args.string({ required: true, description: 'file of lines; - for standard input' }) };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', default: 'default', description: 'queue to spawn in' }),
     'dry-run': Flags.boolean({ char: 'n', description: 'only check the lines' }),
   };
@@ -53,9 +61,11 @@ export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
     const lines = readSpawnLines(await this.readLines(args.file));
     const summary = { queue_name: flags.queue, total: lines.length, spawned: 0, existing: 0, tasks: [] };
     if (flags['dry-run'] || lines.length === 0) return { ...summary, dry_run: flags['dry-run'] === true };
+    if (lines.some((line) => line.delayed))
+      await this.read((db) => requireFeature(db, 'delayed_spawn', 'delay the start of a task'));
     const bar = new ProgressBar(this.io, lines.length, 'tasks');
     try {
-      const tasks = await spawnInBatches(this.eachWrite(), flags.queue, lines, (done) => bar.show(done));
+      const tasks = await spawnInBatches(this.eachWrite(spawnedBy), flags.queue, lines, (done) => bar.show(done));
       const spawned = tasks.filter((task) => task.created).length;
       return { ...summary, spawned, existing: tasks.length - spawned, dry_run: false, tasks };
     } finally {

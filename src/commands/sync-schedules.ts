@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import { confirmMany } from '../lib/cli/confirm.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { errorCode, exit, notFound, usageError } from '../lib/cli/errors.js';
@@ -38,7 +38,7 @@ export default class SyncSchedules extends BaseCommand<Synced> {
   ];
   static override args = { file: Args.string({ required: true, description: 'file of schedules' }) };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     prune: Flags.boolean({ description: 'drop schedules that the file does not name' }),
     'dry-run': Flags.boolean({ description: 'print what differs, save nothing' }),
     yes: Flags.boolean({ char: 'y', description: 'do not ask before --prune drops schedules' }),
@@ -62,7 +62,10 @@ export default class SyncSchedules extends BaseCommand<Synced> {
       const names = dropped.map(({ schedule_name }) => schedule_name);
       await confirmMany(this.io, `Drop ${counted(names.length, 'schedule')}?`, names, flags.yes);
     }
-    const changes = await this.write((db) => applySchedules(db, wanted, prune), { lockTimeoutMs });
+    const changes = await this.write((db) => applySchedules(db, wanted, prune), {
+      lockTimeoutMs,
+      touched: (done) => (done.length > 0 ? {} : []),
+    });
     return { dry_run: false, total, changes };
   }
 

@@ -1,5 +1,5 @@
 import * as Args from '@oclif/core/args';
-import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
+import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { command, hint } from '../lib/cli/hint.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -25,7 +25,7 @@ export default class TriggerSchedule extends BaseCommand<TriggeredTask> {
   static override args = {
     name: Args.string({ required: true, suggest: 'schedule', description: 'name of the schedule' }),
   };
-  static override flags = { ...dbFlags };
+  static override flags = { ...changeFlags };
   static declares: Declaration = { topic: 'SCHEDULES', needs: 'worker', samples: ['<schedule>'] };
 
   async execute(): Promise<TriggeredTask> {
@@ -34,7 +34,10 @@ export default class TriggerSchedule extends BaseCommand<TriggeredTask> {
       await requireFeature(db, 'schedules', 'keep schedules');
       return requireSchedule(db, args.name);
     });
-    const spawned = await this.write((db) => triggerSchedule(db, args.name), { lockTimeoutMs });
+    const spawned = await this.write((db) => triggerSchedule(db, args.name), {
+      lockTimeoutMs,
+      touched: ({ task_id: id }) => ({ queue: queue_name, tasks: [id] }),
+    });
     return { schedule_name, queue_name, ...spawned };
   }
 

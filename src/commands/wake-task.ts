@@ -1,9 +1,9 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { readIds } from '../lib/bulk/choose.js';
-import { BulkCommand, bulkLockTimeoutMs, isBulk, renderMany, type BulkResult } from '../lib/bulk/command.js';
+import { BulkCommand, isBulk, renderMany, type BulkResult } from '../lib/bulk/command.js';
 import { bulkFlags, readChoice } from '../lib/bulk/flags.js';
-import { dbFlags, queueFlag } from '../lib/cli/base-command.js';
+import { changeFlags, queueFlag } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { refused, type CliError } from '../lib/cli/errors.js';
 import { command, hint } from '../lib/cli/hint.js';
@@ -43,7 +43,7 @@ export default class WakeTask extends BulkCommand<WokenTask> {
     }),
   };
   static override flags = {
-    ...dbFlags,
+    ...changeFlags,
     queue: queueFlag,
     'as-timeout': Flags.boolean({ description: 'also end waits for events, as their timeout would' }),
     ...bulkFlags,
@@ -73,8 +73,7 @@ export default class WakeTask extends BulkCommand<WokenTask> {
       dryRun: flags['dry-run'],
       yes: flags.yes,
       work: {
-        batch: (queue, ids) =>
-          this.write((db) => wakeTasks(db, queue, ids, asTimeout), { lockTimeoutMs: bulkLockTimeoutMs }),
+        batch: (db, queue, ids) => wakeTasks(db, queue, ids, asTimeout),
         outcome: ({ state }) =>
           state === 'woken'
             ? { outcome: 'woken', reason: null }
@@ -88,7 +87,11 @@ export default class WakeTask extends BulkCommand<WokenTask> {
 
   private async single(id: string, queue: string | undefined, asTimeout: boolean): Promise<WokenTask> {
     const { queue_name, task_id } = await this.read((db) => locateTask(db, id, queue));
-    const [outcome] = await this.one(task_id, (db) => wakeTasks(db, queue_name, [task_id], asTimeout));
+    const [outcome] = await this.one(
+      task_id,
+      (db) => wakeTasks(db, queue_name, [task_id], asTimeout),
+      ([row]) => (row?.state === 'woken' ? { queue: queue_name, tasks: [task_id] } : []),
+    );
     if (outcome === undefined || !['woken', 'due'].includes(outcome.state)) {
       throw cannotWake(task_id, outcome);
     }

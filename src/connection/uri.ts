@@ -13,6 +13,18 @@ export const isUri = (text: string): boolean => /^postgres(ql)?:\/\//i.test(text
 export const maskPasswords = (word: string): string =>
   word.replace(/(:\/\/[^:@/?]*:).*@/s, '$1***@').replace(/(\bpassword\s*=\s*)('(?:[^'\\]|\\.)*'?|[^\s&]*)/gi, '$1***');
 
+const secret =
+  '[\\w.-]*(?:passw|passphrase|secret|token|credential|authorization|cookie|api[-_]?key|private[-_]?key)[\\w.-]*';
+const secretAssignment = new RegExp(`(${secret}:?=)[^]+$`, 'i');
+const secretMember = new RegExp(`("${secret}"\\s*:\\s*)("(?:[^"\\\\]|\\\\.)*"?|[^\\s,}\\]]+)`, 'gi');
+
+/**
+ * A word of the command line as it may be kept: passwords of addresses, values of assignments (`-P api_token=…`) and members
+ * of JSON are masked where their name says that they are secret.
+ */
+export const maskSecrets = (word: string): string =>
+  maskPasswords(word).replace(secretMember, '$1"***"').replace(secretAssignment, '$1***');
+
 function decode(text: string): string {
   try {
     return decodeURIComponent(text);

@@ -1,3 +1,4 @@
+import { schemaFeatures } from './features.js';
 import { checkpoints, runs } from './identifiers.js';
 import { wideBytes } from './lists.js';
 import type { Queryable } from './queryable.js';
@@ -11,6 +12,8 @@ export interface CheckpointDetail {
   /** The run that wrote it. */
   owner_run_id: string | null;
   updated_at: Timestamp;
+  /** When the step began; null where its SDK, or the schema, does not keep that. */
+  started_at: Timestamp | null;
 }
 
 /** Of a state that is larger, a screen gets a note of its size. */
@@ -18,6 +21,10 @@ export interface CheckpointDigest extends CheckpointDetail {
   /** Bytes of a state that was left out; null where it is there. */
   left_out: number | null;
 }
+
+/** The column of the step's start, of checkpoints `c`. */
+const startedAt = async (db: Queryable): Promise<string> =>
+  (await schemaFeatures(db)).includes('step_times') ? 'c.started_at' : 'null::timestamptz as started_at';
 
 /** The first `limit` checkpoints of a task, oldest first, with their states: all of them, or those of up to 10,000 bytes. */
 export async function listCheckpoints(
@@ -27,10 +34,11 @@ export async function listCheckpoints(
   limit: number,
   { wide = true }: { wide?: boolean } = {},
 ): Promise<CheckpointDigest[]> {
+  const started = await startedAt(db);
   // The stored size of a large state is known without reading it.
   const fits = `pg_column_size(c.state) <= ${wideBytes} and octet_length(c.state::text) <= ${wideBytes}`;
   const { rows } = await db.query<CheckpointDigest>(
-    `select c.checkpoint_name, c.status, c.owner_run_id, c.updated_at,
+    `select c.checkpoint_name, c.status, c.owner_run_id, c.updated_at, ${started},
             ${wide ? 'c.state' : `case when ${fits} then c.state end as state`},
             ${wide ? 'null::int' : `case when not (${fits}) then pg_column_size(c.state) end`} as left_out
        from ${checkpoints(queueName)} c
@@ -90,7 +98,7 @@ export async function getCheckpoint(
   name: string,
 ): Promise<CheckpointDetail | undefined> {
   const { rows } = await db.query<CheckpointDetail>(
-    `select c.checkpoint_name, c.state, c.status, c.owner_run_id, c.updated_at
+    `select c.checkpoint_name, c.state, c.status, c.owner_run_id, c.updated_at, ${await startedAt(db)}
        from ${checkpoints(queueName)} c
       where c.task_id = $1 and c.checkpoint_name = $2`,
     [taskId, name],

@@ -1,4 +1,5 @@
 /** Loads the export of a task as rows of a queue, under new ids. */
+import { schemaFeatures } from './features.js';
 import { checkpoints, events, keys, runs, tasks, waits } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 
@@ -50,15 +51,52 @@ async function lockAwaited(db: Queryable, queueName: string, json: string): Prom
 }
 
 /**
+ * The parent of the exported task here: the task of that id, or the one that an import made of it, in the queue that the
+ * export names or the one that is imported into. Null where neither exists.
+ */
+async function findParent(
+  db: Queryable,
+  queueName: string,
+  json: string,
+): Promise<{ task_id: string; queue_name: string } | null> {
+  const { rows } = await db.query<{ id: string; queue: string; mode: string }>(
+    `select p.id, k.queue_name as queue, k.storage_mode as mode
+       from (select t.parent_task_id as id, array[coalesce(t.parent_queue, t.queue_name), $2] as queues
+               from jsonb_to_record(($1::jsonb) -> 'task') t (parent_task_id uuid, parent_queue text, queue_name text)) p
+       join absurd.queues k on k.queue_name = any (p.queues)
+      where p.id is not null
+      order by array_position(p.queues, k.queue_name)`,
+    [json, queueName],
+  );
+  for (const { id, queue, mode } of rows) {
+    const { rows: found } = await db.query<{ task_id: string }>(
+      `(select t.task_id, 0 as place from ${tasks(queue)} t where t.task_id = $1::uuid)
+       union all
+       (select i.task_id, 1 from ${mode === 'partitioned' ? keys(queue) : tasks(queue)} i
+         where starts_with(i.idempotency_key, 'imported:' || $1::uuid || '@')
+         order by i.task_id desc limit 1)
+       order by place limit 1`,
+      [id],
+    );
+    if (found[0] !== undefined) return { task_id: found[0].task_id, queue_name: queue };
+  }
+  return null;
+}
+
+/**
  * Must run inside a transaction. The document goes in as JSON and is taken apart by the server, so that every digit is kept.
  * A run that was claimed becomes a pending one, since nobody works on it here; so does one that waited for an event that has
  * been emitted here. No worker of this queue had its runs, so none is named. Cancellation limits count from times that have passed: they go into the header `imported_from` instead.
+ * So does a parent, which is also the parent here where it exists here, by its id or as an import.
  */
 export async function importTask(
   db: Queryable,
   queueName: string,
   { json, key, partitioned }: { json: string; key: string | null; partitioned: boolean },
 ): Promise<ImportedTask> {
+  const features = await schemaFeatures(db);
+  const parent = features.includes('task_tree') ? await findParent(db, queueName, json) : null;
+  const times = features.includes('step_times');
   await lockAwaited(db, queueName, json);
   const { rows } = await db.query<ImportedTask>(
     `with source as materialized (
@@ -93,20 +131,25 @@ export async function importTask(
      new_task as (
        insert into ${tasks(queueName)} (
                 task_id, task_name, params, headers, retry_strategy, max_attempts, enqueue_at, first_started_at, state,
-                attempts, last_attempt_run, completed_payload, cancelled_at, idempotency_key)
+                attempts, last_attempt_run, completed_payload, cancelled_at, idempotency_key
+                ${parent === null ? '' : ', parent_task_id, parent_queue'})
        select s.task_id, t.task_name, coalesce(t.params, 'null'),
               case jsonb_typeof(t.headers) when 'object' then t.headers else '{}' end
                 || jsonb_build_object('imported_from', jsonb_strip_nulls(jsonb_build_object(
                      'task_id', t.task_id, 'queue_name', t.queue_name, 'exported_at', s.document ->> 'exported_at',
-                     'cancellation', t.cancellation))),
+                     'cancellation', t.cancellation,
+                     'parent', case when t.parent_task_id is not null then jsonb_build_object(
+                       'task_id', t.parent_task_id, 'queue_name', t.parent_queue) end))),
               nullif(t.retry_strategy, 'null'), t.max_attempts, t.enqueue_at, t.first_started_at,
               case when last.freed then 'pending' else t.state end, t.attempts, last.new_id,
               nullif(s.task -> 'completed_payload', 'null'), t.cancelled_at, $3::text
+              ${parent === null ? '' : ', $4::uuid, $5::text'}
          from source s
         cross join lateral jsonb_to_record(s.task) t (
                 task_id uuid, task_name text, queue_name text, params jsonb, headers jsonb, retry_strategy jsonb,
                 cancellation jsonb, max_attempts integer, enqueue_at timestamptz, first_started_at timestamptz,
-                state text, attempts integer, last_attempt_run uuid, cancelled_at timestamptz)
+                state text, attempts integer, last_attempt_run uuid, cancelled_at timestamptz, parent_task_id uuid,
+                parent_queue text)
          left join new_run last on last.run_id = t.last_attempt_run
        returning task_id, last_attempt_run, state
      ),
@@ -123,11 +166,12 @@ export async function importTask(
         cross join source s
      ),
      new_checkpoints as (
-       insert into ${checkpoints(queueName)} (task_id, checkpoint_name, state, status, owner_run_id, updated_at)
-       select s.task_id, c.checkpoint_name, c.state, c.status, r.new_id, c.updated_at
+       insert into ${checkpoints(queueName)} (
+                task_id, checkpoint_name, state, status, owner_run_id, updated_at ${times ? ', started_at' : ''})
+       select s.task_id, c.checkpoint_name, c.state, c.status, r.new_id, c.updated_at ${times ? ', c.started_at' : ''}
          from source s
         cross join lateral jsonb_to_recordset(s.task -> 'checkpoints') c (
-                checkpoint_name text, state jsonb, status text, owner_run_id uuid, updated_at timestamptz)
+                checkpoint_name text, state jsonb, status text, owner_run_id uuid, updated_at timestamptz, started_at timestamptz)
          left join new_run r on r.run_id = c.owner_run_id
      ),
      new_waits as (
@@ -145,7 +189,7 @@ export async function importTask(
      }
      select $1::text as queue_name, t.task_id, t.last_attempt_run as run_id, t.state, true as created
        from new_task t`,
-    [queueName, json, key],
+    [queueName, json, key, ...(parent === null ? [] : [parent.task_id, parent.queue_name])],
   );
   const [imported] = rows;
   if (imported === undefined) throw new Error('the import made no task');

@@ -15,6 +15,8 @@ export interface TaskRow {
   max_attempts: number | null;
   /** When the latest attempt was last claimed, or made, or woken. */
   activity_at: Timestamp;
+  /** When the latest attempt was last claimed; null before. */
+  started_at: Timestamp | null;
   run_id: string;
   enqueue_at: Timestamp;
   /** When a worker may take it (a sleeping one: when it wakes up, `infinity` while it waits for an event alone). */
@@ -232,7 +234,7 @@ async function readQueue(db: Queryable, queue: string, filter: TaskFilter, taskI
          select t.task_id, $1::text as queue_name, t.task_name, t.state, t.attempts, t.max_attempts,
                 case when r.state in ('failed', 'cancelled') or r.available_at > k.now
                      then coalesce(r.started_at, r.created_at) else r.available_at end as activity_at,
-                r.run_id, t.enqueue_at, r.available_at, r.wake_event, r.claimed_by,
+                r.started_at, r.run_id, t.enqueue_at, r.available_at, r.wake_event, r.claimed_by,
                 case when t.state = 'running' then r.claim_expires_at end as claim_expires_at
            from (select absurd.current_time() as now) k
           cross join ${tasks(queue)} t
@@ -277,7 +279,7 @@ ready as materialized (
     from clock k
    cross join unnest($2::text[]) s (state)
    cross join lateral (
-           select u.run_id, u.task_id, u.available_at, u.wake_event, u.claimed_by, u.claim_expires_at, u.state,
+           select u.run_id, u.task_id, u.available_at, u.wake_event, u.claimed_by, u.claim_expires_at, u.state, u.started_at,
                   case when u.state in ('failed', 'cancelled') then coalesce(u.started_at, u.created_at)
                        else u.available_at end as activity_at
              from ${runs(queue)} u
@@ -293,7 +295,7 @@ ahead as materialized (
     from clock k
    cross join unnest($2::text[]) s (state)
    cross join lateral (
-           select u.run_id, u.task_id, u.available_at, u.wake_event, u.claimed_by, u.claim_expires_at, u.state,
+           select u.run_id, u.task_id, u.available_at, u.wake_event, u.claimed_by, u.claim_expires_at, u.state, u.started_at,
                   coalesce(u.started_at, u.created_at) as activity_at
              from ${runs(queue)} u
             where u.state = s.state
@@ -306,7 +308,7 @@ ahead_cut as materialized (
   select exists (select from ahead a group by a.state having count(*) >= $11) as cut
 ),
 made as (
-  select u.run_id, u.task_id, u.available_at, u.wake_event, u.claimed_by, u.claim_expires_at, u.state,
+  select u.run_id, u.task_id, u.available_at, u.wake_event, u.claimed_by, u.claim_expires_at, u.state, u.started_at,
          coalesce(u.started_at, u.created_at) as activity_at
     from (select m.* from ${runs(queue)} m order by m.run_id desc limit $11) u
    cross join clock k
@@ -325,7 +327,7 @@ seen as (
 ),
 listed as (
   select t.task_id, t.task_name, t.state, t.attempts, t.max_attempts, t.enqueue_at,
-         p.activity_at, p.run_id, p.available_at, p.wake_event, p.claimed_by, p.claim_expires_at
+         p.activity_at, p.started_at, p.run_id, p.available_at, p.wake_event, p.claimed_by, p.claim_expires_at
     from seen p
    cross join lateral (
            select x.task_id, x.task_name, x.state, x.attempts, x.max_attempts, x.enqueue_at, x.last_attempt_run
@@ -346,7 +348,7 @@ unread as (
     from (select min(r.available_at) as oldest from ready r group by r.state having count(*) >= $10) f
 )
 select l.task_id, ($1::text[])[${index + 1}] as queue_name, l.task_name, l.state, l.attempts, l.max_attempts,
-       l.activity_at, l.run_id, l.enqueue_at, l.available_at, l.wake_event, l.claimed_by,
+       l.activity_at, l.started_at, l.run_id, l.enqueue_at, l.available_at, l.wake_event, l.claimed_by,
        case when l.state = 'running' then l.claim_expires_at end as claim_expires_at,
        l.task_id is not null as found, u.before as unread_before, c.cut as ahead_cut
   from unread u

@@ -24,6 +24,8 @@ export interface RunRow {
   claimed_by: string | null;
   /** When it was claimed last, or can be claimed. */
   available_at: Timestamp;
+  /** When it was claimed last; null before. */
+  started_at: Timestamp | null;
   /** Of a run that a worker holds: an ended one keeps in its row what it had. */
   claim_expires_at: Timestamp | null;
   wake_event: string | null;
@@ -62,7 +64,7 @@ export async function listRunsOf(
   const { error } = filter;
   const { rows } = await db.query<RunRow>(
     `select r.run_id, $1::text as queue_name, r.task_id, t.task_name, r.attempt, r.state, r.claimed_by, r.available_at,
-            r.wake_event,
+            r.started_at, r.wake_event,
             case when r.state = 'running' then r.claim_expires_at end as claim_expires_at,
             case when octet_length(r.failure_reason::text) <= ${wideBytes} then r.failure_reason
                  when r.failure_reason is not null

@@ -1,3 +1,4 @@
+import { schemaFeatures } from './features.js';
 import type { Queryable } from './queryable.js';
 import type { Timestamp } from './values.js';
 
@@ -32,6 +33,12 @@ export async function listPauses(db: Queryable, queueName?: string): Promise<Que
     [queueName ?? null],
   );
   return rows;
+}
+
+/** The same by the queue's name, on schemas without pauses too: those have none. */
+export async function findPauses(db: Queryable): Promise<Map<string, QueuePause>> {
+  if (!(await schemaFeatures(db)).includes('pause')) return new Map();
+  return new Map((await listPauses(db)).map((pause) => [pause.queue_name, pause]));
 }
 
 /** Pauses a queue, or replaces the end and the reason of its pause. Raises P0002, and 22023 for an end in the past. */

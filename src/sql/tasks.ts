@@ -1,3 +1,4 @@
+import { schemaFeatures } from './features.js';
 import { tasks } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 import type { RawJson, Timestamp } from './values.js';
@@ -70,13 +71,17 @@ export interface TaskDetail {
   cancelled_at: Timestamp | null;
   last_attempt_run: string | null;
   completed_payload: RawJson | null;
+  /** The task that spawned it; null where it has none, or the schema knows of no parents. */
+  parent_task_id: string | null;
+  parent_queue: string | null;
 }
 
 export async function getTask(db: Queryable, queueName: string, taskId: string): Promise<TaskDetail | undefined> {
+  const parents = (await schemaFeatures(db)).includes('task_tree');
   const { rows } = await db.query<TaskDetail>(
     `select t.task_id, t.task_name, t.state, t.attempts, t.max_attempts, t.params, t.headers, t.retry_strategy,
             t.cancellation, t.idempotency_key, t.enqueue_at, t.first_started_at, t.cancelled_at, t.last_attempt_run,
-            t.completed_payload
+            t.completed_payload, ${parents ? 't.parent_task_id, t.parent_queue' : 'null::uuid as parent_task_id, null::text as parent_queue'}
        from ${tasks(queueName)} t
       where t.task_id = $1`,
     [taskId],

@@ -199,3 +199,86 @@ test('--redact masks by path in dumps and exports, and says of a path that maske
   expect(slip).toMatchObject({ code: 0, stderr: '--redact params.crad: nothing here has that path\n' });
   expect((await run(['dump-task', id, '--redact', 'a..b'], db)).code).toBe(2);
 });
+
+test('the parent, the start that was delayed and the times of steps come along', async ({ db }) => {
+  await db.queue('mail');
+  const cwd = folder();
+  const { task_id: parent } = await db.spawn('mail', 'parent');
+  const { task_id: child } = await db.spawn('mail', 'child', {}, { parent: { task_id: parent } });
+  const startAt = '2999-01-02T03:04:05.000000Z';
+  const { task_id: later } = await db.spawn('mail', 'later', {}, { start_at: startAt });
+  await db.claim('mail', { qty: 2 });
+  await db.query(
+    `insert into absurd.c_mail (task_id, checkpoint_name, state, status, updated_at, started_at)
+     values ($1, 'charge', '1', 'committed', '2026-01-01T00:00:05Z', '2026-01-01T00:00:01Z')`,
+    [child],
+  );
+  for (const [id, file] of [
+    [parent, 'parent.json'],
+    [child, 'child.json'],
+    [later, 'later.json'],
+  ] as const)
+    expect((await run(['export-task', id, file], { ...db, cwd })).code).toBe(0);
+
+  // In the same database the parent is the one that it was.
+  const copy = (await run(['import-task', 'child.json', '--json'], { ...db, cwd })).json<Task>();
+  expect(await dump(db, copy.task_id)).toMatchObject({
+    parent_task_id: parent,
+    parent_queue: 'mail',
+    checkpoints: [{ checkpoint_name: 'charge', started_at: '2026-01-01T00:00:01.000000Z' }],
+  });
+
+  const desk = await createDatabase('current', true);
+  try {
+    const load = async (...argv: string[]): Promise<Task> =>
+      (await run(['import-task', ...argv, '--json'], { ...desk.database, cwd })).json<Task>();
+    const orphan = await load('child.json');
+    expect(await dump(desk.database, orphan.task_id)).toMatchObject({
+      parent_task_id: null,
+      headers: { imported_from: { parent: { task_id: parent, queue_name: 'mail' } } },
+    });
+    const { task_id: imported } = await load('parent.json', '-q', 'desk');
+    const again = await load('child.json', '--again', '-q', 'desk');
+    expect(await dump(desk.database, again.task_id)).toMatchObject({ parent_task_id: imported, parent_queue: 'desk' });
+
+    const delayed = await load('later.json');
+    expect(await dump(desk.database, delayed.task_id)).toMatchObject({
+      state: 'sleeping',
+      enqueue_at: startAt,
+      runs: [{ state: 'sleeping', available_at: startAt, started_at: null }],
+    });
+    expect((await desk.database.claim('mail', { qty: 10 })).map(({ task_name: name }) => name)).not.toContain('later');
+  } finally {
+    await desk.close();
+  }
+});
+
+test('an export with a parent is loaded by a schema that knows of none', async ({ db }) => {
+  await db.queue('mail');
+  const cwd = folder();
+  const { task_id: parent } = await db.spawn('mail', 'parent');
+  const { task_id: child } = await db.spawn('mail', 'child', {}, { parent: { task_id: parent } });
+  await run(['export-task', child, 'child.json'], { ...db, cwd });
+  await db.query('drop function absurd.get_schema_features()');
+
+  const copy = (await run(['import-task', 'child.json', '--json'], { ...db, cwd })).json<Task>();
+
+  expect(await dump(db, copy.task_id)).toMatchObject({
+    parent_task_id: null,
+    headers: { imported_from: { parent: { task_id: parent, queue_name: 'mail' } } },
+  });
+});
+
+test.for([
+  ['parent_task_id', '"no id"'],
+  ['parent_queue', '5'],
+] as const)('a file with a bad %s is refused', async ([member, value], { db }) => {
+  await db.queue('mail');
+  const cwd = folder();
+  const { task_id: id } = await db.spawn('mail', 'send');
+  const { stdout } = await run(['export-task', id], db);
+  writeFileSync(join(cwd, 'bad.json'), stdout.replace(new RegExp(`"${member}": null`), `"${member}": ${value}`));
+  const refused = await run(['import-task', 'bad.json'], { ...db, cwd });
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toContain(`lacks a proper "${member}" in its task`);
+});

@@ -62,3 +62,30 @@ test('a schema without pauses is named, with the command that brings them', asyn
   expect(refused.stderr).toContain('cannot pause a queue');
   expect(refused.stderr).toContain('absurdctl init');
 });
+
+test('pauses show in list-queues and queue-stats, on a terminal only where there are some', async ({ db }) => {
+  await db.queue('mail');
+  await db.queue('other');
+  const tty = { url: db.url, width: 200 };
+  expect((await run(['list-queues'], tty)).stdout).not.toContain('PAUSED');
+  await run(['pause-queue', 'mail', '--for', '2h', '--reason', 'SMTP is down'], db);
+
+  for (const command of ['list-queues', 'queue-stats']) {
+    const { stdout } = await run([command], tty);
+    expect(stdout).toContain('PAUSED');
+    expect(stdout).toContain('SMTP is down');
+    expect((await run([command, '--json'], db)).json()).toMatchObject([
+      {
+        queue_name: 'mail',
+        paused_by: 'postgres',
+        pause_reason: 'SMTP is down',
+        paused_at: expect.any(String) as string,
+      },
+      { queue_name: 'other', paused_at: null, paused_until: null, paused_by: null, pause_reason: null },
+    ]);
+    expect((await run([command, '-o', 'csv'], db)).stdout.split('\n')[0]).toMatch(
+      /,paused_at,paused_until,pause_reason$/,
+    );
+  }
+  expect((await run(['queue-stats', '-o', 'openmetrics'], db)).stdout).toContain('absurd_queue_paused{queue="mail"} 1');
+});

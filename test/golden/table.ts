@@ -48,6 +48,7 @@ export const table: Record<string, Golden> = {
       'cleanup orders',
     ],
   },
+  'list-operations': { elsewhere: 'shows who runs the tests, and where: test/commands/operations.test.ts' },
   'pause-queue': { elsewhere: 'shows moments of the real clock: test/commands/pauses.test.ts' },
   'resume-queue': { elsewhere: 'as pause-queue' },
   'create-schedule': { elsewhere: 'shows moments of the real clock: test/commands/schedules.test.ts' },

@@ -1,11 +1,12 @@
 /** What retry-task, cancel-task and wake-task share when they touch many: choose, preview, ask, go through them, account for each. */
-import type { ChosenTask } from '../../sql/bulk.js';
+import type { BatchOutcome, ChosenTask } from '../../sql/bulk.js';
 import type { TaskState } from '../../sql/description.js';
 import type { Queryable } from '../../sql/queryable.js';
 import { BaseCommand, patienceMs } from '../cli/base-command.js';
 import { confirmMany } from '../cli/confirm.js';
 import { CliError, errorCode, exit } from '../cli/errors.js';
 import type { RenderContext, Rendering } from '../cli/output.js';
+import type { WriteOptions } from '../connection/database.js';
 import { ProgressBar } from '../cli/progress.js';
 import { account, applyToAll, type BulkTask, type BulkWork, type Outcome } from './apply.js';
 import { choose, type Chosen } from './choose.js';
@@ -34,7 +35,9 @@ export interface BulkPlan {
   rate: number | undefined;
   dryRun: boolean | undefined;
   yes: boolean | undefined;
-  work: BulkWork;
+  work: Omit<BulkWork, 'batch'> & {
+    batch(db: Queryable, queueName: string, taskIds: readonly string[]): Promise<BatchOutcome[]>;
+  };
   /** Why nothing is done twice when the command is typed again; null where the choice would take what was done. */
   passedOver: string | null;
   /** Longest time for one statement that chooses. */
@@ -42,7 +45,7 @@ export interface BulkPlan {
 }
 
 /** How long a batch waits for a lock that another session holds, before it is tried task by task. */
-export const bulkLockTimeoutMs = 2000;
+const bulkLockTimeoutMs = 2000;
 
 export abstract class BulkCommand<Single extends object> extends BaseCommand<Single | BulkResult> {
   protected async many(plan: BulkPlan): Promise<BulkResult> {
@@ -85,7 +88,7 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
     if (plan.yes) this.note(`${plan.verb}: ${describe(fit)}`);
     const bar = new ProgressBar(this.io, fit.length, 'tasks');
     let done = 0;
-    const ended = await applyToAll(fit, plan.work, {
+    const ended = await applyToAll(fit, this.batches(plan), {
       rate: plan.rate,
       nowMs: () => this.io.now().getTime(),
       pause: (ms) => this.pause(ms),
@@ -103,10 +106,30 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
     );
   }
 
+  /** Batches as transactions, each with the tasks that it changed in the row of the operation. */
+  private batches({ work, outcome }: BulkPlan): BulkWork {
+    return {
+      ...work,
+      batch: (queue, ids) =>
+        this.write((db) => work.batch(db, queue, ids), {
+          lockTimeoutMs: bulkLockTimeoutMs,
+          touched: (rows) => {
+            const done = rows.filter((row) => work.outcome(row).outcome === outcome);
+            const tasks = done.flatMap((row) => [...new Set([row.task_id, row.new_task_id ?? row.task_id])]);
+            return done.length > 0 ? { queue, tasks, count: done.length } : [];
+          },
+        }),
+    };
+  }
+
   /** Does something to one task, in a transaction of its own that ends where another session does not let go of the task. */
-  protected async one<T>(taskId: string, work: (db: Queryable) => Promise<T>): Promise<T> {
+  protected async one<T>(
+    taskId: string,
+    work: (db: Queryable) => Promise<T>,
+    touched: WriteOptions<T>['touched'],
+  ): Promise<T> {
     try {
-      return await this.write(work);
+      return await this.write(work, { touched });
     } catch (error) {
       if (errorCode(error) !== '55P03') throw error;
       throw new CliError(

@@ -11,13 +11,13 @@
  */
 import { Command } from '@oclif/core/command';
 import type { Config } from '@oclif/core/config';
-import * as Flags from '@oclif/core/flags';
 import type { Input, ParserOutput } from '@oclif/core/interfaces';
 import { QueueReader, type SkippedQueue } from '../../sql/each-queue.js';
 import type { Queryable } from '../../sql/queryable.js';
-import type { Database } from '../connection/database.js';
+import type { Database, Touched, WriteOptions } from '../connection/database.js';
 import type { ConnectionFlags, Settings } from '../../connection/settings.js';
 import { maskPasswords } from '../../connection/uri.js';
+import { dbFlags, outputFlags } from './common-flags.js';
 import { changes, needOf, type CommandAbout } from './declaration.js';
 import { exit, interrupted, type CliError } from './errors.js';
 import { explainError } from './explain.js';
@@ -25,49 +25,13 @@ import { harmless } from './format/text.js';
 import { adviceText, type Advice, type CommandFlags, type Place } from './hint.js';
 import type { Io } from './io.js';
 import { queuesToLookIn } from '../task/find-task.js';
-import { modes, show, type Mode, type RenderContext, type Rendering } from './output.js';
+import { show, type Mode, type RenderContext, type Rendering } from './output.js';
+import type { OperationLog } from '../operations/log.js';
 import { reportError } from './report.js';
 import { parseError } from './parse-error.js';
 import { refuseEmpty, shield, unshield } from './words.js';
-import { wholeNumberFlag } from './flags.js';
 
-/** Where to connect. Every command that asks the database spreads these into its flags. */
-export const dbFlags = {
-  database: Flags.string({ char: 'd', helpValue: 'NAME|URI', helpGroup: 'CONNECTION', description: 'database to use' }),
-  host: Flags.string({ char: 'h', helpValue: 'HOST', helpGroup: 'CONNECTION', description: 'host or socket folder' }),
-  port: wholeNumberFlag({
-    char: 'p',
-    helpValue: 'PORT',
-    helpGroup: 'CONNECTION',
-    min: 1,
-    max: 65_535,
-    description: 'port',
-  }),
-  user: Flags.string({ char: 'U', helpValue: 'USER', helpGroup: 'CONNECTION', description: 'role to connect as' }),
-  verbose: Flags.boolean({
-    char: 'v',
-    helpGroup: 'CONNECTION',
-    description: 'show on standard error how the connection is made, the password masked',
-  }),
-};
-
-/** -q without a default: absent means every queue, or wherever the id is found. */
-export const queueFlag = Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to look in' });
-
-const outputFlags = {
-  output: Flags.string({
-    char: 'o',
-    options: modes,
-    helpValue: 'FORMAT',
-    helpGroup: 'OUTPUT',
-    description: 'how to print the answer',
-  }),
-  json: Flags.boolean({ helpGroup: 'OUTPUT', description: 'the same as -o json; errors are JSON too' }),
-  'no-pager': Flags.boolean({
-    helpGroup: 'OUTPUT',
-    description: 'print a long answer at once; otherwise a terminal shows it in $PAGER, or less',
-  }),
-};
+export { changeFlags, dbFlags, queueFlag } from './common-flags.js';
 
 /** oclif's Command asks its config only for these; loading a real one would read folders on every start. */
 const config = {
@@ -86,6 +50,7 @@ interface ParsedFlags extends ConnectionFlags {
   json?: boolean;
   'no-pager'?: boolean;
   queue?: string;
+  reason?: string;
 }
 
 /** A command as the program knows it: what it says of itself, and how it is made. */
@@ -104,6 +69,8 @@ export abstract class BaseCommand<T> extends Command {
   /** Queues that the latest look could not read. */
   private skipped: SkippedQueue[] = [];
   private skippedSaid: SkippedQueue[] | undefined;
+  /** Where a command that changes something writes down what. */
+  private operations: OperationLog | undefined;
 
   constructor(
     argv: string[],
@@ -161,9 +128,31 @@ export abstract class BaseCommand<T> extends Command {
   }
 
   /** The connection, opened on first use and closed by the base. */
-  protected db(): Promise<Database> {
-    this.database ??= this.openDatabase();
-    return this.database;
+  protected async db(): Promise<Database> {
+    this.database ??= this.openRecorded();
+    const database = await this.database;
+    await this.operations?.check(database);
+    return database;
+  }
+
+  /** Every command that takes a reason is recorded, unless this command line changes nothing. */
+  private async openRecorded(): Promise<Database> {
+    const database = await this.openDatabase();
+    const about = this.about();
+    if (about.flags?.reason === undefined || !changes(about, this.argv)) return database;
+    const { OperationLog: Log } = await import('../operations/log.js');
+    const { parsedFlags, parsedArgs, argv, io } = this;
+    const queue = parsedArgs.queue ?? parsedFlags.queue;
+    this.operations ??= new Log({
+      command: about.id,
+      argv,
+      reason: parsedFlags.reason,
+      queue: typeof queue === 'string' ? queue : undefined,
+      env: io.env,
+      bringsSchema: about.declares.bringsSchema === true,
+    });
+    database.recorder = this.operations;
+    return database;
   }
 
   /** Runs `work` in one read-only transaction with a statement timeout (30 s unless given). */
@@ -208,14 +197,18 @@ export abstract class BaseCommand<T> extends Command {
   /**
    * Runs `work` in a transaction: all of it, or nothing. It ends where another session holds a lock for longer than
    * `lockTimeoutMs`, ten seconds unless given: a worker releases its locks in moments, and a forgotten session never.
+   * `touched` says what the work changed, for the row of the operation.
    */
-  protected async write<R>(work: (db: Queryable) => Promise<R>, { lockTimeoutMs = patienceMs } = {}): Promise<R> {
-    return (await this.db()).transaction(work, { lockTimeoutMs });
+  protected async write<R>(work: (db: Queryable) => Promise<R>, options: WriteOptions<R> = {}): Promise<R> {
+    return (await this.db()).transaction(work, { lockTimeoutMs: patienceMs, ...options });
   }
 
   /** For work that takes many transactions: every statement is a `write` of its own. */
-  protected eachWrite(): Queryable {
-    return { query: (sql, values) => this.write((db) => db.query(sql, values)) };
+  protected eachWrite(touched?: (rows: readonly object[]) => Touched | readonly Touched[]): Queryable {
+    return {
+      query: (sql, values) =>
+        this.write((db) => db.query(sql, values), touched && { touched: ({ rows }) => touched(rows) }),
+    };
   }
 
   /** After a filter on a name found nothing: a name near it that exists, where the name itself does not. */
@@ -239,7 +232,10 @@ export abstract class BaseCommand<T> extends Command {
     const drawn = await this.unfiltered(
       this.render(result, { tty, width, now: this.io.now(), mode: this.mode(), next }),
     );
-    const rendering = { ...drawn, warning: [...(drawn.warning ?? []), ...(await this.skippedNotes())] };
+    const rendering = {
+      ...drawn,
+      warning: [...(drawn.warning ?? []), ...(await this.skippedNotes()), ...(this.operations?.advice() ?? [])],
+    };
     await show(io, this.mode(), rendering, result, next);
   }
 

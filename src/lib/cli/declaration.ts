@@ -15,6 +15,8 @@ export interface Declaration {
   needs: Need | ((flags: readonly string[]) => Need);
   /** Set where it changes something outside the schema: such a command finishes when the reader of its output leaves. */
   changesMachine?: true;
+  /** Set where it installs or upgrades the schema, with what records operations. */
+  bringsSchema?: true;
   /** Command lines that do something, for the tests that go over every command. */
   samples: readonly (string | Sample)[];
 }

@@ -3,6 +3,7 @@ import * as Flags from '@oclif/core/flags';
 import { wideBytes } from '../../sql/lists.js';
 import type { QueueReader } from '../../sql/each-queue.js';
 import { ago } from './format/time.js';
+import { startsIn } from '../task/delayed.js';
 import { command, hint, joined, type Advice } from './hint.js';
 import type { Column } from './output.js';
 import { wholeNumberFlag } from './flags.js';
@@ -35,9 +36,18 @@ export function drawWake(now: Date): Column['draw'] {
   };
 }
 
+/** The state; of a task or a run that has not started yet, when it starts. */
+export function drawState(now: Date): Column['draw'] {
+  return (cell, row) => {
+    const { attempt, attempts, ...rest } = row as Waking & { attempt?: number; attempts?: number };
+    return startsIn({ ...rest, attempt: attempt ?? attempts ?? 0 }, now) ?? String(cell);
+  };
+}
+
 interface Waking {
   state: string;
   available_at: string;
+  started_at: string | null;
   wake_event: string | null;
 }
 

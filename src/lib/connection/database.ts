@@ -34,6 +34,28 @@ export interface TransactionLimits {
   lockTimeoutMs?: number;
 }
 
+/** What a transaction changed, for the row of the operation. */
+export interface Touched {
+  queue?: string;
+  /** Ids of tasks. */
+  tasks?: readonly string[];
+  /** Tasks in all; absent: those that are named. */
+  count?: number;
+}
+
+/** Writes down what transactions change, in the same transactions. */
+export interface Recorder {
+  /** Before the work. Raises where the work must not be done without a row. */
+  begin(db: Queryable): Promise<void>;
+  /** After the work; the function that it returns is called after the commit. `touched` is undefined where the work does not say. */
+  end(db: Queryable, touched: readonly Touched[] | undefined): Promise<() => void>;
+}
+
+export interface WriteOptions<T> extends TransactionLimits {
+  /** What the work changed, by its result; an empty list where it changed nothing. */
+  touched?: (result: T) => Touched | readonly Touched[];
+}
+
 /**
  * One connection of a command. It keeps nothing in the session: limits are `set local` inside a transaction, so it works
  * through a pooler in transaction mode. Ctrl-C cancels the statement under way on the server.
@@ -43,6 +65,8 @@ export class Database implements Queryable {
   private inside = false;
   private limitMs = 0;
   private failedLimitMs = 0;
+  /** Hears of every transaction that may write. */
+  recorder: Recorder | undefined;
   private readonly unwatch: () => void;
 
   private constructor(
@@ -96,8 +120,18 @@ export class Database implements Queryable {
   }
 
   /** Runs `work` in a transaction: committed when it returns, rolled back when it throws. Do not nest. */
-  async transaction<T>(work: (db: Queryable) => Promise<T>, limits: TransactionLimits = {}): Promise<T> {
-    return this.inTransaction('begin', limits, work);
+  async transaction<T>(work: (db: Queryable) => Promise<T>, { touched, ...limits }: WriteOptions<T> = {}): Promise<T> {
+    const { recorder } = this;
+    if (recorder === undefined) return this.inTransaction('begin', limits, work);
+    let committed: () => void = () => undefined;
+    const result = await this.inTransaction('begin', limits, async (db) => {
+      await recorder.begin(db);
+      const done = await work(db);
+      committed = await recorder.end(db, touched && [touched(done)].flat());
+      return done;
+    });
+    committed();
+    return result;
   }
 
   /** Whether the statement that failed last was under a time limit that we set, not only under the session's own. */

@@ -17,6 +17,7 @@ import { readAttempts, readCheckpointFigures, readFailureStreak, readPeers } fro
 import { isWhole, readQueueFlow, readQueues, type QueueList } from '../../sql/diagnosis-queues.js';
 import { diagnose, type Diagnosis, type Gap, type PastFacts, type TaskSubject, type WhyThresholds } from './cause.js';
 import { relativeIds, type Relative } from './family.js';
+import { operationEvidence, readOperations, readPaused } from './people.js';
 import { taskCauses } from './index.js';
 import { defaultThresholds } from './thresholds.js';
 
@@ -63,8 +64,10 @@ export async function whyFound(
   seen: readonly string[] = [],
 ): Promise<Answer> {
   const subject = await readSubject(reader, list, { queue, taskId, runId, seen }, options);
+  const diagnosis = diagnose(taskCauses, subject);
   return {
-    ...diagnose(taskCauses, subject),
+    ...diagnosis,
+    evidence: [...diagnosis.evidence, ...operationEvidence(subject)],
     queue,
     task_id: taskId,
     run_id: subject.run?.run_id ?? null,
@@ -119,6 +122,8 @@ async function readSubject(
     thresholds: { ...defaultThresholds, ...options.thresholds },
     canWake: list.can_wake,
     relative: null,
+    pause: open ? await readPaused(reader, queue) : null,
+    operations: await readOperations(reader, taskId),
     waits: asleep || run?.available_at === Infinity ? await answer('waits', readWaits(reader, queue, taskId)) : [],
     locks: open || gaps.has('task') ? await readLocks(reader, queue, [task?.xmax ?? '0', run?.xmax ?? '0']) : [],
     flow,

@@ -7,6 +7,7 @@ import type {
   TaskFacts,
   WaitFacts,
 } from '../../sql/diagnosis.js';
+import type { OperationFacts, PauseFacts } from '../../sql/diagnosis-operations.js';
 import type { LockHolder } from '../../sql/diagnosis-locks.js';
 import type { QueueFlow } from '../../sql/diagnosis-queues.js';
 import type { CheckpointFigures, FailureStreak, Peer } from '../../sql/diagnosis-past.js';
@@ -54,6 +55,11 @@ export interface WhyThresholds {
   largeBytes: number;
 }
 
+/** A pause, and the operation that made it where that was recorded. */
+export interface Paused extends PauseFacts {
+  operation: OperationFacts | null;
+}
+
 /** All that is known of one task, fetched once. Times are milliseconds since 1970. */
 export interface TaskSubject {
   queue: string;
@@ -76,6 +82,10 @@ export interface TaskSubject {
   thresholds: WhyThresholds;
   /** Whether the schema can end a sleep before its time (`wake_task`). */
   canWake: boolean;
+  /** The pause of its queue; null where it has none, or the task has ended. */
+  pause: Paused | null;
+  /** What people did to it, the latest first. */
+  operations: OperationFacts[];
   /** The task that this one waits for, if it does. */
   relative: Relative | null;
   /** What got no answer: an empty list above then means nothing. */
@@ -89,6 +99,7 @@ export interface QueueSubject {
   windowSeconds: number;
   locks: LockHolder[];
   awaited: { event_name: string; waiting: number }[];
+  pause: Paused | null;
 }
 
 export interface NameSubject {

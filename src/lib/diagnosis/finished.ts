@@ -1,9 +1,12 @@
+import type { OperationFacts } from '../../sql/diagnosis-operations.js';
 import type { RunFacts } from '../../sql/diagnosis.js';
 import { retryStrategyFault } from '../task/retry-strategy.js';
 import { inferred, known, type Cause, type Evidence, type TaskSubject } from './cause.js';
+import { deed } from './people.js';
 import { seconds } from './settings.js';
 import { at, dumpTask, forkWithOther, plural, quoted, shown } from './words.js';
 import { command } from '../cli/hint.js';
+import { actor } from '../operations/words.js';
 
 /** An error in one line. */
 export function errorLine(run: RunFacts): string {
@@ -59,8 +62,23 @@ function cancellation(code: string, key: 'max_delay' | 'max_duration' | null): C
     verdict: 'ended',
     group: 'end',
     applies: (subject) => subject.task?.state === 'cancelled' && cancelledBy(subject) === key,
-    explain: ({ task, queue }) => {
+    explain: ({ task, queue, operations, now }) => {
       const limit = key && seconds(task?.cancellation, key);
+      const [by] = cancellations(operations);
+      const next = [dumpTask(task?.task_id ?? ''), command('fork-task', task?.task_id ?? '', { queue })];
+      if (by !== undefined) {
+        return {
+          sentence: `it was cancelled by ${deed(by, now)}`,
+          evidence: [
+            known('cancelled at', at(task?.cancelled_at ?? null)),
+            known('cancelled by', `${shown(actor(by))}, role ${quoted(by.database_role)}`),
+            known('reason', by.reason === null ? 'none given' : shown(by.reason)),
+            known('enqueued', at(task?.enqueue_at ?? null)),
+            known('first started', task?.first_started_at == null ? 'never' : at(task.first_started_at)),
+          ],
+          next: [...next, command('list-operations', { task: task?.task_id })],
+        };
+      }
       const why = key === null ? 'by hand' : `by its ${key} of ${plural(limit ?? 0, 'second')}`;
       return {
         sentence: `it was cancelled ${why}, ${at(task?.cancelled_at ?? null)}`,
@@ -73,14 +91,17 @@ function cancellation(code: string, key: 'max_delay' | 'max_duration' | null): C
           known('enqueued', at(task?.enqueue_at ?? null)),
           known('first started', task?.first_started_at == null ? 'never' : at(task.first_started_at)),
         ],
-        next: [dumpTask(task?.task_id ?? ''), command('fork-task', task?.task_id ?? '', { queue })],
+        next,
       };
     },
   };
 }
 
-function cancelledBy({ task, run }: TaskSubject): 'max_delay' | 'max_duration' | null {
-  if (!task || task.cancelled_at === null) return null;
+const cancellations = (operations: readonly OperationFacts[]): OperationFacts[] =>
+  operations.filter((operation) => operation.command === 'cancel-task');
+
+function cancelledBy({ task, run, operations }: TaskSubject): 'max_delay' | 'max_duration' | null {
+  if (!task || task.cancelled_at === null || cancellations(operations).length > 0) return null;
   const delay = seconds(task.cancellation, 'max_delay');
   const duration = seconds(task.cancellation, 'max_duration');
   if (task.first_started_at === null)

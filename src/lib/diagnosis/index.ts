@@ -3,6 +3,7 @@ import { contradiction } from './contradiction.js';
 import { finished } from './finished.js';
 import { taskLocked } from './locks.js';
 import { family } from './family.js';
+import { paused, pausedToo } from './people.js';
 import { past } from './past.js';
 import { running } from './running.js';
 import { sleeping } from './sleeping.js';
@@ -15,11 +16,13 @@ export const taskCauses: Cause<TaskSubject>[] = [
   contradiction,
   taskLocked,
   ...finished,
+  paused,
   ...past,
   family,
   ...running,
   ...sleeping,
   ...waiting,
+  pausedToo,
   {
     code: 'superseded',
     verdict: 'ended',

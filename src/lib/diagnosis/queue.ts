@@ -1,5 +1,6 @@
 import { inferred, known, type Cause, type Evidence, type QueueSubject } from './cause.js';
 import { queueLocked } from './locks.js';
+import { queuePaused } from './people.js';
 import { claimEvidence, isSilent, rate } from './waiting.js';
 import { at, plural, quoted, since, tally, until } from './words.js';
 import { command, type Hint } from '../cli/hint.js';
@@ -24,6 +25,7 @@ const silent = (subject: QueueSubject): boolean => ready(subject) > 0 && isSilen
 /** Causes for a whole queue: why does nothing move here? */
 export const queueCauses: Cause<QueueSubject>[] = [
   queueLocked,
+  queuePaused,
   {
     code: 'never_claimed',
     verdict: 'stuck',

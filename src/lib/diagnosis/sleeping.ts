@@ -3,6 +3,7 @@ import { failureEvidence, errorLine } from './finished.js';
 import { nearestPattern } from '../cli/nearest.js';
 import { stepsSaved } from './running.js';
 import { isPutBackPattern, strategyWords } from './settings.js';
+import { isDelayedStart } from '../task/delayed.js';
 import { at, dumpTask, quoted, since, span, until } from './words.js';
 import { command, hint, type Advice, type Hint } from '../cli/hint.js';
 
@@ -189,6 +190,17 @@ export const sleeping: Cause<TaskSubject>[] = [
         ],
       };
     },
+  },
+  {
+    code: 'starts_later',
+    verdict: 'waiting',
+    group: 'sleep',
+    applies: (subject) => isAsleep(subject) && isDelayedStart(subject.run),
+    explain: ({ task, run, now, queue }) => ({
+      sentence: `it starts ${until(run?.available_at ?? Infinity, now)}, ${at(run?.available_at ?? null)}, as its spawn asked`,
+      evidence: [known('spawned', at(run?.created_at ?? null)), known('starts', at(run?.available_at ?? null))],
+      next: [hint`now instead: ${command('wake-task', task?.task_id ?? '', { queue })}`, dumpTask(task?.task_id ?? '')],
+    }),
   },
   {
     code: 'sleeping',

@@ -33,7 +33,7 @@ export function rate(flow: QueueFlow, windowSeconds: number): string {
   return `about ${figure} a minute over the last ${span(windowSeconds)}`;
 }
 
-const isReady = ({ task, run, now }: TaskSubject): boolean =>
+export const isReady = ({ task, run, now }: TaskSubject): boolean =>
   (task?.state === 'pending' || task?.state === 'sleeping') &&
   (run?.state === 'pending' || run?.state === 'sleeping') &&
   run.available_at <= now;

@@ -24,6 +24,7 @@ import { readLocks, tablesOf, whyFound, type Answer, type WhyOptions, type WhyRe
 import { diagnose, type Diagnosis } from './cause.js';
 import { queueLocked } from './locks.js';
 import { nameCauses } from './name.js';
+import { readPaused } from './people.js';
 import { queueCauses } from './queue.js';
 import { plural, quoted, shown } from './words.js';
 
@@ -107,7 +108,8 @@ export function whyQueue(db: Queryable, queue: string, options: WhyOptions): Pro
       head.flatMap((run) => [run.xmax, run.task_xmax ?? '0']),
     );
     const awaited = flow.sleeping > 0 ? await readAwaitedEvents(reader, queue) : [];
-    const subject = { queue, now: list.now, flow, windowSeconds: options.windowSeconds, locks, awaited };
+    const pause = await readPaused(reader, queue);
+    const subject = { queue, now: list.now, flow, windowSeconds: options.windowSeconds, locks, awaited, pause };
     return { ...diagnose(queueCauses, subject), ...asked, unread: reader.unread };
   });
 }
@@ -208,7 +210,7 @@ async function lockedOut(reader: BoundedReader, queues: string[]): Promise<(Diag
     const found = await lockedOut(reader, [queue]);
     if (found) return found;
   }
-  const subject = { queue: queues[0] ?? '', now: 0, flow: noFlow, windowSeconds: 1, locks, awaited: [] };
+  const subject = { queue: queues[0] ?? '', now: 0, flow: noFlow, windowSeconds: 1, locks, awaited: [], pause: null };
   return { ...diagnose([queueLocked], subject), unread: reader.unread };
 }
 

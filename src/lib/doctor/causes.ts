@@ -3,6 +3,7 @@ import { severities, type DoctorFinding, type Finding } from './check.js';
 
 /** Checks that measure by the clock: while it stands still, they say nothing. */
 const byTheClock = new Set([
+  'paused-queues',
   'unclaimed-work',
   'expired-leases',
   'backlog-growing',
@@ -52,6 +53,12 @@ const rules: Rule[] = [
     cause: ({ check }) => check === 'blocked',
     effect: (effect, cause) =>
       effect.check === 'unread' && effect.session !== undefined && effect.session === cause.session,
+  },
+  // Nobody may claim from a paused queue.
+  {
+    cause: ({ check }) => check === 'paused-queues',
+    effect: (effect, cause) =>
+      (effect.check === 'backlog' || effect.check === 'backlog-growing') && sameQueue(effect, cause),
   },
   // No vacuum removes what a snapshot may still see.
   {

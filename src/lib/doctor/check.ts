@@ -1,5 +1,6 @@
 import type { Unread } from '../../sql/bounded.js';
 import type { LockHolder } from '../../sql/diagnosis-locks.js';
+import type { PauseFacts } from '../../sql/diagnosis-operations.js';
 import type { KnownQueue, QueueFlow } from '../../sql/diagnosis-queues.js';
 import type {
   CheckpointLoad,
@@ -67,6 +68,8 @@ export interface Facts {
   transactions: SessionFacts[];
   server: ServerFacts | null;
   tableLocks: LockHolder[];
+  /** Pauses in force, of all queues. */
+  pauses: PauseFacts[];
   /** What this role may see of sessions; null: not asked. */
   sight: Sight | null;
   partitions: PartitionFacts[];

@@ -1,6 +1,7 @@
 import { queueColumns, queueIndexes } from '../../sql/description.js';
 import type { BoundedReader, Unread } from '../../sql/bounded.js';
 import { readTableLockHolders } from '../../sql/diagnosis-locks.js';
+import { readPauses } from '../../sql/diagnosis-operations.js';
 import { readClock, readQueues, type KnownQueue, type QueueList } from '../../sql/diagnosis-queues.js';
 import { readPartitionRows } from '../../sql/doctor-queue.js';
 import { readSurvey, type SurveyedTable } from '../../sql/doctor-survey.js';
@@ -117,6 +118,7 @@ export async function readFacts(
     transactions: [],
     server: null,
     tableLocks: [],
+    pauses: [],
     sight: null,
     partitions: [],
     detachedRows: [],
@@ -164,6 +166,7 @@ export async function readFacts(
   }
   if (needs.has('queues')) {
     reader.unread.push(...closedTables(survey, list.queues));
+    facts.pauses = await readPauses(reader, null);
     facts.queues = await readQueueFacts(reader, list, tables, thresholds);
   }
   return facts;

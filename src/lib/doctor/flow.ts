@@ -3,6 +3,7 @@ import { isSilent, rate } from '../diagnosis/waiting.js';
 import { at, plural, quoted, shown, since, span } from '../diagnosis/words.js';
 import type { ErrorCount } from '../../sql/doctor-queue.js';
 import type { QueueFlow } from '../../sql/diagnosis-queues.js';
+import type { PauseFacts } from '../../sql/diagnosis-operations.js';
 import { atLeast, inQueue, type Check, type Facts, type Finding, type QueueFacts } from './check.js';
 import { command } from '../cli/hint.js';
 
@@ -21,13 +22,41 @@ function errorText({ error, variants }: ErrorCount): string {
   return `${quoted(error)}${like}`;
 }
 
+const pauseOf = ({ queue }: QueueFacts, { pauses }: Facts): PauseFacts | undefined =>
+  pauses.find((pause) => pause.queue_name === queue.queue_name);
+
 export const flowChecks: Check[] = [
+  {
+    id: 'paused-queues',
+    why: 'Workers get no new work from a paused queue, and a pause without an end lasts until somebody resumes the queue.',
+    needs: ['queues'],
+    find: perFlow((flow, queue, facts) => {
+      const pause = pauseOf(queue, facts);
+      if (pause === undefined) return [];
+      const { paused_at: from, paused_until: end, paused_by: role, reason } = pause;
+      const forgotten = end === null && facts.now - from >= facts.thresholds['pause-age'] * 1000;
+      if (!forgotten && ready(flow) === 0) return [];
+      const why = reason === null ? '' : ` (${shown(reason)})`;
+      const seen = `role ${quoted(role)} paused it ${since(from, facts.now)}${why}, ${end === null ? 'with no end' : `until ${at(end)}`}; ${plural(ready(flow), 'run')} ready`;
+      return [
+        inQueue(
+          forgotten ? 'warning' : 'info',
+          queue,
+          seen,
+          command('resume-queue', queue.queue.queue_name),
+          command('list-operations', inIt(queue)),
+        ),
+      ];
+    }),
+  },
   {
     id: 'unclaimed-work',
     why: 'Ready work that no worker claims stays where it is: no worker polls the queue, or none can reach it.',
     needs: ['queues'],
-    find: perFlow((flow, queue, { now, thresholds }) => {
+    find: perFlow((flow, queue, facts) => {
+      const { now, thresholds } = facts;
       const age = thresholds['ready-age'] * 1000;
+      if (pauseOf(queue, facts) !== undefined) return [];
       if (ready(flow) === 0 || !isSilent(flow, now) || now - (flow.oldest_ready_at ?? now) < age) return [];
       if (flow.last_claim_at !== null && now - flow.last_claim_at < age) return [];
       const claims =

@@ -12,6 +12,7 @@ export const thresholds = {
   'checkpoint-megabytes': { value: 16, unit: 'MB', about: 'more checkpoints than this are too large for one task' },
   'far-future': { value: 157_680_000, unit: 'SECONDS', about: 'a start or wake-up so far ahead is a mistake' },
   'wait-age': { value: 86_400, unit: 'SECONDS', about: 'a wait without a timeout that is so old counts as lost' },
+  'pause-age': { value: 86_400, unit: 'SECONDS', about: 'a pause without an end that is so old was forgotten' },
   'cleanup-grace': { value: 172_800, unit: 'SECONDS', about: 'how far cleanup may lie behind its policy' },
   'dead-percent': { value: 30, unit: 'PERCENT', about: 'such a share of dead rows is bloat' },
   'min-dead': { value: 10_000, unit: 'ROWS', about: 'fewer dead rows in a table do not matter' },

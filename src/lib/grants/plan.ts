@@ -39,14 +39,17 @@ const byLetter: Record<Kind, Rights> = {
 
 /** Rights on the tables that all queues share, that each kind adds to the kind before it. */
 const bySharedTable: Record<Kind, Partial<Record<OwnTable, string[]>>> = {
-  reader: { schedules: ['select'] },
-  worker: {},
+  reader: { schedules: ['select'], operations: ['select'] },
+  worker: { operations: ['insert'] },
   operator: {
     claim_gates: ['insert', 'delete'],
     queue_pauses: ['insert', 'update', 'delete'],
     schedules: ['insert', 'update', 'delete'],
   },
 };
+
+/** What a command in several transactions adds to its row. */
+const continuedColumns = ['queue_name', 'task_ids', 'task_count'];
 
 /** What firing a schedule writes. */
 const firedColumns = ['next_at', 'last_at', 'last_task_id', 'last_error', 'last_error_at'];
@@ -55,6 +58,7 @@ const sharedNames: Record<string, string> = {
   claim_gates: 'the marks of queues with a pause or a schedule',
   queue_pauses: 'pauses',
   schedules: 'schedules',
+  operations: 'what operators did',
 };
 
 function sharedGrant(kind: Kind, table: string): Grant | undefined {
@@ -166,6 +170,15 @@ export function planGrants(
             privileges: ['update'],
             on: { kind: 'table' as const, name: 'schedules', columns: firedColumns },
             why: 'a claim fires the schedules that are due, and changes nothing else of them',
+          },
+        ]
+      : []),
+    ...(kind !== 'reader' && facts.shared.includes('operations')
+      ? [
+          {
+            privileges: ['update'],
+            on: { kind: 'table' as const, name: 'operations', columns: continuedColumns },
+            why: 'a command in several transactions adds its tasks to its row',
           },
         ]
       : []),

@@ -34,7 +34,10 @@ const lockTimeoutMs = 10_000;
 
 /** Attaches all tables of a week in one transaction. Raises exit 4 for what cannot be attached; nothing is changed then. */
 export async function attach(db: Database, queue: string, tag: string): Promise<Attached> {
-  return db.transaction((transaction) => attachIn(transaction, queue, tag), { lockTimeoutMs });
+  return db.transaction((transaction) => attachIn(transaction, queue, tag), {
+    lockTimeoutMs,
+    touched: ({ attached }) => (attached.length > 0 ? { queue } : []),
+  });
 }
 
 async function attachIn(db: Queryable, queue: string, tag: string): Promise<Attached> {

@@ -36,7 +36,10 @@ export async function drainQueue(
 ): Promise<Deleted> {
   const drain = async (kind: 'tasks' | 'events', batch: typeof cleanupTasks): Promise<void> => {
     for (let taken = limit; taken > 0;) {
-      taken = await db.transaction((one) => batch(one, queue_name, ttl_seconds, limit), { lockTimeoutMs });
+      taken = await db.transaction((one) => batch(one, queue_name, ttl_seconds, limit), {
+        lockTimeoutMs,
+        touched: (rows) => (rows > 0 ? { queue: queue_name, count: kind === 'tasks' ? rows : 0 } : []),
+      });
       deleted[kind] += taken;
       tell(deleted);
     }

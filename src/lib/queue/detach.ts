@@ -8,7 +8,7 @@ import {
   type DetachCandidate,
   type HalfDetached,
 } from '../../sql/partitions.js';
-import type { Database } from '../connection/database.js';
+import type { Database, Touched } from '../connection/database.js';
 import { refused } from '../cli/errors.js';
 import { command, hint } from '../cli/hint.js';
 
@@ -23,9 +23,15 @@ const lockTimeoutMs = 10_000;
 /** Detaches a candidate, concurrently where PostgreSQL allows it, and drops it if asked to. */
 export async function detach(db: Database, candidate: DetachCandidate, drop: boolean): Promise<Detached> {
   const concurrently = !(await db.read((read) => hasDefaultPartition(read, candidate.parent)));
-  if (concurrently) await detachPartition(db, candidate, true);
-  else await db.transaction((transaction) => detachPartition(transaction, candidate, false), { lockTimeoutMs });
-  return { ...candidate, concurrently, dropped: drop && (await dropFormer(db, candidate.partition)) };
+  const touched = (): Touched => ({ queue: candidate.queue });
+  if (concurrently) {
+    await detachPartition(db, candidate, true);
+    // It cannot run in a transaction: the row of the operation follows in its own.
+    await db.transaction(async () => undefined, { touched });
+  } else {
+    await db.transaction((transaction) => detachPartition(transaction, candidate, false), { lockTimeoutMs, touched });
+  }
+  return { ...candidate, concurrently, dropped: drop && (await dropFormer(db, candidate)) };
 }
 
 /** Goes on where a concurrent detaching broke off. Raises exit 4 where somebody is still at it. */
@@ -35,13 +41,20 @@ export async function finish(db: Database, { pid, ...half }: HalfDetached, drop:
   }
   if (drop) await requireEmpty(db, half.partition);
   await finishDetaching(db, half);
-  return { ...half, concurrently: true, dropped: drop && (await dropFormer(db, half.partition)) };
+  await db.transaction(async () => undefined, { touched: () => ({ queue: half.queue }) });
+  return { ...half, concurrently: true, dropped: drop && (await dropFormer(db, half)) };
 }
 
 /** Drops a partition that is no longer attached. Raises exit 4 where rows came in between: nothing may be lost by it. */
-export async function dropFormer(db: Database, partition: string): Promise<boolean> {
+export async function dropFormer(
+  db: Database,
+  { partition, queue }: Pick<DetachCandidate, 'partition' | 'queue'>,
+): Promise<boolean> {
   await requireEmpty(db, partition);
-  return db.transaction((transaction) => dropDetachedPartition(transaction, partition), { lockTimeoutMs });
+  return db.transaction((transaction) => dropDetachedPartition(transaction, partition), {
+    lockTimeoutMs,
+    touched: () => ({ queue }),
+  });
 }
 
 async function requireEmpty(db: Database, partition: string): Promise<void> {

@@ -66,7 +66,13 @@ export async function maintain(db: Database, queues: readonly string[]): Promise
       return { partitions_created: (await db.read((read) => countPartitions(read, queue))) - before };
     });
     await attempt('cleanup', queue, async () => {
-      const [batch] = await db.transaction((transaction) => cleanupByPolicy(transaction, queue), { lockTimeoutMs });
+      const [batch] = await db.transaction((transaction) => cleanupByPolicy(transaction, queue), {
+        lockTimeoutMs,
+        touched: ([done]) => {
+          const count = done?.tasks_deleted ?? 0;
+          return count > 0 || (done?.events_deleted ?? 0) > 0 ? { queue, count } : [];
+        },
+      });
       return { tasks_deleted: batch?.tasks_deleted ?? 0, events_deleted: batch?.events_deleted ?? 0 };
     });
     // A table that somebody is taking a partition from is left to them.

@@ -12,6 +12,11 @@ const gauges: [string, string, Value][] = [
     'How long the oldest task that could be claimed has been waiting; 0 when none is.',
     ({ oldest_waiting_at: at }, nowMs) => (at === null ? 0 : Math.max(0, (nowMs - Date.parse(at)) / 1000)),
   ],
+  [
+    'paused',
+    '1 where the queue is paused: its workers get no new work.',
+    (row) => ('paused_at' in row ? Number(row.paused_at !== null) : null),
+  ],
   ['spawned', 'Tasks made within the window.', (row) => row.spawned],
   ['completed', 'Runs claimed within the window that completed.', (row) => row.completed_runs],
   ['failed', 'Runs claimed within the window that failed.', (row) => row.failed_runs],

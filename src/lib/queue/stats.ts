@@ -4,6 +4,8 @@ import type { Queryable } from '../../sql/queryable.js';
 import { readQueueFlow, type QueueFlow } from '../../sql/queue-stats.js';
 import { countTasks, type QueueOverview } from '../../sql/queue-counts.js';
 import { listRegisteredQueues } from '../../sql/queues.js';
+import { findPauses } from '../../sql/pauses.js';
+import { withPause, type PauseColumns } from './pause.js';
 import { QueueReader, type SkippedQueue } from '../../sql/each-queue.js';
 
 interface Rate {
@@ -13,7 +15,8 @@ interface Rate {
 
 /** A queue's tasks as list-queues counts them and its flow, or those of a task name. */
 export type Stats =
-  (QueueOverview & QueueFlow & Rate & { task_name?: undefined; sampled?: undefined }) | (NameStats & Rate);
+  | (QueueOverview & QueueFlow & PauseColumns & Rate & { task_name?: undefined; sampled?: undefined })
+  | (NameStats & Rate);
 
 /** Runs a bounded, read-only piece of work in a transaction of its own. */
 type Read = <T>(work: (db: Queryable) => Promise<T>) => Promise<T>;
@@ -41,12 +44,13 @@ export async function readStats(
     return answered(stats, skipped, queues);
   }
   const registered = (await read(listRegisteredQueues)).filter((queue) => queues.includes(queue.queue_name));
+  const pauses = await read(findPauses);
   for (const queue of registered) {
     const name = queue.queue_name;
     const [overview] = (await one(read, name, skipped, (db) => countTasks(db, [queue]))) ?? [];
     if (overview === undefined) continue;
     const flow = await one(read, name, skipped, (db) => readQueueFlow(db, name, sinceMs));
-    if (flow !== undefined) stats.push({ ...overview, ...flow, ...rate(flow) });
+    if (flow !== undefined) stats.push(withPause({ ...overview, ...flow, ...rate(flow) }, pauses));
   }
   return answered(stats, skipped, queues);
 }

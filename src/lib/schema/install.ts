@@ -1,6 +1,7 @@
 /** Installs or upgrades the schema: what `init` does, and what the embedded server's first start needs. */
 import { inspectSchema, runSchemaScript, type SchemaState } from '../../sql/schema.js';
-import type { Database } from '../connection/database.js';
+import type { Queryable } from '../../sql/queryable.js';
+import type { Database, Touched } from '../connection/database.js';
 import { CliError, errorCode, exit } from '../cli/errors.js';
 import { readSchemaScript } from './schema-file.js';
 import { command, hint } from '../cli/hint.js';
@@ -29,12 +30,13 @@ function action(before: SchemaState, after: SchemaState): Installation['action']
 
 /**
  * Runs sql/absurd.sql in one transaction, with a short lock timeout and up to ten attempts. `onRetry` hears why another
- * one is needed. Raises CliError: exit 5 for a server that is too old, 1 for a role that may not or a lock that stays.
+ * one is needed; `differs` says that there is something to change in a schema of the same version. Raises CliError: exit 5 for a server that is too old, 1 for a role that may not or a lock that stays.
  */
 export async function install(
   db: Database,
   pause: (ms: number) => Promise<void>,
   onRetry: (reason: string) => void = () => undefined,
+  differs = false,
 ): Promise<Installation> {
   const before = await db.read(inspectSchema);
   if (before.server < oldestServer) {
@@ -47,7 +49,12 @@ export async function install(
   const script = readSchemaScript();
   for (let attempt = 1; ; attempt++) {
     try {
-      await db.transaction((transaction) => runSchemaScript(transaction, script), { lockTimeoutMs });
+      const work = async (transaction: Queryable): Promise<SchemaState> => {
+        await runSchemaScript(transaction, script);
+        return inspectSchema(transaction);
+      };
+      const touched = (after: SchemaState): Touched[] => (differs || action(before, after) !== 'unchanged' ? [{}] : []);
+      await db.transaction(work, { lockTimeoutMs, touched });
       break;
     } catch (error) {
       const state = errorCode(error) ?? '';

@@ -18,6 +18,7 @@ import { byteSize } from '../cli/format/size.js';
 import { ago } from '../cli/format/time.js';
 import { command, hint, type Advice } from '../cli/hint.js';
 import { type RenderContext, type Rendering, type Section } from '../cli/output.js';
+import { isDelayedStart, startsIn } from './delayed.js';
 import { withoutOwnFrames } from './frames.js';
 
 /** More than this is cut, which the dump then says. */
@@ -126,14 +127,24 @@ export function failureText(reason: RawJson): string {
   return lines.join('\n');
 }
 
+/** On a terminal, when a task starts that its spawn delayed. */
+function startOf({ runs, last_attempt_run: last }: TaskDump, { tty, now }: RenderContext): string | undefined {
+  const run = runs.find((one) => one.run_id === last);
+  return tty && run !== undefined ? startsIn(run, now) : undefined;
+}
+
 function identity(dump: TaskDump, context: RenderContext): Section['record'] {
   const limit = dump.max_attempts === null ? '(no limit)' : `of ${dump.max_attempts}`;
   return {
     'Task ID': dump.task_id,
     Name: dump.task_name,
     Queue: dump.queue_name,
-    State: dump.state,
+    State: startOf(dump, context) ?? dump.state,
     Attempts: `${dump.attempts} ${limit}`,
+    Parent:
+      dump.parent_task_id === null
+        ? undefined
+        : `${dump.parent_task_id} in queue ${dump.parent_queue ?? dump.queue_name}`,
     'Last run': dump.last_attempt_run ?? undefined,
     Enqueued: when(dump.enqueue_at, context),
     'First started': when(dump.first_started_at, context),
@@ -161,10 +172,14 @@ function runSections({ dump, runs, span, run, verbose }: SpanView, context: Rend
       title: `${name.charAt(0).toUpperCase()}${name.slice(1)}${likeness(span)}`,
       record: {
         'Run ID': run.run_id,
-        State: run.state,
+        State: (context.tty ? startsIn(run, context.now) : undefined) ?? run.state,
         Worker: run.claimed_by ?? undefined,
         'Lease until': run.state === 'running' ? (when(run.claim_expires_at, context) ?? 'no lease') : undefined,
-        'Available at': ['pending', 'sleeping'].includes(run.state) ? when(run.available_at, context) : undefined,
+        Starts: isDelayedStart(run) ? when(run.available_at, context) : undefined,
+        'Available at':
+          !isDelayedStart(run) && ['pending', 'sleeping'].includes(run.state)
+            ? when(run.available_at, context)
+            : undefined,
         'Waits for':
           waits.length === 0 ? (run.wake_event ?? undefined) : waits.map((w) => waitingFor(w, context)).join('; '),
         Created: when(run.created_at, context),

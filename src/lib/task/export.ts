@@ -36,6 +36,11 @@ const rows: Record<'runs' | 'checkpoints' | 'waits', Record<string, (value: unkn
   checkpoints: { checkpoint_name: text, status: text, updated_at: text },
   waits: { run_id: id, step_name: text, event_name: text, created_at: text },
 };
+/** Members that a newer schema has, where they are not null. */
+const newer: Record<string, (value: unknown) => boolean> = { parent_task_id: id, parent_queue: text };
+const stepTimes: Record<string, (value: unknown) => boolean> = { started_at: text };
+const optional = (members: Record<string, (value: unknown) => boolean>): typeof members =>
+  Object.fromEntries(Object.entries(members).map(([name, fits]) => [name, (value) => value == null || fits(value)]));
 const plainId = (value: string): string => (uuid.test(value) ? value.toLowerCase() : value);
 /** What tells two rows of a list apart. */
 const identities = { runs: ['run_id'], checkpoints: ['checkpoint_name'], waits: ['run_id', 'step_name'] };
@@ -65,9 +70,9 @@ export function checkExport(json: string, file: string): { queueName: string; ke
     const wrong = Object.entries(members).find(([name, fits]) => !fits(row[name]));
     if (wrong !== undefined) throw fail(`lacks a proper "${wrong[0]}" in its ${where}`);
   };
-  check(task, taskMembers, 'task');
+  check(task, { ...taskMembers, ...optional(newer) }, 'task');
   for (const name of ['runs', 'checkpoints', 'waits'] as const) {
-    const members = rows[name];
+    const members = name === 'checkpoints' ? { ...rows[name], ...optional(stepTimes) } : rows[name];
     const list = task[name];
     if (!Array.isArray(list)) throw fail(`has no list "${name}"`);
     for (const row of list) check(row, members, name);

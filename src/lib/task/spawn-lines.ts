@@ -3,6 +3,7 @@ import { usageError } from '../cli/errors.js';
 import { retryStrategyFault } from './retry-strategy.js';
 import { jsonTokens } from '../cli/format/json.js';
 import { cut } from '../cli/format/text.js';
+import { parseWhen } from '../cli/time.js';
 import { splitObject } from './json-params.js';
 
 /** A line that can be spawned; JSON stays the text that was written. */
@@ -12,12 +13,23 @@ export interface SpawnLine {
   name: string;
   params: string;
   options: string;
+  /** Whether it asks for a later start. */
+  delayed: boolean;
 }
 
 const shape = '{"name": "send-mail", "params": {…}, "options": {"idempotency_key": "…"}}';
 const members = new Set(['name', 'params', 'options']);
 
 const isSeconds = (value: unknown): boolean => typeof value === 'number' && Number.isFinite(value) && value >= 0;
+/** With an offset, for without one the server would read it in the time zone of the session. */
+function isMoment(value: unknown): boolean {
+  if (typeof value !== 'string' || !/^\d{4}-.*(Z|[+-]\d\d:?\d\d)$/i.test(value)) return false;
+  try {
+    return parseWhen(value, 'start_at').at !== null;
+  } catch {
+    return false;
+  }
+}
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
@@ -33,6 +45,8 @@ const options: Record<string, { fits(value: unknown): boolean; is: string }> = {
     is: 'an object of max_delay and max_duration, numbers of seconds from 0',
   },
   idempotency_key: { fits: (value) => typeof value === 'string' && value !== '', is: 'a text' },
+  start_at: { fits: isMoment, is: 'a time with an offset, such as "2026-01-02T03:04:05Z"' },
+  delay_seconds: { fits: isSeconds, is: 'a number of seconds from 0' },
 };
 
 function parse(text: string, fail: (reason: string) => Error): Record<string, unknown> {
@@ -90,12 +104,15 @@ export function readSpawnLine(text: string, line: number): SpawnLine {
     if (rule === undefined) throw fail(`has an option "${name}" that means nothing`);
     if (option !== null && !rule.fits(option)) throw fail(`has an option "${name}" that is not ${rule.is}`);
   }
+  const starts = ['start_at', 'delay_seconds'].filter((name) => (given[name] ?? null) !== null);
+  if (starts.length > 1) throw fail('has both "start_at" and "delay_seconds"');
   const texts = new Map(splitObject(text));
   return {
     line,
     name: value.name,
     params: texts.get('params') ?? '{}',
     options: value.options === undefined || value.options === null ? '{}' : (texts.get('options') ?? '{}'),
+    delayed: starts.length > 0,
   };
 }
 

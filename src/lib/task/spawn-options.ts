@@ -45,6 +45,9 @@ export interface SpawnSettings {
   /** Seconds. */
   maxDelay?: number;
   idempotencyKey?: string;
+  /** When it starts, RFC 3339; not together with `delaySeconds`. */
+  startAt?: string;
+  delaySeconds?: number;
 }
 
 /** The JSON text for `absurd.spawn_task`'s options. */
@@ -58,6 +61,8 @@ export function spawnOptions(settings: SpawnSettings): string {
     retry_strategy: settings.retryStrategy,
     cancellation,
     idempotency_key: settings.idempotencyKey,
+    start_at: settings.startAt,
+    delay_seconds: settings.delaySeconds,
   });
   if (settings.headers === undefined) return rest;
   const separator = rest === '{}' ? '' : ',';

@@ -1,0 +1,49 @@
+/** Flags that many commands have. */
+import * as Flags from '@oclif/core/flags';
+import { wholeNumberFlag } from './flags.js';
+import { modes } from './output.js';
+
+/** Where to connect. Every command that asks the database spreads these into its flags. */
+export const dbFlags = {
+  database: Flags.string({ char: 'd', helpValue: 'NAME|URI', helpGroup: 'CONNECTION', description: 'database to use' }),
+  host: Flags.string({ char: 'h', helpValue: 'HOST', helpGroup: 'CONNECTION', description: 'host or socket folder' }),
+  port: wholeNumberFlag({
+    char: 'p',
+    helpValue: 'PORT',
+    helpGroup: 'CONNECTION',
+    min: 1,
+    max: 65_535,
+    description: 'port',
+  }),
+  user: Flags.string({ char: 'U', helpValue: 'USER', helpGroup: 'CONNECTION', description: 'role to connect as' }),
+  verbose: Flags.boolean({
+    char: 'v',
+    helpGroup: 'CONNECTION',
+    description: 'show on standard error how the connection is made, the password masked',
+  }),
+};
+
+/** The flags of a command that changes something: it leaves a row that list-operations shows. */
+export const changeFlags = {
+  ...dbFlags,
+  reason: Flags.string({ helpValue: 'TEXT', description: 'why, for everyone who reads list-operations' }),
+};
+
+/** -q without a default: absent means every queue, or wherever the id is found. */
+export const queueFlag = Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to look in' });
+
+/** How to print the answer: every command has them. */
+export const outputFlags = {
+  output: Flags.string({
+    char: 'o',
+    options: modes,
+    helpValue: 'FORMAT',
+    helpGroup: 'OUTPUT',
+    description: 'how to print the answer',
+  }),
+  json: Flags.boolean({ helpGroup: 'OUTPUT', description: 'the same as -o json; errors are JSON too' }),
+  'no-pager': Flags.boolean({
+    helpGroup: 'OUTPUT',
+    description: 'print a long answer at once; otherwise a terminal shows it in $PAGER, or less',
+  }),
+};
