@@ -4,6 +4,7 @@ import { finished } from './finished.js';
 import { taskLocked } from './locks.js';
 import { family } from './family.js';
 import { past } from './past.js';
+import { nobodyRegisters } from './registry.js';
 import { running } from './running.js';
 import { sleeping } from './sleeping.js';
 import { waiting } from './waiting.js';
@@ -18,6 +19,7 @@ export const taskCauses: Cause<TaskSubject>[] = [
   ...past,
   family,
   ...running,
+  nobodyRegisters,
   ...sleeping,
   ...waiting,
   {

@@ -33,7 +33,7 @@ export function rate(flow: QueueFlow, windowSeconds: number): string {
   return `about ${figure} a minute over the last ${span(windowSeconds)}`;
 }
 
-const isReady = ({ task, run, now }: TaskSubject): boolean =>
+export const isReady = ({ task, run, now }: TaskSubject): boolean =>
   (task?.state === 'pending' || task?.state === 'sleeping') &&
   (run?.state === 'pending' || run?.state === 'sleeping') &&
   run.available_at <= now;
@@ -42,7 +42,7 @@ const startWorker = (queue: string): string => `start a worker on queue ${quoted
 const lists = (queue: string): Hint[] => [command('list-workers', { queue }), command('queue-stats', { queue })];
 
 /** Why it is ready: a woken task is told apart from a new one. */
-function readiness(subject: TaskSubject): Evidence[] {
+export function readiness(subject: TaskSubject): Evidence[] {
   const { run, now } = subject;
   if (!run) return [];
   const timedOut = hasTimedOut(subject);

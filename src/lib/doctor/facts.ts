@@ -2,6 +2,7 @@ import { queueColumns, queueIndexes } from '../../sql/description.js';
 import type { BoundedReader, Unread } from '../../sql/bounded.js';
 import { readTableLockHolders } from '../../sql/diagnosis-locks.js';
 import { readClock, readQueues, type KnownQueue, type QueueList } from '../../sql/diagnosis-queues.js';
+import { readRegistry } from '../../sql/diagnosis-workers.js';
 import { readPartitionRows } from '../../sql/doctor-queue.js';
 import { readSurvey, type SurveyedTable } from '../../sql/doctor-survey.js';
 import {
@@ -110,6 +111,7 @@ export async function readFacts(
     knowsAll: list?.whole ?? false,
     survey,
     queues: [],
+    workers: [],
     missingFunctions: [],
     columns: [],
     indexes: [],
@@ -165,6 +167,9 @@ export async function readFacts(
   if (needs.has('queues')) {
     reader.unread.push(...closedTables(survey, list.queues));
     facts.queues = await readQueueFacts(reader, list, tables, thresholds);
+  }
+  if (needs.has('workers') && !tables.get('workers')?.locked) {
+    facts.workers = (await readRegistry(reader, list.now_text)) ?? [];
   }
   return facts;
 }
