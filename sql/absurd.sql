@@ -6917,6 +6917,14 @@ begin
     concurrency = coalesce(v_worker.concurrency, w.concurrency),
     running = coalesce(v_worker.running, w.running),
     state = coalesce(v_worker.state, w.state),
+    -- Another process may have taken over the name.
+    started_at = case
+      when coalesce(v_worker.host, w.host) is distinct from w.host
+        or coalesce(v_worker.pid, w.pid) is distinct from w.pid
+        or coalesce(v_worker.program_version, w.program_version) is distinct from w.program_version
+        then v_now
+      else w.started_at
+    end,
     heartbeat_at = v_now;
 
   delete from absurd.workers as w

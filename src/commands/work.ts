@@ -41,6 +41,10 @@ export default class Work extends BaseCommand<WorkReport> {
       description: 'pause between two looks at an empty queue',
     }),
     'worker-id': Flags.string({ helpValue: 'ID', description: 'who holds the leases; default HOST:PID:RANDOM' }),
+    'program-version': Flags.string({
+      helpValue: 'VERSION',
+      description: 'release that list-workers shows; default: the version in the package.json of FILE',
+    }),
     'drain-timeout': secondsFlag({
       description: 'when told to stop: how long to wait before what runs is released',
     }),
@@ -84,6 +88,7 @@ export default class Work extends BaseCommand<WorkReport> {
         claimTimeout: flags['claim-timeout'],
         pollInterval: flags['poll-interval'],
         workerId: flags['worker-id'],
+        programVersion: flags['program-version'],
         drainTimeoutSeconds: flags['drain-timeout'],
         listenUrl: flags['listen-url'] ?? this.io.env.ABSURD_LISTEN_URL ?? pool.listenUrl(),
         burst: flags.burst,

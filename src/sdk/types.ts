@@ -117,6 +117,8 @@ export interface WorkerOptions {
   onError?: (error: Error) => void;
   /** End the process when a run takes twice its lease without a sign of life; default true. */
   fatalOnLeaseTimeout?: boolean;
+  /** The release of the program, as `list-workers` shows it; `doctor` finds two that work on one queue for hours. */
+  programVersion?: string;
 }
 
 export interface ExecuteOptions {

@@ -4,9 +4,11 @@ import { getRunStates, type Capabilities } from '../sql/sdk-batch.js';
 import type { SdkDatabase } from '../sql/sdk.js';
 import { CancelledTask, FailedTask, isConnectionLoss, isNotRunning, mayBeDone, SuspendTask } from './errors.js';
 import { RunGuard } from './guard.js';
+import { Heartbeat } from './heartbeat.js';
 import { processIdentity } from './identity.js';
 import { ledger, LostClaims } from './lost-claims.js';
 import { listenWhileWanted } from './pickup.js';
+import type { Registry } from './registry.js';
 import { ErrorReports, guardedLog } from './reports.js';
 import type { RunStore } from './store.js';
 import { Bell, pause, quietTimer } from './timing.js';
@@ -19,6 +21,7 @@ export interface WorkerHost {
   readonly queueName: string;
   readonly log: Log;
   readonly listenUrl: string | undefined;
+  readonly registry: Registry;
   capabilities(): Promise<Capabilities>;
   claimTasks(options: { batchSize: number; claimTimeout: number; workerId: string }): Promise<ClaimedTask[]>;
   executeTask(task: ClaimedTask, claimTimeout: number, options: ExecuteOptions): Promise<void>;
@@ -94,6 +97,7 @@ export class QueueWorker implements Worker {
   private readonly outOfTime = new AbortController();
   private readonly calls: SharedCalls;
   private readonly lostClaims: LostClaims;
+  private readonly heartbeat: Heartbeat;
   private readonly polling: Promise<void>;
   private readonly background: Promise<void>[];
   private readonly releases: Promise<void>[] = [];
@@ -120,6 +124,12 @@ export class QueueWorker implements Worker {
       givingUp: this.givingUp.signal,
     });
     this.lostClaims = new LostClaims(host.db, host.queueName, this.workerId, this.claimTimeout);
+    this.heartbeat = new Heartbeat(host, this.workerId, log, () => ({
+      running: this.running.size,
+      concurrency: this.concurrency,
+      draining: this.state !== 'running',
+      programVersion: options.programVersion,
+    }));
     this.polling = this.poll();
     this.background = [this.watchRuns(), listenWhileWanted(host, log, () => this.bell.ring(), this.closing.signal)];
   }
@@ -269,6 +279,7 @@ export class QueueWorker implements Worker {
     this.enter('draining');
     this.closing.abort();
     this.bell.ring();
+    if (this.running.size > 0) this.heartbeat.changed();
     const patience = quietTimer(() => this.givingUp.abort(), closingPatienceMs);
     await this.withinTime(this.drainAndRelease());
     clearTimeout(patience);
@@ -278,7 +289,7 @@ export class QueueWorker implements Worker {
     this.ended.abort();
     // What listens or looks may wait for an answer that does not come.
     const limit = quietTimer(() => this.outOfTime.abort(), releaseAwayMs);
-    await this.withinTime(Promise.all(this.background));
+    await Promise.all([this.heartbeat.leave(), this.withinTime(Promise.all(this.background))]);
     clearTimeout(limit);
     this.onClosed(this);
   }

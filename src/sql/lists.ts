@@ -197,29 +197,3 @@ export async function eventNames(db: Queryable, queueName: string, name: string)
   );
   return rows.map((row) => row.event_name);
 }
-
-export interface WorkerRow {
-  worker: string;
-  queue_name: string;
-  running: number;
-  /** When the first of its leases ends. */
-  oldest_lease: Timestamp | null;
-  last_claim: Timestamp;
-}
-
-/** Workers by their claims: of all that run (10,000 at most) and of the latest 1,000 that ended either way. */
-export async function listWorkersOf(db: Queryable, queueName: string): Promise<WorkerRow[]> {
-  const part = (state: string, limit: number): string =>
-    `(select one.claimed_by, one.state, one.claim_expires_at, one.started_at from ${runs(queueName)} one
-       where one.state = '${state}' order by one.available_at desc limit ${limit})`;
-  const { rows } = await db.query<WorkerRow>(
-    `select r.claimed_by as worker, $1::text as queue_name, count(*) filter (where r.state = 'running')::int as running,
-            min(r.claim_expires_at) filter (where r.state = 'running') as oldest_lease, max(r.started_at) as last_claim
-       from (${[part('running', scanned), part('completed', 1000), part('failed', 1000)].join(' union all ')}) r
-      where r.claimed_by is not null and r.started_at is not null
-      group by r.claimed_by
-      order by max(r.started_at) desc, r.claimed_by`,
-    [queueName],
-  );
-  return rows;
-}

@@ -13,6 +13,7 @@ export interface Capabilities {
   saveCheckpoints: boolean;
   loadCheckpoints: boolean;
   wakeup: boolean;
+  workerRegistry: boolean;
 }
 
 /** The verdict on one element of a batch: `error_code` is null where it went through. */
@@ -28,7 +29,8 @@ export async function probeCapabilities(db: SdkDatabase): Promise<Capabilities> 
             to_regprocedure('absurd.complete_runs(text,jsonb)') IS NOT NULL AS complete_runs,
             to_regprocedure('absurd.set_task_checkpoint_states(text,jsonb)') IS NOT NULL AS save_checkpoints,
             to_regprocedure('absurd.get_run_checkpoints(text,uuid[])') IS NOT NULL AS load_checkpoints,
-            to_regprocedure('absurd.get_queue_wakeup(text)') IS NOT NULL AS wakeup`,
+            to_regprocedure('absurd.get_queue_wakeup(text)') IS NOT NULL AS wakeup,
+            to_regprocedure('absurd.heartbeat_worker(text,text,jsonb)') IS NOT NULL AS worker_registry`,
   );
   const found = (rows?.[0] ?? {}) as Record<string, unknown>;
   return {
@@ -37,6 +39,7 @@ export async function probeCapabilities(db: SdkDatabase): Promise<Capabilities> 
     saveCheckpoints: found['save_checkpoints'] === true,
     loadCheckpoints: found['load_checkpoints'] === true,
     wakeup: found['wakeup'] === true,
+    workerRegistry: found['worker_registry'] === true,
   };
 }
 

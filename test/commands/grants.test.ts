@@ -38,6 +38,7 @@ test(
           'grant usage on schema "absurd" to "ROLE";  -- use anything in the schema',
           'grant select on absurd."queues" to "ROLE";  -- find the queues and their policies',
           'grant select on absurd."schedules" to "ROLE";  -- read schedules',
+          'grant select, insert, update, delete on absurd."workers" to "ROLE";  -- read, write new rows of, change and lock, delete from the registry of workers',
           'grant update ("next_at", "last_at", "last_task_id", "last_error", "last_error_at") on absurd."schedules" to "ROLE";  -- a claim fires the schedules that are due, and changes nothing else of them',
           'grant select, insert, update on absurd."t_mail" to "ROLE";  -- read, write new rows of, change and lock tasks',
           'grant select, insert, update on absurd."r_mail" to "ROLE";  -- read, write new rows of, change and lock runs',

@@ -102,7 +102,13 @@ test('list-workers: by their claims, the latest first', async ({ db }) => {
   await busy(db);
   const rows = (await run(['list-workers', '--json'], db)).json();
   expect(rows).toMatchObject([
-    { worker: 'w\u001b[31m', queue_name: 'b', running: 1, last_claim: '2026-03-04T12:00:50.000000Z' },
+    {
+      worker: 'w\u001b[31m',
+      queue_name: 'b',
+      state: 'inferred',
+      running: 1,
+      last_claim: '2026-03-04T12:00:50.000000Z',
+    },
     { worker: 'w2', queue_name: 'a', running: 0, oldest_lease: null },
     { worker: 'w1', queue_name: 'a', running: 0 },
   ]);

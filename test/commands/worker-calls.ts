@@ -80,6 +80,8 @@ async function calls(client: pg.Client, queue: string): Promise<void> {
   await ask('await_events($1, $2, $3, $4)', run.task_id, run.run_id, JSON.stringify(waits));
   await cancel(run);
   await ask('get_queue_wakeup($1)');
+  await ask(`heartbeat_worker($1, $2, '{"task_names": ["call"]}')`, name);
+  await ask('forget_worker($1, $2)', name);
   await client.query('listen absurd_wakeup');
   await client.query('select * from absurd.list_queues()');
 }

@@ -166,6 +166,21 @@ const stages: Stage[] = [
     },
   },
   {
+    checks: ['unregistered-names', 'mixed-versions', 'hanging-workers', 'vanished-workers'],
+    make: async (db) => {
+      await db.spawn('q', 'a');
+      await db.claim('q', { worker: 'hangs' });
+      await db.spawn('q', 'nobody');
+      await db.query(`
+        update absurd.r_q set claim_expires_at = now() - interval '2 minutes', available_at = now() - interval '1 hour';
+        select absurd.heartbeat_worker('q', w, jsonb_build_object('task_names', '{a}'::text[], 'program_version', w))
+          from unnest('{hangs,other,silent}'::text[]) w;
+        update absurd.workers set started_at = now() - interval '2 hours',
+               heartbeat_at = now() - case worker_id when 'silent' then interval '5 minutes' else '0' end`);
+      return undefined;
+    },
+  },
+  {
     checks: ['unlimited-retries'],
     make: async (db) => {
       await failRuns(db, 1);
@@ -299,6 +314,7 @@ const untilSomebodyWorks = new Set([
   'unusable-strategies',
   'hanging-runs',
   'unknown-names',
+  'unregistered-names',
   'polling-sleepers',
   'large-checkpoints',
   'default-partition-rows',

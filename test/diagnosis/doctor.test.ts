@@ -521,6 +521,8 @@ test('prepared-transactions and replication-slots, as rules over facts: no slot 
 });
 
 test('every check was found in a test, here or where its advice is typed', () => {
-  const elsewhere = ['row-security', 'polling-sleepers', 'large-checkpoints', 'far-future', 'partitions-detached'];
+  const workers = ['unregistered-names', 'mixed-versions', 'hanging-workers', 'vanished-workers'];
+  const rows = ['polling-sleepers', 'large-checkpoints', 'far-future'];
+  const elsewhere = ['row-security', ...rows, ...workers, 'partitions-detached'];
   expect(checkIds.filter((id) => !made.has(id))).toEqual(elsewhere);
 });

@@ -91,6 +91,14 @@ export async function findings(
 /** Work of every kind in a queue, claimed and finished by a worker that is well, by the real clock. */
 export async function makeBusy(db: TestDatabase, queue: string): Promise<void> {
   const step = 'select absurd.set_task_checkpoint_state($1, $2, $3, $4, $5)';
+  const names = ['job0', 'job1', 'job2', 'with-limits'];
+  for (const [worker, version] of [
+    ['w1', '1.1'],
+    ['w2', '1.0'],
+  ]) {
+    const details = { task_names: names, program_version: version, concurrency: 30 };
+    await db.query('select absurd.heartbeat_worker($1, $2, $3)', [queue, worker, JSON.stringify(details)]);
+  }
   for (let index = 0; index < 30; index += 1) await db.spawn(queue, `job${index % 3}`, {}, { max_attempts: 3 });
   await db.spawn(
     queue,

@@ -91,6 +91,9 @@ export async function makeScene(db: TestDatabase): Promise<Scene> {
   const pending = await spawn('mail', 'send-mail', { to: 'eve@example.org' });
   await spawn('mail', 'wöchentlich 報告', { week: 10 });
   await db.freeze(now);
+  const mailer = { host: 'mailer-2', pid: 404, sdk_name: 'absurdctl', sdk_version: '0.5.0', program_version: '2.4.0' };
+  const names = { task_names: ['send-mail', 'wöchentlich 報告'], concurrency: 4, running: 1 };
+  await call(`heartbeat_worker('mail', 'mailer-2:404', $1)`, JSON.stringify({ ...mailer, ...names }));
   for (const queue of ['mail', 'orders']) {
     for (const letter of ['t', 'r', 'c', 'e', 'w']) await db.query(`analyze absurd.${letter}_${queue}`);
   }

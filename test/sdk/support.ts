@@ -34,11 +34,13 @@ export class KeptLog implements Log {
 /** An object with `query` and nothing else, that records the functions it is asked to call. */
 export class FakeDatabase {
   readonly queries: { text: string; values: unknown[] | undefined }[] = [];
-  constructor(private readonly answer: (text: string, values?: unknown[]) => unknown[] = () => []) {}
+  constructor(
+    private readonly answer: (text: string, values?: unknown[]) => unknown[] | Promise<unknown[]> = () => [],
+  ) {}
 
   query = async (text: string, values?: unknown[]): Promise<{ rows: unknown[] }> => {
     this.queries.push({ text, values });
-    return { rows: this.answer(text, values) };
+    return { rows: await this.answer(text, values) };
   };
 
   /** The calls in order, as `name(values)`. */

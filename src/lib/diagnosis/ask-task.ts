@@ -15,10 +15,12 @@ import { locate } from '../../sql/diagnosis-locate.js';
 import { readRowLockHolders, readTableLockHolders, type LockHolder } from '../../sql/diagnosis-locks.js';
 import { readAttempts, readCheckpointFigures, readFailureStreak, readPeers } from '../../sql/diagnosis-past.js';
 import { isWhole, readQueueFlow, readQueues, type QueueList } from '../../sql/diagnosis-queues.js';
+import { readWorkforce } from '../../sql/diagnosis-workers.js';
 import { diagnose, type Diagnosis, type Gap, type PastFacts, type TaskSubject, type WhyThresholds } from './cause.js';
 import { relativeIds, type Relative } from './family.js';
 import { operationEvidence, readOperations, readPaused } from './people.js';
 import { taskCauses } from './index.js';
+import { isUnregistered } from './registry.js';
 import { defaultThresholds } from './thresholds.js';
 
 export interface WhyResult extends Diagnosis {
@@ -111,6 +113,7 @@ async function readSubject(
   // The event may be in any queue of the database, also where --queue narrows the search for the id.
   const everyQueue = asleep ? ((await readQueues(reader))?.queues.filter(isWhole) ?? []) : [];
   const checkpoints = await answer('checkpoints', readCheckpoints(reader, queue, taskId));
+  const workforce = open ? await readWorkforce(reader, queue, list) : null;
   const subject: TaskSubject = {
     queue,
     now: list.now,
@@ -138,8 +141,9 @@ async function readSubject(
             run.wake_event,
           )
         : null,
+    workforce,
     nameActivity:
-      open && run?.state === 'sleeping' && !asleep
+      open && ((run?.state === 'sleeping' && !asleep) || isUnregistered(workforce, task.task_name))
         ? await readNameActivity(reader, queue, task.task_name, list.now_text)
         : null,
     gaps,

@@ -10,6 +10,7 @@ import type {
 import type { OperationFacts, PauseFacts } from '../../sql/diagnosis-operations.js';
 import type { LockHolder } from '../../sql/diagnosis-locks.js';
 import type { QueueFlow } from '../../sql/diagnosis-queues.js';
+import type { Workforce } from '../../sql/diagnosis-workers.js';
 import type { CheckpointFigures, FailureStreak, Peer } from '../../sql/diagnosis-past.js';
 import type { Relative } from './family.js';
 import { type Advice } from '../cli/hint.js';
@@ -78,6 +79,8 @@ export interface TaskSubject {
   ahead: number | null;
   event: EventFacts | null;
   nameActivity: NameActivity | null;
+  /** Null where no worker of the registry is alive on the queue. */
+  workforce: Workforce | null;
   past: PastFacts;
   thresholds: WhyThresholds;
   /** Whether the schema can end a sleep before its time (`wake_task`). */

@@ -5,6 +5,7 @@ import { taskLocked } from './locks.js';
 import { family } from './family.js';
 import { paused, pausedToo } from './people.js';
 import { past } from './past.js';
+import { nobodyRegisters } from './registry.js';
 import { running } from './running.js';
 import { sleeping } from './sleeping.js';
 import { waiting } from './waiting.js';
@@ -20,6 +21,7 @@ export const taskCauses: Cause<TaskSubject>[] = [
   ...past,
   family,
   ...running,
+  nobodyRegisters,
   ...sleeping,
   ...waiting,
   pausedToo,

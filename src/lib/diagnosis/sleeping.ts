@@ -61,7 +61,7 @@ function sleepingStep({ run, checkpoints }: TaskSubject): { name: string; certai
 }
 
 /** As an SDK's worker puts a task of an unknown name back; the settings' home has the pattern, which doctor shares. */
-function isPutBack(subject: TaskSubject): boolean {
+export function isPutBack(subject: TaskSubject): boolean {
   const { run, checkpoints, now, gaps } = subject;
   if (!run || gaps.has('checkpoints') || sleepingStep(subject)) return false;
   return isPutBackPattern({ ...run, checkpoint_at: checkpoints.at(-1)?.updated_at ?? null }, now);

@@ -42,7 +42,7 @@ const startWorker = (queue: string): string => `start a worker on queue ${quoted
 const lists = (queue: string): Hint[] => [command('list-workers', { queue }), command('queue-stats', { queue })];
 
 /** Why it is ready: a woken task is told apart from a new one. */
-function readiness(subject: TaskSubject): Evidence[] {
+export function readiness(subject: TaskSubject): Evidence[] {
   const { run, now } = subject;
   if (!run) return [];
   const timedOut = hasTimedOut(subject);

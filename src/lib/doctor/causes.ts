@@ -17,6 +17,10 @@ const byTheClock = new Set([
   'far-future',
   'partitions-missing',
   'cleanup-behind',
+  'unregistered-names',
+  'mixed-versions',
+  'hanging-workers',
+  'vanished-workers',
 ]);
 
 const session = new Set(['blocked', 'old-transactions', 'idle-in-transaction', 'prepared-transactions']);
@@ -69,6 +73,17 @@ const rules: Rule[] = [
   {
     cause: ({ check, severity }) => check === 'connections' && severity === 'critical',
     effect: ({ check }) => flow.has(check),
+  },
+  // The worker that should have worked on it.
+  {
+    cause: ({ check }) => check === 'hanging-workers' || check === 'vanished-workers',
+    effect: (effect, cause) =>
+      (effect.check === 'expired-leases' || effect.check === 'unclaimed-work') && sameQueue(effect, cause),
+  },
+  {
+    cause: ({ check }) => check === 'unregistered-names',
+    effect: (effect, cause) =>
+      (effect.check === 'unknown-names' || effect.check === 'unclaimed-work') && sameQueue(effect, cause),
   },
   // Where nothing claims, nothing sweeps leases and the line grows.
   {

@@ -11,6 +11,7 @@ import type {
   SampledRun,
   WaitSample,
 } from '../../sql/doctor-queue.js';
+import type { RegisteredWorker } from '../../sql/diagnosis-workers.js';
 import type { SurveyedTable } from '../../sql/doctor-survey.js';
 import type {
   IndexFacts,
@@ -30,7 +31,7 @@ export const severities = ['info', 'warning', 'critical'] as const;
 export type Severity = (typeof severities)[number];
 
 /** A group of facts that is only read when a selected check needs it. */
-export type Need = 'queues' | 'catalog' | 'sessions' | 'partitions';
+export type Need = 'queues' | 'catalog' | 'sessions' | 'partitions' | 'workers';
 
 /** Facts of one queue. Null: could not be read; an empty list: there is nothing. Times are milliseconds since 1970. */
 export interface QueueFacts {
@@ -61,6 +62,8 @@ export interface Facts {
   /** Tables of the schema that are not partitions. */
   survey: SurveyedTable[];
   queues: QueueFacts[];
+  /** Rows of the registry; none where the schema has no registry, or it could not be read. */
+  workers: RegisteredWorker[];
   missingFunctions: string[];
   columns: DriftedColumn[];
   indexes: IndexFacts[];

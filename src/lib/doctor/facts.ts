@@ -3,6 +3,7 @@ import type { BoundedReader, Unread } from '../../sql/bounded.js';
 import { readTableLockHolders } from '../../sql/diagnosis-locks.js';
 import { readPauses } from '../../sql/diagnosis-operations.js';
 import { readClock, readQueues, type KnownQueue, type QueueList } from '../../sql/diagnosis-queues.js';
+import { readRegistry } from '../../sql/diagnosis-workers.js';
 import { readPartitionRows } from '../../sql/doctor-queue.js';
 import { readSurvey, type SurveyedTable } from '../../sql/doctor-survey.js';
 import {
@@ -111,6 +112,7 @@ export async function readFacts(
     knowsAll: list?.whole ?? false,
     survey,
     queues: [],
+    workers: [],
     missingFunctions: [],
     columns: [],
     indexes: [],
@@ -168,6 +170,9 @@ export async function readFacts(
     reader.unread.push(...closedTables(survey, list.queues));
     facts.pauses = await readPauses(reader, null);
     facts.queues = await readQueueFacts(reader, list, tables, thresholds);
+  }
+  if (needs.has('workers') && !tables.get('workers')?.locked) {
+    facts.workers = (await readRegistry(reader, list.now_text)) ?? [];
   }
   return facts;
 }

@@ -15,6 +15,7 @@ import { rowChecks } from './rows.js';
 import { schemaChecks } from './schema.js';
 import { sessionChecks } from './sessions.js';
 import { storageChecks } from './storage.js';
+import { workerChecks } from './workers.js';
 import { vacuumChecks } from './vacuum.js';
 import { defaultThresholds, type Thresholds } from './thresholds.js';
 
@@ -26,6 +27,7 @@ export const checks: Check[] = [
   ...sessionChecks,
   ...flowChecks,
   ...rowChecks,
+  ...workerChecks,
   ...vacuumChecks,
   ...storageChecks,
 ];

@@ -4,6 +4,7 @@ export const thresholds = {
   'ready-age': { value: 300, unit: 'SECONDS', about: 'work that is ready for so long without any claim is unclaimed' },
   'lease-grace': { value: 60, unit: 'SECONDS', about: 'a lease that ended so long ago should have been swept' },
   'hang-after': { value: 3600, unit: 'SECONDS', about: 'a running task without a sign of life for so long hangs' },
+  'version-overlap': { value: 3600, unit: 'SECONDS', about: 'two versions on one queue for so long are a mistake' },
   'max-ready': { value: 5000, unit: 'RUNS', about: 'more ready runs than this are a backlog' },
   'failure-percent': { value: 50, unit: 'PERCENT', about: 'such a share of failed runs is a storm' },
   'min-failures': { value: 20, unit: 'RUNS', about: 'fewer failures in the window are no storm' },

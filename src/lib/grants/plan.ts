@@ -39,8 +39,8 @@ const byLetter: Record<Kind, Rights> = {
 
 /** Rights on the tables that all queues share, that each kind adds to the kind before it. */
 const bySharedTable: Record<Kind, Partial<Record<OwnTable, string[]>>> = {
-  reader: { schedules: ['select'], operations: ['select'] },
-  worker: { operations: ['insert'] },
+  reader: { schedules: ['select'], operations: ['select'], workers: ['select'] },
+  worker: { operations: ['insert'], workers: ['insert', 'update', 'delete'] },
   operator: {
     claim_gates: ['insert', 'delete'],
     queue_pauses: ['insert', 'update', 'delete'],
@@ -58,7 +58,8 @@ const sharedNames: Record<string, string> = {
   claim_gates: 'the marks of queues with a pause or a schedule',
   queue_pauses: 'pauses',
   schedules: 'schedules',
-  operations: 'what operators did',
+  operations: 'the log of changes by operators',
+  workers: 'the registry of workers',
 };
 
 function sharedGrant(kind: Kind, table: string): Grant | undefined {

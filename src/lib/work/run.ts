@@ -7,6 +7,7 @@ import type { WorkerPool } from '../connection/pool.js';
 import { reporter, type EventName, type Report } from './events.js';
 import { watchFaults, type Fault, type FaultWatch } from './faults.js';
 import { loadModules } from './load.js';
+import { versionOf } from './program-version.js';
 import { onChange } from './watch.js';
 import { Crew } from './workers.js';
 
@@ -18,6 +19,8 @@ export interface WorkOptions {
   claimTimeout: number;
   pollInterval: number;
   workerId?: string | undefined;
+  /** Absent: the version of the package that the first module belongs to. */
+  programVersion?: string | undefined;
   /** Seconds to wait for what runs at the end; absent: as long as it takes. */
   drainTimeoutSeconds?: number | undefined;
   listenUrl?: string | undefined;
@@ -142,6 +145,7 @@ async function loadAndStart(round: Round, end: End): Promise<Crew> {
   round.watched.splice(0, Infinity, ...loaded);
   done.queues = options.queue === undefined ? Crew.queuesOf(client) : [options.queue];
   options.checkQueues(client.registry.size === 0 ? [] : done.queues);
+  const programVersion = options.programVersion ?? versionOf(options.files[0] ?? '', io.cwd);
   const crew = await Crew.start(client, report, {
     ...(options.queue === undefined ? {} : { queue: options.queue }),
     ...(options.burst ? { onEmpty: () => end.come('empty') } : {}),
@@ -151,6 +155,7 @@ async function loadAndStart(round: Round, end: End): Promise<Crew> {
     },
     ...(listenUrl === undefined ? {} : { listenUrl }),
     ...(options.workerId === undefined ? {} : { workerId: options.workerId }),
+    ...(programVersion === undefined ? {} : { programVersion }),
     concurrency,
     claimTimeout,
     pollInterval,
