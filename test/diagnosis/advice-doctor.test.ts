@@ -70,6 +70,14 @@ const stages: Stage[] = [
     },
   },
   {
+    checks: ['paused-queues'],
+    make: async (db) => {
+      await db.spawn('q', 'a');
+      await db.query(`select absurd.pause_queue('q')`);
+      return { 'pause-age': 0 };
+    },
+  },
+  {
     checks: ['unclaimed-work'],
     make: async (db) => {
       await db.spawn('q', 'a');

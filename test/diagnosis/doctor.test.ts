@@ -523,6 +523,6 @@ test('prepared-transactions and replication-slots, as rules over facts: no slot 
 test('every check was found in a test, here or where its advice is typed', () => {
   const workers = ['unregistered-names', 'mixed-versions', 'hanging-workers', 'vanished-workers'];
   const rows = ['polling-sleepers', 'large-checkpoints', 'far-future'];
-  const elsewhere = ['row-security', ...rows, ...workers, 'partitions-detached'];
+  const elsewhere = ['row-security', 'paused-queues', ...rows, ...workers, 'partitions-detached'];
   expect(checkIds.filter((id) => !made.has(id))).toEqual(elsewhere);
 });

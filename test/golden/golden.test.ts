@@ -31,7 +31,7 @@ function normalise(text: string, db: TestDatabase, { labels }: Scene, folder: st
       .replaceAll('\u001b', '␛')
       .replaceAll('\r', '␍')
       // Sizes and dead rows are the server's business.
-      .replace(/(?<=^(ledger|mail|orders)\t.*\t)[1-9]\d{4,}\t\d+$/gm, 'BYTES\tDEAD')
+      .replace(/(?<=^(ledger|mail|orders)\t.*\t)[1-9]\d{4,}\t\d+(?=\t*$)/gm, 'BYTES\tDEAD')
       .replace(/[ \t]+$/gm, (blanks) => '·'.repeat(blanks.length))
   );
 }

@@ -94,7 +94,7 @@ function typed({ id, args }: CommandLine, place: Place): string {
 }
 
 /** A flag is not quoted; its value is. */
-function flagWord(word: string): string {
+export function flagWord(word: string): string {
   const [, name, value] = /^(--?[a-z][a-z-]*)(?:=([^]*))?$/i.exec(word) ?? [];
   if (name === undefined) return word === '--' || word === '-' ? word : shellWord(word);
   return value === undefined ? name : `${name}=${shellWord(value)}`;

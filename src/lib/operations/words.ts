@@ -1,6 +1,6 @@
 /** How an operation is told to people. */
 import type { Operation } from '../../sql/operations.js';
-import { shellWord } from '../cli/format/shell.js';
+import { flagWord } from '../cli/hint.js';
 
 /** `anna@host`, or the database role where no user of an operating system is known. */
 export const actor = ({
@@ -12,4 +12,4 @@ export const actor = ({
 
 /** The command line as it could be typed, but for what is masked. */
 export const commandLine = ({ command, arguments: words }: Pick<Operation, 'command' | 'arguments'>): string =>
-  [command, ...words.map(shellWord)].join(' ');
+  [command, ...words.map(flagWord)].join(' ');
