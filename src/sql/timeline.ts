@@ -171,7 +171,7 @@ export async function listTimelineSteps(
   { step_times: stepTimes }: TimelineColumns,
 ): Promise<{ steps: TimelineStep[]; total: number }> {
   const moment = `pg_column_size(c.state) < 100 and jsonb_typeof(c.state) = 'string'
-                  and c.state #>> '{}' ~ '^\\d{4}-\\d\\d-\\d\\d[T ]\\d\\d:\\d\\d'`;
+                  and c.state #>> '{}' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}'`;
   const outcomes = `pg_column_size(c.state) < ${stateBytes} and jsonb_typeof(c.state) = 'array'
                     and c.state -> 0 ?& array['task_id', 'queue', 'state', 'result', 'failure_reason']`;
   const { rows } = await db.query<TimelineStep & { total: number }>(

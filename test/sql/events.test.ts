@@ -231,6 +231,14 @@ engine('what cannot be awaited or emitted is refused', async (scene) => {
   await refuses(db.query('select absurd.emit_event($1, $2)', ['nowhere', 'e']), 'P0002', 'nowhere');
 });
 
+engine('a run that has failed already learns so when it awaits an event', async (scene) => {
+  const { db, queue } = scene;
+  const waiter = await claimed(scene);
+  await db.query(`select absurd.fail_run($1, $2, '{}')`, [queue, waiter.run_id]);
+
+  await refuses(awaits(scene, waiter, 'e'), 'AB002', 'already failed');
+});
+
 engine('awaiting again overwrites the wait of the same step', async (scene) => {
   const { db, queue } = scene;
   await db.freeze(noon);
