@@ -103,11 +103,11 @@ function notesOf(rows: TimelineRows, own: AttemptPicture, family: readonly Famil
   if (unknown > 0) {
     say(
       'starts_unknown',
-      `${grouped(unknown)} ${unknown === 1 ? 'start was' : 'starts were'} not recorded; only the end is known`,
+      `${unknown === 1 ? 'The start of 1 step was' : `The starts of ${grouped(unknown)} steps were`} not recorded`,
     );
   }
   if (spans.some((span) => span.from_is === 'estimated' || span.to_is === 'estimated')) {
-    say('estimated', 'Some moments are estimated: a run keeps only its last claim');
+    say('estimated', 'Some moments are estimated: rows keep the last claim of an attempt, and not when a wait began');
   }
   return notes;
 }
