@@ -6,6 +6,7 @@ import { keys, runs, tasks } from './identifiers.js';
 import type { Moment, TaskState } from './list-tasks.js';
 import type { Queryable } from './queryable.js';
 import type { Timestamp } from './values.js';
+import { whereSql, type WhereCondition } from './where.js';
 
 /** A task that was chosen. */
 export interface ChosenTask {
@@ -29,6 +30,8 @@ export interface ChoiceFilter {
   until?: Moment;
   /** Of the last failed attempt. */
   error?: ErrorFilter;
+  /** What the task holds. */
+  where?: readonly WhereCondition[];
 }
 
 const comparison = {
@@ -97,6 +100,8 @@ export async function chooseTasks(
   // available_at, so --since is a range of the index.
   const activity = `case when u.state = 'failed' or u.available_at > clock.now then coalesce(u.started_at, u.created_at)
                          else u.available_at end`;
+  const where = whereSql(queueName, filter.where ?? [], 9);
+  const held = where.values.length > 0 || where.sql !== 'true' ? ', x.params, x.headers, x.completed_payload' : '';
   await db.query(
     `declare chosen no scroll cursor for
      select t.task_id, $8::text as queue_name, t.task_name, t.state, t.attempts
@@ -115,7 +120,7 @@ export async function chooseTasks(
         offset 0
       ) u
       cross join lateral (
-        select x.task_id, x.task_name, x.state, x.attempts, x.last_attempt_run
+        select x.task_id, x.task_name, x.state, x.attempts, x.last_attempt_run${held}
           from ${tasks(queueName)} x
          where x.task_id = u.task_id
         offset 0
@@ -124,7 +129,8 @@ export async function chooseTasks(
         and t.state = s.state
         and u.activity_at between clock.since and clock.until
         and ($2::text is null or t.task_name = $2)
-        and ($7::text is null or ${error === undefined ? 'true' : comparison[error.how](failure, '$7::text')})`,
+        and ($7::text is null or ${error === undefined ? 'true' : comparison[error.how](failure, '$7::text')})
+        and ${where.sql}`,
     [
       filter.states,
       filter.taskName ?? null,
@@ -132,6 +138,7 @@ export async function chooseTasks(
       ...moment(filter.until),
       error?.text ?? null,
       queueName,
+      ...where.values,
     ],
   );
   const chosen: ChosenTask[] = [];

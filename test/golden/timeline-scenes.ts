@@ -247,6 +247,41 @@ export const scenes: Record<string, (scene: Scene) => Promise<string>> = {
     await s.complete(run);
     return parent;
   },
+  async 'an order from end to end, with its family'(s) {
+    const retry = { kind: 'fixed', base_seconds: 30 };
+    const order = await s.spawn('fulfil-order', { max_attempts: 5, retry_strategy: retry });
+    const first = await s.claim('4 seconds', 'web-1:101');
+    await s.step(order, first, 'reserve stock', '3 seconds', { state: { sku: 'A-1' } });
+    await s.db.advance('2 seconds');
+    await s.fail(first, 'connect ECONNREFUSED 10.0.0.7:443');
+    await s.db.advance('30 seconds');
+    const run = await s.claim('1 second', 'web-2:202');
+    await s.step(order, run, 'charge card', '6 seconds');
+    await s.step(order, run, 'invoice', '900 milliseconds', { start: false });
+    await s.call(`await_event($1, $2, $3, '$awaitEvent:packed:42', 'packed:42', 86400)`, order, run);
+    await s.db.advance('5 hours');
+    await s.call(`emit_event($1, 'packed:42', '{}')`);
+    await s.claim('2 seconds', 'web-2:202');
+    const parent = { task_id: order, queue: s.queue };
+    const label = await s.spawn('print-label', { parent });
+    const mail = new Scene(s.db, 'mail');
+    const notice = await mail.spawn('send-mail', { parent });
+    const children = JSON.stringify([{ task_id: label }, { task_id: notice, queue: 'mail' }]);
+    await s.call(`await_tasks($1, $2, $3, '$awaitTasks', $4, 'all')`, order, run, children);
+    const labelRun = await s.claim('1 second', 'print-1:303');
+    const mailRun = await mail.claim('1 second', 'mailer-1:404');
+    await s.db.advance('4 seconds');
+    await s.complete(labelRun);
+    await s.db.advance('3 seconds');
+    await mail.complete(mailRun);
+    await s.claim('1 second', 'web-1:101');
+    await s.sleep(order, run, 'cool down', '1 day');
+    await s.db.advance('1 day');
+    await s.claim('2 seconds', 'web-1:101');
+    await s.step(order, run, 'ask for a review', '3 seconds');
+    await s.complete(run);
+    return order;
+  },
   async 'a family that is awaited'(s) {
     const parent = await s.spawn('order');
     const run = await s.claim();

@@ -25,3 +25,14 @@ test.for(Object.keys(scenes))('a timeline of %s', async (name, { db }) => {
   ids.forEach((each, i) => (text = text.replaceAll(each, `task-${i + 1}`.padEnd(36, '.'))));
   await expect(text).toMatchFileSnapshot(`./__output__/timelines/${name}.txt`);
 });
+
+test('the picture of the documentation', async ({ db }) => {
+  const id = await stage(db, 'an order from end to end, with its family');
+  const { code, stdout } = await run(['show-timeline', id, '--children', '--export', 'svg'], db);
+  expect(code).toBe(0);
+  // Ids are made at random, and a clock that is stopped is the test's own.
+  const picture = stdout
+    .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '019cb8a5-1400-7d3e-9c1b-5f6a1e0c2b42')
+    .replace(/^<text [^\n]*The clock is stopped[^\n]*\n/m, '');
+  await expect(picture).toMatchFileSnapshot('../../docs/images/timeline.svg');
+});

@@ -5,6 +5,8 @@ import type { TaskState } from '../../sql/list-tasks.js';
 import { usageError } from '../cli/errors.js';
 import { parseMoment } from '../cli/time.js';
 import { command, hint } from '../cli/hint.js';
+import { whereFlag } from '../task/where-flags.js';
+import { parseWhere } from '../task/where.js';
 
 export const bulkFlags = {
   'task-name': Flags.string({ char: 'n', helpGroup: 'MANY', helpValue: 'NAME', description: 'tasks of this name' }),
@@ -15,6 +17,7 @@ export const bulkFlags = {
     helpValue: 'TEXT|/REGEX/',
     description: 'whose last error contains the text, or matches the expression (/…/i: any case)',
   }),
+  where: whereFlag('MANY'),
   limit: Flags.integer({ char: 'l', helpGroup: 'MANY', min: 1, helpValue: 'N', description: 'tasks at most' }),
   all: Flags.boolean({ helpGroup: 'MANY', description: 'every task that fits, with no filter but -q' }),
   rate: Flags.integer({ helpGroup: 'MANY', min: 1, helpValue: 'N', description: 'tasks a second at most' }),
@@ -48,6 +51,7 @@ interface Given {
   since?: string;
   until?: string;
   error?: string;
+  where?: string[];
   limit?: number;
   all?: boolean;
   rate?: number;
@@ -65,7 +69,7 @@ export type Choice =
  * tasks, so that a forgotten id does not touch a whole queue.
  */
 export function readChoice(id: string, ids: readonly string[], flags: Given, states: readonly TaskState[]): Choice {
-  const filters = (['task-name', 'status', 'since', 'until', 'error'] as const).filter(
+  const filters = (['task-name', 'status', 'since', 'until', 'error', 'where'] as const).filter(
     (name) => flags[name] !== undefined,
   );
   const chosen = flags.all ? ['all', ...filters] : filters;
@@ -96,6 +100,7 @@ export function readChoice(id: string, ids: readonly string[], flags: Given, sta
       since: parseMoment(flags.since, '--since'),
       until: parseMoment(flags.until, '--until'),
       error: flags.error === undefined ? undefined : readError(flags.error),
+      where: flags.where?.map((typed) => parseWhere(typed)),
     },
   };
 }

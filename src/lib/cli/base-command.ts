@@ -295,11 +295,11 @@ export abstract class BaseCommand<T> extends Command {
   protected typedFlags(except: readonly string[]): CommandFlags {
     const { flags = {} } = this.about();
     const apart = new Set([...Object.keys(dbFlags), ...Object.keys(outputFlags), ...except]);
-    const typed: Record<string, string | number | true> = {};
+    const typed: Record<string, CommandFlags[string]> = {};
     for (const [name, value] of Object.entries(this.parsedFlags as Record<string, unknown>)) {
       if (apart.has(name) || value === false || value === undefined || value === flags[name]?.default) continue;
       if (value === true || typeof value === 'number' || typeof value === 'string') typed[name] = value;
-      else if (Array.isArray(value)) typed[name] = value.join(',');
+      else if (Array.isArray(value)) typed[name] = name === 'where' ? value.map(String) : value.join(',');
     }
     return typed;
   }

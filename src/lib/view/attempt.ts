@@ -1,7 +1,7 @@
 /** The lanes of a task's attempts: each attempt as a whole, and below it its steps and waits. */
 import type { TimelineRun, TimelineStep, TimelineTask, TimelineWait } from '../../sql/timeline.js';
 import type { Certainty, Lane, Outcome, Span, SpanKind } from './model.js';
-import { momentOf, timestampOf } from './moments.js';
+import { momentOf, secondsBetween, timestampOf } from './moments.js';
 import { retryDelayMs } from './retry-delay.js';
 import { stepSpans, type StepSpan } from './steps.js';
 
@@ -57,13 +57,14 @@ interface Extra {
 
 function made(kind: SpanKind, from: number, to: number, extra: Extra = {}): Span {
   const { from_is = 'known', to_is = 'known', until = null, outcome = null, detail = null } = extra;
+  const [begin, end] = [timestampOf(from), timestampOf(to)];
   return {
     kind,
-    from: timestampOf(from),
-    to: timestampOf(to),
+    from: begin,
+    to: end,
     from_is,
     to_is,
-    seconds: from_is === 'unknown' ? null : Math.round((to - from) * 1000) / 1_000_000,
+    seconds: from_is === 'unknown' ? null : secondsBetween(begin, end),
     until: until === null || !Number.isFinite(until) ? null : timestampOf(until),
     outcome,
     detail,

@@ -75,21 +75,16 @@ function header(timeline: Timeline, width: number): Line[] {
   const of = limit === null ? '' : ` of ${limit}`;
   const title = `${harmless(name)} in queue ${harmless(queue)}`;
   const tries = `${attempts}${of} ${attempts === 1 && limit === null ? 'attempt' : 'attempts'}`;
+  const length = `${spanText(timeline.seconds)}${timeline.ended ? '' : ' so far'}`;
   const totals = totalsText(timeline);
   return [
     [
-      { text: cut(title, width - state.length - 2), paint: 'bold' },
+      { text: cut(title, Math.max(20, width - state.length - 2)), paint: 'bold' },
       { text: `  ${state}`, paint: statePaint(state) },
     ],
     [{ text: `${id}, ${tries}`, paint: 'dim' }],
-    [
-      {
-        text: cut(
-          `${timeline.from.slice(0, 19)}Z, ${spanText(timeline.seconds)}${totals === '' ? '' : `: ${totals}`}`,
-          width,
-        ),
-      },
-    ],
+    [{ text: `from ${momentText(timeline.from)}, ${length}` }],
+    ...(totals === '' ? [] : [[{ text: cut(totals, width) }]]),
   ];
 }
 
@@ -224,17 +219,19 @@ interface DrawnLane {
 }
 
 function fitted(drawn: readonly DrawnLane[], height: number): Line[] {
-  const left = [...drawn];
-  const size = (): number => left.reduce((sum, { lines }) => sum + lines.length, 0);
-  let hidden = 0;
-  while (size() > height - 1 - Math.sign(hidden) && left.length > 1) {
-    // The oldest step first, then the oldest attempt; what is not over stays to the end.
-    const place = left.findIndex(({ lane }) => lane.kind === 'step' && lane.spans.at(-1)?.to_is !== 'open');
-    left.splice(Math.max(0, place), 1);
-    hidden++;
+  // The oldest step makes room first, then the oldest attempt; what is not over stays to the end.
+  const isOld = ({ lane }: DrawnLane): boolean => lane.kind === 'step' && lane.spans.at(-1)?.to_is !== 'open';
+  const victims = [...drawn.filter(isOld), ...drawn.filter((one) => !isOld(one))].slice(0, -1);
+  let size = drawn.reduce((sum, { lines }) => sum + lines.length, 0);
+  const hidden = new Set<DrawnLane>();
+  for (const victim of victims) {
+    if (size <= height - 1 - Math.sign(hidden.size)) break;
+    hidden.add(victim);
+    size -= victim.lines.length;
   }
-  const said: Line[] =
-    hidden === 0 ? [] : [[{ text: `(${hidden} earlier not shown; a taller window shows more)`, paint: 'dim' }]];
+  const left = drawn.filter((one) => !hidden.has(one));
+  const text = `(${hidden.size} earlier not shown; a taller window shows more)`;
+  const said: Line[] = hidden.size === 0 ? [] : [[{ text, paint: 'dim' }]];
   return [...said, ...left.flatMap(({ lines }) => lines)];
 }
 

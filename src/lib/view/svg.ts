@@ -38,7 +38,7 @@ export function xmlText(text: string): string {
 
 export function timelineSvg(timeline: Timeline): string {
   const axis = axisOf(timeline);
-  const top = size.margin + 70;
+  const top = size.margin + 88;
   let y = top;
   const rows = timeline.lanes.map((lane) => {
     const drawn = drawLane(lane, timeline, axis, y);
@@ -81,11 +81,11 @@ function label(left: number, y: number, text: string, as: string, pixels: number
 function header(timeline: Timeline): string[] {
   const { task_name: name, queue_name: queue, state, task_id: id, attempts, max_attempts: limit } = timeline;
   const of = limit === null ? '' : ` of ${limit}`;
-  const totals = totalsText(timeline);
-  const time = `${momentText(timeline.from)}, ${spanText(timeline.seconds)}${timeline.ended ? '' : ' so far'}${totals === '' ? '' : `: ${totals}`}`;
+  const time = `from ${momentText(timeline.from)}, ${spanText(timeline.seconds)}${timeline.ended ? '' : ' so far'}`;
   return [
     label(size.margin, size.margin + 14, `${name} in queue ${queue}: ${state}`, 'big', size.width * 0.78),
-    label(size.margin, size.margin + 32, `${id}, ${attempts}${of} attempts; ${time}`, 'faint', size.width),
+    label(size.margin, size.margin + 34, `${id}, ${attempts}${of} attempts, ${time}`, 'faint', size.width),
+    label(size.margin, size.margin + 50, totalsText(timeline), 'faint', size.width),
   ];
 }
 
