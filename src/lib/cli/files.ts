@@ -58,7 +58,7 @@ export function writeNewFile(folder: string, name: string, text: string, { force
     if (force) replaceFile(path, text, 0o600);
     else writeFileSync(path, text, { mode: 0o600, flag: 'wx' });
   } catch (error) {
-    if (errorCode(error) === 'EEXIST') throw refused(`${name} is there already`, '--force writes over it');
+    if (errorCode(error) === 'EEXIST') throw refused(`${name} exists`, '--force writes over it');
     throw new CliError(`${name} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
   }
 }

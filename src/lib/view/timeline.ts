@@ -107,7 +107,7 @@ function notesOf(rows: TimelineRows, own: AttemptPicture, family: readonly Famil
     );
   }
   if (spans.some((span) => span.from_is === 'estimated' || span.to_is === 'estimated')) {
-    say('estimated', 'Some moments are estimated: rows keep the last claim of an attempt, and not when a wait began');
+    say('estimated', 'Some moments are estimated: no row keeps them');
   }
   return notes;
 }
