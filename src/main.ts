@@ -39,6 +39,7 @@ const commands = new Map<string, Load>(
     'spawn-tasks': () => import('./commands/spawn-tasks.js'),
     'list-tasks': () => import('./commands/list-tasks.js'),
     'dump-task': () => import('./commands/dump-task.js'),
+    'show-timeline': () => import('./commands/show-timeline.js'),
     'retry-task': () => import('./commands/retry-task.js'),
     'cancel-task': () => import('./commands/cancel-task.js'),
     'wake-task': () => import('./commands/wake-task.js'),

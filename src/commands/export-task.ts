@@ -1,11 +1,8 @@
-import { writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
-import { CliError, errorCode, refused } from '../lib/cli/errors.js';
-import { replaceFile } from '../lib/cli/files.js';
+import { writeNewFile } from '../lib/cli/files.js';
 import { redactFlag } from '../lib/cli/flags.js';
 import { toJson } from '../lib/cli/format/json.js';
 import type { Rendering } from '../lib/cli/output.js';
@@ -50,21 +47,10 @@ export default class ExportTask extends BaseCommand<Exported> {
     );
     const exported = { ...whole, task: redacted(this.io, whole.task, flags.redact) };
     const file = args.file === '-' ? undefined : args.file;
-    if (file !== undefined) this.writeFile(file, exported, flags.force === true);
-    return { exported, file };
-  }
-
-  /** What a task holds may be confidential: the file is its owner's alone. */
-  private writeFile(name: string, exported: TaskExport, force: boolean): void {
-    const path = resolve(this.io.cwd, name);
-    const json = `${toJson(exported, 2)}\n`;
-    try {
-      if (force) replaceFile(path, json, 0o600);
-      else writeFileSync(path, json, { mode: 0o600, flag: 'wx' });
-    } catch (error) {
-      if (errorCode(error) === 'EEXIST') throw refused(`${name} is there already`, '--force writes over it');
-      throw new CliError(`${name} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+    if (file !== undefined) {
+      writeNewFile(this.io.cwd, file, `${toJson(exported, 2)}\n`, { force: flags.force === true });
     }
+    return { exported, file };
   }
 
   render({ exported, file }: Exported): Rendering {

@@ -2,32 +2,42 @@ import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { drawState, drawWake, filterFlags } from '../lib/cli/lists.js';
+import { usageError } from '../lib/cli/errors.js';
 import { readError } from '../lib/bulk/flags.js';
 import { watchFlag } from '../lib/cli/watch.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
 import { parseMoment } from '../lib/cli/time.js';
 import { taskStates } from '../sql/description.js';
 import { listTasks, type TaskFilter, type TaskList } from '../sql/list-tasks.js';
+import { listWhere, type WhereCut } from '../sql/list-where.js';
+import { parseWhere } from '../lib/task/where.js';
+import { cutNotes, lookBackFlag, whereFlag } from '../lib/task/where-flags.js';
 import { counted } from '../lib/cli/format/text.js';
 import { wholeNumberFlag } from '../lib/cli/flags.js';
 
 interface LimitedList extends TaskList {
   limit: number;
+  /** With --where: the queues that were not looked through to their first task. */
+  cut?: WhereCut[];
+  lookBack: number;
 }
 
 export default class ListTasks extends BaseCommand<LimitedList> {
   static override summary = 'List tasks, the latest activity first';
   static override description =
-    'A task was last active when its latest attempt was claimed, made or woken. Without -q all queues are read.';
+    'A task was last active when its latest attempt was claimed, made or woken. Without -q all queues are read. --where looks into what tasks hold, the newest tasks first, and says how far back it looked.';
   static override examples = [
     '<%= config.bin %> list-tasks --status failed --since 2h',
     '<%= config.bin %> list-tasks -q mail -n send-mail --limit 200',
+    "<%= config.bin %> list-tasks --where params.order=42 --where 'result.total>100'",
     '<%= config.bin %> list-tasks --status running --watch',
   ];
   static override flags = {
     ...dbFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to look in; all when absent' }),
     ...filterFlags,
+    where: whereFlag(),
+    'look-back': lookBackFlag(),
     status: Flags.option({
       char: 's',
       options: taskStates,
@@ -49,7 +59,7 @@ export default class ListTasks extends BaseCommand<LimitedList> {
   static declares: Declaration = {
     topic: 'TASKS',
     needs: 'reader',
-    samples: [''],
+    samples: ['', '--where params.order=42'],
   };
 
   async execute(): Promise<LimitedList> {
@@ -64,17 +74,23 @@ export default class ListTasks extends BaseCommand<LimitedList> {
       key: flags.key,
       limit: flags.limit,
     };
-    const look = async (): Promise<LimitedList> => ({
-      ...(await this.readQueues(flags.queue, (reader, queues) => listTasks(reader, queues, filter))),
-      limit: flags.limit,
-    });
+    const where = (flags.where ?? []).map((typed) => parseWhere(typed));
+    if (where.length > 0 && filter.key !== undefined) throw usageError('Use either --where or --key, not both');
+    const lookBack = flags['look-back'];
+    const look = async (): Promise<LimitedList> => {
+      const list = await this.readQueues<TaskList & { cut?: WhereCut[] }>(flags.queue, async (reader, queues) => {
+        if (where.length === 0) return listTasks(reader, queues, filter);
+        return { ...(await listWhere(reader, queues, { ...filter, where }, lookBack)), stopped: false };
+      });
+      return { ...list, limit: flags.limit, lookBack };
+    };
     if (flags.watch) return this.watch(look);
     const list = await look();
     if (list.rows.length === 0) await this.suggestName('task', filter.taskName, flags.queue);
     return list;
   }
 
-  render({ rows, more, stopped, limit }: LimitedList, { now }: RenderContext): Rendering {
+  render({ rows, more, stopped, limit, cut: unread = [], lookBack }: LimitedList, { now }: RenderContext): Rendering {
     const cut = more ? [`Showing ${counted(rows.length, 'task')}; --limit ${limit * 2} shows more`] : [];
     const unseen = stopped ? ['Reading stopped before all tasks were seen: name a --status, -q or --until'] : [];
     const said = [...cut, ...unseen].join('. ');
@@ -97,6 +113,7 @@ export default class ListTasks extends BaseCommand<LimitedList> {
         empty: 'No tasks here',
         truncated: said === '' ? undefined : said,
       },
+      warning: cutNotes(unread, lookBack),
     };
   }
 }

@@ -7,6 +7,7 @@ import type { TaskState } from './description.js';
 import type { Moment } from './list-tasks.js';
 import type { Queryable } from './queryable.js';
 import type { Timestamp } from './values.js';
+import { whereSql, type WhereCondition } from './where.js';
 
 /** A task that was chosen. */
 export interface ChosenTask {
@@ -34,6 +35,8 @@ export interface ChoiceFilter {
   worker?: string;
   /** The idempotency key. */
   key?: string;
+  /** What the task holds. */
+  where?: readonly WhereCondition[];
 }
 
 const comparison = {
@@ -104,6 +107,8 @@ export async function chooseTasks(
   // available_at, so --since is a range of the index.
   const activity = `case when u.state = 'failed' or u.available_at > clock.now then coalesce(u.started_at, u.created_at)
                          else u.available_at end`;
+  const where = whereSql(queueName, filter.where ?? [], 11);
+  const held = where.values.length > 0 || where.sql !== 'true' ? ', x.params, x.headers, x.completed_payload' : '';
   await db.query(
     `declare chosen no scroll cursor for
      select t.task_id, $8::text as queue_name, t.task_name, t.state, t.attempts
@@ -124,7 +129,7 @@ export async function chooseTasks(
         offset 0
       ) u
       cross join lateral (
-        select x.task_id, x.task_name, x.state, x.attempts, x.last_attempt_run
+        select x.task_id, x.task_name, x.state, x.attempts, x.last_attempt_run${held}
           from ${tasks(queueName)} x
          where x.task_id = u.task_id
         offset 0
@@ -133,7 +138,8 @@ export async function chooseTasks(
         and t.state = s.state
         and u.activity_at between clock.since and clock.until
         and ($2::text is null or t.task_name = $2)
-        and ($7::text is null or ${error === undefined ? 'true' : comparison[error.how](failure, '$7::text')})`,
+        and ($7::text is null or ${error === undefined ? 'true' : comparison[error.how](failure, '$7::text')})
+        and ${where.sql}`,
     [
       filter.states,
       filter.taskName ?? null,
@@ -143,6 +149,7 @@ export async function chooseTasks(
       queueName,
       filter.worker ?? null,
       ofKey,
+      ...where.values,
     ],
   );
   const chosen: ChosenTask[] = [];

@@ -104,7 +104,7 @@ async function listByKey(
 ): Promise<TaskList> {
   const found = await reader.each(queues, async (queue) => {
     const ids = await tasksOfKey(reader.db, queue, key);
-    return ids.length === 0 ? [] : readQueue(reader.db, queue, filter, ids);
+    return ids.length === 0 ? [] : readTasks(reader.db, queue, filter, ids);
   });
   const rows = found.flat().sort(latestFirst);
   return { rows: rows.slice(0, filter.limit), more: rows.length > filter.limit, stopped: false };
@@ -227,7 +227,12 @@ const failedSo = (queue: string, { error }: TaskFilter, value: string): string =
                   limit 1), false)`;
 
 /** Tasks by their ids: no index of runs has to be walked for them. */
-async function readQueue(db: Queryable, queue: string, filter: TaskFilter, taskIds: string[]): Promise<TaskRow[]> {
+export async function readTasks(
+  db: Queryable,
+  queue: string,
+  filter: TaskFilter,
+  taskIds: string[],
+): Promise<TaskRow[]> {
   const { rows } = await db.query<TaskRow>(
     `select l.*
        from (

@@ -212,9 +212,11 @@ async function nameEvents(db: Queryable, queueName: string, steps: TimelineStep[
   if (rows.length === 0) return;
   const names = new Map<string, string[]>();
   for (const { event_name: name, emitted_at: at } of rows) names.set(at, [...(names.get(at) ?? []), name]);
+  const saved = new Map<string, number>();
+  for (const { updated_at: at } of steps) saved.set(at, (saved.get(at) ?? 0) + 1);
   for (const step of steps) {
     const emitted = names.get(step.updated_at) ?? [];
-    const alone = steps.filter((other) => other.updated_at === step.updated_at).length === 1;
+    const alone = saved.get(step.updated_at) === 1;
     step.event_name =
       emitted.find((name) => step.checkpoint_name.includes(name)) ?? (alone ? emitted[0] : undefined) ?? null;
   }

@@ -75,6 +75,9 @@ export const table: Record<string, Golden> = {
     reads: ['list-tasks', 'list-tasks -s failed', 'list-tasks -n chrage', 'list-tasks -l 2', 'list-tasks -q mial'],
   },
   'dump-task': { reads: ['dump-task $completed', 'dump-task $failed', 'dump-task $waiting', 'dump-task --run-id 1'] },
+  'show-timeline': {
+    reads: ['show-timeline $failed', 'show-timeline $waiting --limit 1', 'show-timeline $failed ticket.svg'],
+  },
   'retry-task': {
     writes: [
       'retry-task $pending',

@@ -6,6 +6,8 @@ import { usageError } from '../cli/errors.js';
 import { parseMoment } from '../cli/time.js';
 import { command, hint } from '../cli/hint.js';
 import { wholeNumberFlag } from '../cli/flags.js';
+import { whereFlag } from '../task/where-flags.js';
+import { parseWhere } from '../task/where.js';
 
 export const bulkFlags = {
   'task-name': Flags.string({ char: 'n', helpGroup: 'MANY', helpValue: 'NAME', description: 'tasks of this name' }),
@@ -18,6 +20,7 @@ export const bulkFlags = {
   }),
   worker: Flags.string({ helpGroup: 'MANY', helpValue: 'ID', description: 'whose latest attempt this worker claimed' }),
   key: Flags.string({ helpGroup: 'MANY', helpValue: 'KEY', description: 'the task with this idempotency key' }),
+  where: whereFlag('MANY'),
   limit: wholeNumberFlag({ char: 'l', helpGroup: 'MANY', min: 1, helpValue: 'N', description: 'tasks at most' }),
   all: Flags.boolean({ helpGroup: 'MANY', description: 'every task that fits, with no filter but -q' }),
   rate: wholeNumberFlag({ helpGroup: 'MANY', min: 1, helpValue: 'N', description: 'tasks a second at most' }),
@@ -53,6 +56,7 @@ interface Given {
   error?: string;
   worker?: string;
   key?: string;
+  where?: string[];
   limit?: number;
   all?: boolean;
   rate?: number;
@@ -70,7 +74,7 @@ export type Choice =
  * tasks, so that a forgotten id does not touch a whole queue.
  */
 export function readChoice(id: string, ids: readonly string[], flags: Given, states: readonly TaskState[]): Choice {
-  const filters = (['task-name', 'status', 'since', 'until', 'error', 'worker', 'key'] as const).filter(
+  const filters = (['task-name', 'status', 'since', 'until', 'error', 'worker', 'key', 'where'] as const).filter(
     (name) => flags[name] !== undefined,
   );
   const chosen = flags.all ? ['all', ...filters] : filters;
@@ -103,6 +107,7 @@ export function readChoice(id: string, ids: readonly string[], flags: Given, sta
       error: flags.error === undefined ? undefined : readError(flags.error),
       worker: flags.worker,
       key: flags.key,
+      where: flags.where?.map((typed) => parseWhere(typed)),
     },
   };
 }

@@ -23,7 +23,7 @@ import { exit, interrupted, type CliError } from './errors.js';
 import { explainError } from './explain.js';
 import { harmless } from './format/text.js';
 import { adviceText, type Advice, type CommandFlags, type Place } from './hint.js';
-import type { Io } from './io.js';
+import { takesUnicode, type Io } from './io.js';
 import { queuesToLookIn } from '../task/find-task.js';
 import { show, type Mode, type RenderContext, type Rendering } from './output.js';
 import type { OperationLog } from '../operations/log.js';
@@ -229,9 +229,8 @@ export abstract class BaseCommand<T> extends Command {
     const { outTty: tty, width } = io;
     const place = this.place();
     const next = (advice: Advice): string => adviceText(advice, place);
-    const drawn = await this.unfiltered(
-      this.render(result, { tty, width, now: this.io.now(), mode: this.mode(), next }),
-    );
+    const context = { tty, width, unicode: takesUnicode(io), now: this.io.now(), mode: this.mode(), next };
+    const drawn = await this.unfiltered(this.render(result, context));
     const rendering = {
       ...drawn,
       warning: [...(drawn.warning ?? []), ...(await this.skippedNotes()), ...(this.operations?.advice() ?? [])],
@@ -254,11 +253,12 @@ export abstract class BaseCommand<T> extends Command {
     return { ...drawn, note: undefined, table: { ...table, empty: hint } };
   }
 
-  /** Shows what `look` finds, again and again until Ctrl-C. On a terminal each look replaces the one before, fitted to the window. */
-  protected async watch(look: () => Promise<T>): Promise<never> {
+  /** Shows what `look` finds until Ctrl-C, or until it is over; on a terminal each look replaces the one before, fitted to the window. */
+  protected async watch(look: () => Promise<T>, isOver: (result: T) => boolean = () => false): Promise<T> {
     const { catching, fitted, watchPauseMs } = await import('./watch.js');
     for (;;) {
       const result = await look();
+      if (isOver(result)) return result;
       const { io, look: seen } = catching(this.io);
       this.skippedSaid = undefined;
       await this.show(result, this.io.outTty ? io : this.io);
@@ -296,11 +296,11 @@ export abstract class BaseCommand<T> extends Command {
   protected typedFlags(except: readonly string[]): CommandFlags {
     const { flags = {} } = this.about();
     const apart = new Set([...Object.keys(dbFlags), ...Object.keys(outputFlags), ...except]);
-    const typed: Record<string, string | number | true> = {};
+    const typed: Record<string, CommandFlags[string]> = {};
     for (const [name, value] of Object.entries(this.parsedFlags as Record<string, unknown>)) {
       if (apart.has(name) || value === false || value === undefined || value === flags[name]?.default) continue;
       if (value === true || typeof value === 'number' || typeof value === 'string') typed[name] = value;
-      else if (Array.isArray(value)) typed[name] = value.join(',');
+      else if (Array.isArray(value)) typed[name] = name === 'where' ? value.map(String) : value.join(',');
     }
     return typed;
   }

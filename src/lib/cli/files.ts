@@ -1,7 +1,8 @@
 /** Files that commands write for people. */
 import { randomBytes } from 'node:crypto';
 import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
+import { CliError, errorCode, refused } from './errors.js';
 
 /** What is at a path, links not followed: nothing, an ordinary file, or something else. */
 export function kindOf(path: string): 'nothing' | 'file' | 'link' | 'other' {
@@ -44,5 +45,20 @@ export function replaceFile(path: string, text: string, mode: number): void {
   } catch (error) {
     rmSync(draft, { force: true });
     throw error;
+  }
+}
+
+/**
+ * Writes a file for its owner alone: what a task holds may be confidential. Raises exit 4 for one that exists, unless `force`, and
+ * exit 1 where it cannot be written.
+ */
+export function writeNewFile(folder: string, name: string, text: string, { force }: { force: boolean }): void {
+  const path = resolve(folder, name);
+  try {
+    if (force) replaceFile(path, text, 0o600);
+    else writeFileSync(path, text, { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') throw refused(`${name} exists`, '--force writes over it');
+    throw new CliError(`${name} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
   }
 }

@@ -45,13 +45,16 @@ export type Advice = string | Hint;
 export const adviceText = (advice: Advice, place: Place = {}): string =>
   typeof advice === 'string' ? advice : advice.text(place);
 
-/** Flags by name, in the order to show them: `{ queue: 'q', yes: true }`; a name of one letter is a short flag. */
-export type CommandFlags = Readonly<Record<string, string | number | true | undefined>>;
+/** Flags by name, in the order to show them: `{ queue: 'q', yes: true }`; a name of one letter is a short flag, a list repeats it. */
+export type CommandFlags = Readonly<Record<string, string | number | true | readonly string[] | undefined>>;
 
 /** A command to type. Strings are its arguments, whatever they look like; objects are flags. */
 export function command(id: string, ...words: (string | CommandFlags)[]): Hint {
   const names = words.filter((word) => typeof word === 'string');
-  const flags = (word: CommandFlags): string[] => Object.entries(word).flatMap(([name, value]) => flag(name, value));
+  const flags = (word: CommandFlags): string[] =>
+    Object.entries(word).flatMap(([name, value]) =>
+      typeof value === 'object' ? value.flatMap((one) => flag(name, one)) : flag(name, value),
+    );
   // Where an argument starts with a dash, the arguments come last, behind `--`.
   const args = names.some((name) => /^-./.test(name))
     ? [...words.flatMap((word) => (typeof word === 'string' ? [] : flags(word))), '--', ...names]

@@ -42,6 +42,11 @@ function takesColour(tty: boolean, env: Record<string, string | undefined>): boo
   return tty && env.TERM !== 'dumb';
 }
 
+/** Whether what is written there may hold more than ASCII: a terminal with colours, in a locale of UTF-8. */
+export function takesUnicode({ outTty, colour, env }: Pick<Io, 'outTty' | 'colour' | 'env'>): boolean {
+  return outTty && colour && /utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || '');
+}
+
 export function processIo(): Io {
   const { stdout, stderr, env } = process;
   return {

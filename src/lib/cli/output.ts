@@ -6,6 +6,7 @@
 import { RawJson } from '../../sql/values.js';
 import { cellOf, cellText } from './format/cell.js';
 import { toJson } from './format/json.js';
+import { lineText, type Line } from './format/pieces.js';
 import { copyEscape, csvEscape, harmless, harmlessJson } from './format/text.js';
 import { adviceText, type Advice } from './hint.js';
 import type { Io } from './io.js';
@@ -50,13 +51,15 @@ export interface Table {
   pipe?: 'rows' | 'names';
 }
 
-/** One part of a longer answer. At most one of the four kinds of body. */
+/** One part of a longer answer. At most one of the five kinds of body. */
 export interface Section {
   title?: string;
   record?: Record<string, Cell>;
   table?: Table;
   /** Printed as it is (made harmless on a terminal), ending in a newline. */
   text?: string;
+  /** A drawing, in colour at a terminal. */
+  lines?: readonly Line[];
   /** Pretty-printed. */
   json?: RawJson | null;
 }
@@ -82,6 +85,8 @@ export interface RenderContext {
   tty: boolean;
   now: Date;
   width: number;
+  /** Whether more than ASCII can be shown: a terminal in UTF-8 that takes colours. */
+  unicode: boolean;
   mode: Mode;
   /** Advice as text: its commands reach the database that was named on the command line. */
   next: (advice: Advice) => string;
@@ -123,11 +128,13 @@ function pipeText(part: Section): string {
   }
   if (part.json !== undefined) lines.push(part.json === null ? 'null' : part.json.text);
   if (part.text !== undefined) lines.push(part.text.replace(/\n$/, ''));
+  if (part.lines) lines.push(...part.lines.map((line) => copyEscape(lineText(line))));
   return lines.map((line) => `${line}\n`).join('');
 }
 
 const parts = (rendering: Rendering): Section[] => {
-  const first = rendering.record ?? rendering.table ?? rendering.text ?? rendering.json ?? rendering.title;
+  const first =
+    rendering.record ?? rendering.table ?? rendering.text ?? rendering.lines ?? rendering.json ?? rendering.title;
   return [...(first === undefined ? [] : [rendering]), ...(rendering.sections ?? [])];
 };
 

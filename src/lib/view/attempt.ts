@@ -1,7 +1,7 @@
 /** The lanes of a task's attempts: each attempt as a whole, and below it its steps and waits. */
 import type { TimelineRun, TimelineStep, TimelineTask, TimelineWait } from '../../sql/timeline.js';
 import type { Certainty, Lane, Outcome, Span, SpanKind } from './model.js';
-import { momentOf, timestampOf } from './moments.js';
+import { momentOf, secondsBetween, timestampOf } from './moments.js';
 import { retryDelayMs } from './retry-delay.js';
 import { stepSpans, type StepSpan } from './steps.js';
 
@@ -57,13 +57,14 @@ interface Extra {
 
 function made(kind: SpanKind, from: number, to: number, extra: Extra = {}): Span {
   const { from_is = 'known', to_is = 'known', until = null, outcome = null, detail = null } = extra;
+  const [begin, end] = [timestampOf(from), timestampOf(to)];
   return {
     kind,
-    from: timestampOf(from),
-    to: timestampOf(to),
+    from: begin,
+    to: end,
     from_is,
     to_is,
-    seconds: from_is === 'unknown' ? null : Math.round((to - from) * 1000) / 1_000_000,
+    seconds: from_is === 'unknown' ? null : secondsBetween(begin, end),
     until: until === null || !Number.isFinite(until) ? null : timestampOf(until),
     outcome,
     detail,
@@ -203,7 +204,8 @@ class Attempt {
       }
       const outcome = run.state === 'cancelled' || run.state === 'failed' ? run.state : null;
       const extra: Extra = { to_is: this.open ? 'open' : 'known', outcome, detail: run.error };
-      if (limit > this.ready || outcome !== null) this.spans.push(made('queued', this.ready, limit, extra));
+      if (limit > this.ready || outcome !== null || this.open)
+        this.spans.push(made('queued', this.ready, limit, extra));
       return;
     }
     const start = kind === 'delay' ? (momentOf(rows.task.enqueue_at) ?? created) : created + this.backoffMs();
@@ -227,10 +229,7 @@ class Attempt {
     for (const step of this.steps) {
       const from = step.from ?? this.before(step);
       const { kind, to, to_is, until, outcome, detail } = step;
-      const span = made(kind, from, to, {
-        ...{ to_is, until, outcome, detail },
-        from_is: step.from === null ? 'unknown' : 'known',
-      });
+      const span = made(kind, from, to, { to_is, until, outcome, detail, from_is: startOf(step) });
       lanes.push({
         ...{ kind: 'step', name: step.name, depth: 1, task_id, queue_name, attempt: this.run.attempt },
         ...{ state: to_is === 'open' ? 'open' : 'completed', spans: [span] },
@@ -258,7 +257,12 @@ class Attempt {
     let cursor = firstClaim.at;
     let is = firstClaim.is;
     const running = (to: number, extra: Extra = {}): void => {
-      if (to > cursor || extra.outcome !== undefined) {
+      const last = this.spans.at(-1);
+      const unfinished = extra.outcome === 'cancelled' || extra.outcome === 'failed';
+      if (to <= cursor && unfinished && last !== undefined && last.kind !== 'running') {
+        // It ended while it was waiting.
+        Object.assign(last, { outcome: extra.outcome, detail: extra.detail ?? last.detail });
+      } else if (to > cursor || extra.outcome !== undefined) {
         this.spans.push(
           made('running', cursor, Math.max(to, cursor), { from_is: is, detail: run.claimed_by, ...extra }),
         );
@@ -315,12 +319,25 @@ class Attempt {
     return this.steps
       .filter(({ kind }) => kind !== 'step')
       .map((step) => {
-        const from_is: Span['from_is'] = step.from === null ? 'unknown' : 'known';
         const { kind, to, to_is, until, outcome, detail } = step;
-        return { kind, from: step.from ?? this.before(step), from_is, to, to_is, until, outcome, detail };
+        return {
+          kind,
+          from: step.from ?? this.before(step),
+          from_is: startOf(step),
+          to,
+          to_is,
+          until,
+          outcome,
+          detail,
+        };
       })
+      .filter(({ from, to, to_is: is }) => to > from || is === 'open')
       .sort((a, b) => a.from - b.from || a.to - b.to);
   }
 }
+
+/** A run goes to sleep when it has nothing else to do: a wait began about when the step before it ended. Of a step nothing follows. */
+const startOf = ({ from, kind }: StepSpan): Span['from_is'] =>
+  from !== null ? 'known' : kind === 'step' ? 'unknown' : 'estimated';
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -1,5 +1,5 @@
 /** Where nothing runs. */
-import { momentOf } from './moments.js';
+import { secondsBetween } from './moments.js';
 import type { Idle, Lane } from './model.js';
 
 interface Stretch {
@@ -17,8 +17,7 @@ export function idleStretches(lanes: readonly Lane[], from: string, to: string):
   const add = (until: string): void => {
     for (const edge of [...edges.filter((one) => one > cursor && one < until), until]) {
       if (edge <= cursor) continue;
-      const seconds = ((momentOf(edge) ?? 0) - (momentOf(cursor) ?? 0)) / 1000;
-      idle.push({ from: cursor, to: edge, seconds: Math.round(seconds * 1e6) / 1e6 });
+      idle.push({ from: cursor, to: edge, seconds: secondsBetween(cursor, edge) });
       cursor = edge;
     }
   };

@@ -10,8 +10,8 @@
 export type SpanKind = 'delay' | 'queued' | 'running' | 'step' | 'sleep' | 'event' | 'children' | 'backoff';
 
 /**
- * known: recorded · estimated: follows from other rows · unknown: not recorded, and drawn from the moment before it in the attempt ·
- * open: not over, and drawn up to now
+ * known: recorded · estimated: follows from other rows · unknown: the start of a step, not recorded and drawn from the moment before it
+ * in the attempt · open: not over, and drawn up to now
  */
 export type Certainty = 'known' | 'estimated' | 'unknown' | 'open';
 

@@ -19,5 +19,9 @@ export function timestampOf(ms: number): string {
   return `${new Date(whole * 1000).toISOString().slice(0, 19)}.${fraction}Z`;
 }
 
-const earliest = Date.UTC(1, 0, 1) - 1900 * 31_556_952_000;
+/** 0001-01-01. */
+const earliest = -62_135_596_800_000;
 const latest = Date.UTC(9999, 11, 31);
+
+export const secondsBetween = (from: string, to: string): number =>
+  Math.round(((momentOf(to) ?? 0) - (momentOf(from) ?? 0)) * 1000) / 1_000_000;

@@ -63,7 +63,11 @@ function spanOf(
   if (name.startsWith(timeout)) {
     const awaited = name.slice(timeout.length);
     const from = started ?? began.get(awaited) ?? null;
-    return { ...span, name: awaited, kind: 'event', from, outcome: 'timed_out', detail: eventIn(awaited) };
+    // The handler notes it when it is awake again: after the claim that followed.
+    const claimed = momentOf(run.started_at);
+    const over = claimed !== null && claimed < saved ? claimed : saved;
+    const ended = { to: Math.max(over, from ?? over), to_is: 'estimated' as const };
+    return { ...span, ...ended, name: awaited, kind: 'event', from, outcome: 'timed_out', detail: eventIn(awaited) };
   }
   // Nothing has claimed the run since: it did not sleep, the answer was there at once.
   const atOnce = !wasClaimedAfter(run, saved) ? saved : null;

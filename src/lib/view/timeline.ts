@@ -9,7 +9,7 @@ import type { TimelineRun, TimelineStep, TimelineTask, TimelineWait } from '../.
 import { attemptLanes, type AttemptPicture } from './attempt.js';
 import { idleStretches } from './idle.js';
 import type { Lane, Note, NoteCode, Timeline } from './model.js';
-import { momentOf, timestampOf } from './moments.js';
+import { momentOf, secondsBetween, timestampOf } from './moments.js';
 
 export interface TimelineRows {
   now: string;
@@ -37,7 +37,10 @@ export function timelineOf(rows: TimelineRows): Timeline {
   const lanes = [...own.lanes, ...family.map(({ lane }) => lane)];
   const moments = lanes.flatMap(({ spans }) => spans.flatMap((span) => [span.from, span.to]));
   // RFC 3339 in UTC with the same number of digits sorts as text.
-  const from = moments.reduce((a, b) => (b < a ? b : a), moments[0] ?? task.enqueue_at);
+  const from = moments.reduce(
+    (a, b) => (b < a ? b : a),
+    moments[0] ?? timestampOf(Math.min(momentOf(task.enqueue_at) ?? now, now)),
+  );
   const to = moments.reduce((a, b) => (b > a ? b : a), from);
   const { task_id, task_name, queue_name, state, attempts, max_attempts, parent_task_id } = task;
   return {
@@ -53,9 +56,6 @@ export function timelineOf(rows: TimelineRows): Timeline {
     notes: notesOf(rows, own, family),
   };
 }
-
-export const secondsBetween = (from: string, to: string): number =>
-  Math.round(((momentOf(to) ?? 0) - (momentOf(from) ?? 0)) * 1000) / 1_000_000;
 
 interface FamilyMember {
   lane: Lane;
@@ -103,11 +103,11 @@ function notesOf(rows: TimelineRows, own: AttemptPicture, family: readonly Famil
   if (unknown > 0) {
     say(
       'starts_unknown',
-      `${grouped(unknown)} ${unknown === 1 ? 'start was' : 'starts were'} not recorded; only the end is known`,
+      `${unknown === 1 ? 'The start of 1 step was' : `The starts of ${grouped(unknown)} steps were`} not recorded`,
     );
   }
   if (spans.some((span) => span.from_is === 'estimated' || span.to_is === 'estimated')) {
-    say('estimated', 'Some moments are estimated: a run keeps only its last claim');
+    say('estimated', 'Some moments are estimated: no row keeps them');
   }
   return notes;
 }

@@ -6,6 +6,7 @@ import type { Column, Section, Table } from '../output.js';
 import type { Io } from '../io.js';
 import { beginning, cellOf, cellText } from './cell.js';
 import { prettyJson } from './json.js';
+import { type Line } from './pieces.js';
 import { byteSize } from './size.js';
 import { cut, displayWidth, harmless, harmlessJson } from './text.js';
 import { ago, duration } from './time.js';
@@ -116,6 +117,9 @@ function drawJson({ text }: RawJson): string {
   return `${harmlessJson(text.slice(0, jsonLength))}…\n(${rest} more: a pipe or --json has all of it)\n`;
 }
 
+const drawLine = (line: Line, chalk: ChalkInstance): string =>
+  line.map(({ text, paint }) => (paint === undefined ? harmless(text) : chalk[paint](harmless(text)))).join('') + '\n';
+
 /** The parts of an answer, one empty line between two; and the headings of columns that had no room. */
 export function drawParts(parts: Section[], io: Io): { text: string; leftOut: string[] } {
   const leftOut = new Set<string>();
@@ -128,6 +132,7 @@ export function drawParts(parts: Section[], io: Io): { text: string; leftOut: st
       if (part.json) text += drawJson(part.json);
       if (part.json === null) text += 'null\n';
       if (part.text !== undefined) text += `${harmless(part.text.replace(/\n$/, ''), { lines: true })}\n`;
+      if (part.lines) text += part.lines.map((line) => drawLine(line, chalk)).join('');
       return text;
     })
     .filter((part) => part !== '')

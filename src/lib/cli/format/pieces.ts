@@ -1,0 +1,12 @@
+/** Lines whose pieces have colours of their own: pure data, which only a terminal paints. */
+
+export type Paint = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'blue' | 'magenta' | 'cyan' | 'gray';
+
+export interface Piece {
+  text: string;
+  paint?: Paint;
+}
+
+export type Line = readonly Piece[];
+
+export const lineText = (line: Line): string => line.map(({ text }) => text).join('');
