@@ -2895,8 +2895,19 @@ begin
         when r.state = 'failed' then 'AB002'
       end as error_code
     from jsonb_array_elements(p_checkpoints) with ordinality as element
-    left join absurd.%4$I as r on r.run_id = (element.value ->> 'owner_run')::uuid
-    left join absurd.%3$I as t on t.task_id = r.task_id
+    -- "offset 0": looked up by its key, whatever the queue held when this was planned.
+    left join lateral (
+      select run.run_id, run.task_id, run.state
+      from absurd.%4$I as run
+      where run.run_id = (element.value ->> 'owner_run')::uuid
+      offset 0
+    ) as r on true
+    left join lateral (
+      select task.state
+      from absurd.%3$I as task
+      where task.task_id = r.task_id
+      offset 0
+    ) as t on true
   ),
   extended_run as (
     update absurd.%4$I as r
@@ -3063,12 +3074,26 @@ as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
 begin
   return query
   select r.run_id, c.checkpoint_name, c.state, c.owner_run_id, c.updated_at
-  from absurd.%4$I as r
-  join absurd.%5$I as c on c.task_id = r.task_id
-  left join absurd.%4$I as owner on owner.run_id = c.owner_run_id
-  where r.run_id = any (p_run_ids)
-    and c.status = 'committed'
-    and coalesce(owner.attempt, 0) <= r.attempt
+  from (select distinct unnest(p_run_ids) as run_id) as asked
+  -- "offset 0": looked up by its key, whatever the queue held when this was planned. To walk
+  -- through an empty table looks cheaper than a hundred look-ups.
+  cross join lateral (
+    select run.run_id, run.task_id, run.attempt
+    from absurd.%4$I as run
+    where run.run_id = asked.run_id
+    offset 0
+  ) as r
+  cross join lateral (
+    select saved.checkpoint_name, saved.state, saved.owner_run_id, saved.updated_at
+    from absurd.%5$I as saved
+    where saved.task_id = r.task_id
+      and saved.status = 'committed'
+    offset 0
+  ) as c
+  where coalesce(
+    (select owner.attempt from absurd.%4$I as owner where owner.run_id = c.owner_run_id),
+    0
+  ) <= r.attempt
   order by r.run_id, c.updated_at, c.checkpoint_name;
 end;
 $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$

@@ -50,16 +50,30 @@ export class Activities {
     return current.run({ of: this, activity: undefined }, work);
   }
 
-  /** @param isStep whether `work` is the program's, and may open waits inside */
-  async during<T>(work: () => Promise<T>, isStep = false): Promise<T> {
+  /** A call to the server, which opens no waits. */
+  async during<T>(work: () => Promise<T>): Promise<T> {
+    const activity = this.enter();
+    try {
+      return await work();
+    } finally {
+      this.leave(activity);
+    }
+  }
+
+  enter(): Activity {
     const activity: Activity = { openWaits: 0, within: this.place() };
     this.running.add(activity);
-    try {
-      return await (isStep ? current.run({ of: this, activity }, work) : work());
-    } finally {
-      this.running.delete(activity);
-      this.onEnd();
-    }
+    return activity;
+  }
+
+  leave(activity: Activity): void {
+    this.running.delete(activity);
+    this.onEnd();
+  }
+
+  /** Runs the program's function of a step: it may open waits inside. */
+  inside<T>(activity: Activity, fn: () => Promise<T>): Promise<T> {
+    return current.run({ of: this, activity }, fn);
   }
 
   /** The step that the caller is inside of. */

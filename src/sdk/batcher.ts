@@ -1,5 +1,4 @@
 import { isCheckoutTimeout, isConflict, isConnectionLoss } from './errors.js';
-import { pause } from './timing.js';
 
 interface Waiting<Item, Result> {
   item: Item;
@@ -47,9 +46,13 @@ export class Batcher<Item, Result> {
   private async drain(): Promise<void> {
     while (this.waiting.length > 0) {
       const flush = this.flush(this.waiting.splice(0, maxItems));
-      const overtaken = new AbortController();
-      await Promise.race([flush, pause(overtakeAfterMs, overtaken.signal)]);
-      overtaken.abort();
+      await new Promise<void>((resolve) => {
+        const overtaken = setTimeout(resolve, overtakeAfterMs);
+        void flush.then(() => {
+          clearTimeout(overtaken);
+          resolve();
+        });
+      });
     }
     this.draining = false;
   }

@@ -1,3 +1,5 @@
+import { outsideOfHandlers } from './activity.js';
+
 /** Receives a rejection, and a function that says whether anything awaited the promise. */
 export type Report = (error: unknown, isAwaited: () => boolean) => void;
 
@@ -10,8 +12,32 @@ export class ContextPromise<T> extends Promise<T> {
   isAwaited = false;
   private report: Report | undefined;
 
+  constructor(executor: (resolve: (value: T | PromiseLike<T>) => void, reject: (reason?: unknown) => void) => void) {
+    // Most promises are kept: one is watched only once it rejects, or takes on another that may.
+    let rejectsAtOnce = false;
+    let watch = (): void => {
+      rejectsAtOnce = true;
+    };
+    super((resolve, reject) =>
+      executor(
+        (value) => {
+          resolve(value);
+          if (typeof value === 'object' && value !== null && 'then' in value) watch();
+        },
+        (reason) => {
+          reject(reason);
+          watch();
+        },
+      ),
+    );
+    watch = () => this.watch();
+    if (rejectsAtOnce) this.watch();
+  }
+
   static of<T>(work: Promise<T>, report: Report): ContextPromise<T> {
-    return new ContextPromise<T>((resolve, reject) => void work.then(resolve, reject)).watch(report);
+    const promise = new ContextPromise<T>((resolve, reject) => void work.then(resolve, reject));
+    promise.report = report;
+    return promise;
   }
 
   override then<A = T, B = never>(
@@ -20,13 +46,15 @@ export class ContextPromise<T> extends Promise<T> {
   ): Promise<A | B> {
     this.isAwaited = true;
     const derived = super.then(onFulfilled, onRejected);
-    return derived instanceof ContextPromise && this.report ? derived.watch(this.report) : derived;
+    if (derived instanceof ContextPromise) derived.report = this.report;
+    return derived;
   }
 
-  private watch(report: Report): this {
-    this.report = report;
+  private watch(): void {
+    const { report } = this;
+    if (report === undefined) return;
     // Not this class's own `then`: looking is not awaiting.
-    void Promise.prototype.then.call(this, undefined, (error) => report(error, () => this.isAwaited));
-    return this;
+    const rejected = (error: unknown): void => report(error, () => this.isAwaited);
+    void outsideOfHandlers(() => Promise.prototype.then.call(this, undefined, rejected));
   }
 }

@@ -35,19 +35,23 @@ export class TaskContext {
   /** Whose lease this run is under. */
   readonly workerID: string;
   /** Fires when the task was cancelled, the lease was lost, or a closing worker handed the run back. */
-  readonly signal: AbortSignal;
+  get signal(): AbortSignal {
+    return this.parts.guard.signal;
+  }
   /** What was attached to the task when it was spawned; `{}` when nothing was. */
   readonly headers: Readonly<JsonObject>;
 
   /** @internal */ readonly parts: ContextParts;
   /** @internal What `recall` has read, once it was called. Not private: that would tell two builds of this class apart. */
   recalled: Promise<Memory> | undefined;
-  /** @internal */ readonly timesUsed = new Map<string, number>();
+  /** @internal The same once it is there. */
+  memory: Memory | undefined;
+  /** @internal Of names that were used more than once. */ timesUsed: Map<string, number> | undefined;
   /** @internal */ readonly namesUsed = new Set<string>();
   /** @internal */ readonly room: WaitRoom;
-  /** @internal What waits are open, for the log. */ readonly openWaits = new Map<ContextPromise<unknown>, string>();
-  /** @internal Resolves when the execution is over. */ readonly over: Promise<void>;
-  /** @internal */ end: () => void = () => undefined;
+  /** @internal What waits are open, for the log. */ openWaits: Map<ContextPromise<unknown>, string> | undefined;
+  /** @internal What to call when the execution is over; undefined once it is. */ whenOver: (() => void)[] | undefined =
+    [];
 
   /** @internal */
   constructor(parts: ContextParts) {
@@ -58,9 +62,7 @@ export class TaskContext {
     this.attempt = task.attempt;
     this.queueName = parts.queueName;
     this.workerID = parts.workerID;
-    this.signal = guard.signal;
     this.headers = task.headers ?? {};
-    this.over = new Promise((resolve) => (this.end = resolve));
     this.room = new WaitRoom({
       taskId: task.task_id,
       runId: task.run_id,
@@ -97,11 +99,7 @@ export class TaskContext {
 
   /** Runs `fn` unless this step has a checkpoint already, and returns what it resolved to, then or now. */
   step<T>(name: string, fn: () => Promise<T>): Promise<T> {
-    const work = async (): Promise<T> => {
-      const handle = await this.begin<T>(name);
-      return handle.done ? handle.state : this.complete(handle, await fn());
-    };
-    return this.track(`step "${name}"`, () => this.room.activities.during(work, true));
+    return this.track(`step "${name}"`, () => this.runStep(name, fn));
   }
 
   /** The first half of `step`: tells whether the step is done, for loops that cannot hand over a function. */
@@ -221,7 +219,8 @@ export class TaskContext {
         if (isAwaited() || endsQuietly(error)) return;
         this.parts.log.error(`[absurd] ${this.label}: ${what} failed, and nothing awaited it:`, error);
       };
-      void outsideOfHandlers(() => this.over.then(report));
+      if (this.whenOver === undefined) report();
+      else this.whenOver.push(report);
     });
   }
 
@@ -236,8 +235,9 @@ export class TaskContext {
       this.parts.guard.check();
       return open();
     });
-    this.openWaits.set(promise, what);
-    const ended = (): boolean => this.openWaits.delete(promise);
+    const openWaits = (this.openWaits ??= new Map());
+    openWaits.set(promise, what);
+    const ended = (): boolean => openWaits.delete(promise);
     void Promise.prototype.then.call(promise, ended, ended);
     return promise;
   }
@@ -245,11 +245,14 @@ export class TaskContext {
   /** @internal The execution is over: says what the handler left behind. */
   finish(): void {
     void this.room.close();
-    for (const [promise, what] of this.openWaits) {
+    for (const [promise, what] of this.openWaits ?? []) {
       if (this.parts.guard.ended || promise.isAwaited) continue;
       this.parts.log.warn(`[absurd] ${this.label}: the handler ended without its ${what}, which nothing awaited`);
     }
-    this.end();
+    const calls = this.whenOver ?? [];
+    this.whenOver = undefined;
+    // A turn later: what the handler rejects with itself is known by then.
+    if (calls.length > 0) void outsideOfHandlers(() => Promise.resolve().then(() => calls.forEach((call) => call())));
   }
 
   /** @internal */
@@ -257,16 +260,35 @@ export class TaskContext {
     return `task ${this.parts.task.task_name} (${this.taskID})`;
   }
 
+  /** @internal In one function: what a step costs is mostly the promises that it makes. */
+  async runStep<T>(name: string, fn: () => Promise<T>): Promise<T> {
+    const { activities } = this.room;
+    const activity = activities.enter();
+    try {
+      const handle = this.beginAtOnce<T>(name) ?? (await this.begin<T>(name));
+      if (handle.done) return handle.state;
+      const value = await activities.inside(activity, fn);
+      await this.complete(handle, value);
+      return value;
+    } finally {
+      activities.leave(activity);
+    }
+  }
+
+  /** @internal What `begin` comes to where it needs no call to the server. */
+  beginAtOnce<T>(name: string): StepHandle<T> | undefined {
+    if (this.memory === undefined || this.parts.lease.overdue) return undefined;
+    this.parts.guard.check();
+    return this.memory.handle(name, this.nextCheckpointName(name));
+  }
+
   /** @internal */
   async begin<T>(name: string): Promise<StepHandle<T>> {
     this.parts.guard.check();
     const checkpointName = this.nextCheckpointName(name);
-    const memory = await this.recall();
-    if (memory.has(checkpointName)) {
-      return { name, checkpointName, done: true, state: memory.get(checkpointName) as T };
-    }
-    await this.reassureLease();
-    return { name, checkpointName, done: false };
+    const handle = (await this.recall()).handle<T>(name, checkpointName);
+    if (!handle.done) await this.reassureLease();
+    return handle;
   }
 
   /** @internal */
@@ -286,32 +308,41 @@ export class TaskContext {
 
   /** @internal The name a step's checkpoint has: the step's own at first, then with `#2`, `#3`… in order of use. */
   nextCheckpointName(name: string): string {
-    let count = this.timesUsed.get(name) ?? 0;
+    let count = this.timesUsed?.get(name) ?? 0;
     let checkpointName: string;
     // A step may be called by the name that another one's second use has.
     do checkpointName = ++count === 1 ? name : `${name}#${count}`;
     while (this.namesUsed.has(checkpointName));
-    this.timesUsed.set(name, count);
+    if (count > 1) (this.timesUsed ??= new Map()).set(name, count);
     this.namesUsed.add(checkpointName);
     return checkpointName;
   }
 
   /** @internal What earlier executions left, read once: before the handler, or by its first step where the store can wait. */
   recall(): Promise<Memory> {
-    this.recalled ??= this.write(async () => new Memory(await this.parts.store.load(this.parts.task), this.runID));
+    this.recalled ??= this.write(async () => {
+      this.memory = new Memory(await this.parts.store.load(this.parts.task), this.runID);
+      return this.memory;
+    });
     return this.recalled;
   }
 
   /** @internal */
-  async saveCheckpoint(name: string, stateJson: string | undefined, value: unknown): Promise<void> {
+  saveCheckpoint(name: string, stateJson: string | undefined, value: unknown): Promise<void> {
     const { lease, store } = this.parts;
     const extendClaimBy = lease.automaticExtension();
     const checkpoint = { taskId: this.taskID, runId: this.runID, name, stateJson, extendClaimBy };
-    await this.write(() => store.save(checkpoint)).catch((error: unknown) => {
-      throw asRefusedValue(`The value of step "${name}"`, error);
-    });
-    (await this.recall()).set(name, value);
-    if (extendClaimBy !== null) lease.extended(extendClaimBy);
+    return this.write(() => store.save(checkpoint)).then(
+      () => {
+        if (extendClaimBy !== null) lease.extended(extendClaimBy);
+        if (this.memory === undefined) return this.recall().then((memory) => memory.set(name, value));
+        this.memory.set(name, value);
+        return undefined;
+      },
+      (error: unknown) => {
+        throw asRefusedValue(`The value of step "${name}"`, error);
+      },
+    );
   }
 
   /**
@@ -335,16 +366,14 @@ export class TaskContext {
   }
 
   /** @internal Every call to the server passes here: refused once the run has ended, and the first to hear that it has. */
-  async write<T>(call: () => Promise<T>): Promise<T> {
+  write<T>(call: () => Promise<T>): Promise<T> {
     const { guard } = this.parts;
-    guard.check();
-    try {
-      return await outsideOfHandlers(call);
-    } catch (error) {
+    if (guard.refusal !== undefined) return Promise.reject(guard.refusal);
+    return outsideOfHandlers(call).catch((error: unknown) => {
       guard.check();
       const ending = asRunEnding(error);
       throw ending instanceof Error && endsQuietly(ending) ? guard.stop(ending) : ending;
-    }
+    });
   }
 
   /** @internal Extends the lease each time half of it has passed. */

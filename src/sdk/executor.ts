@@ -76,7 +76,7 @@ async function performAndSettle(execution: Execution, context: TaskContext, regi
   const performed = perform(execution, context, registration).catch((error: unknown) =>
     settleFailure(execution, error),
   );
-  await Promise.race([performed, execution.guard.stopped]);
+  await execution.guard.untilReleased(performed);
   context.finish();
 }
 

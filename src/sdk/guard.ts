@@ -10,22 +10,43 @@ const graceMs = 250;
  * is refused here, so that a handler which does not stop cannot write over whoever has the run next.
  */
 export class RunGuard {
-  private readonly controller = new AbortController();
+  /** Made once somebody asks for the signal: most handlers do not. */
+  private controller: AbortController | undefined;
   private reason: Error | undefined;
-  /** Resolves a moment after the run was taken away, or fell asleep during other work, whether its handler has stopped or not. */
-  readonly stopped: Promise<void>;
-  private release: () => void = () => undefined;
-
-  constructor() {
-    // A handler may wait for as many things at once as it likes.
-    setMaxListeners(0, this.controller.signal);
-    this.stopped = new Promise((resolve) => (this.release = resolve));
-  }
+  private taken = false;
+  private released = false;
+  private readonly whenTaken: ((reason: Error) => void)[] = [];
+  private readonly whenReleased: (() => void)[] = [];
 
   /** Fires when the run is taken away; its reason is the error that further calls reject with. */
   get signal(): AbortSignal {
+    if (this.controller === undefined) {
+      this.controller = new AbortController();
+      // A handler may wait for as many things at once as it likes.
+      setMaxListeners(0, this.controller.signal);
+      if (this.taken) this.controller.abort(this.reason);
+    }
     return this.controller.signal;
   }
+
+  /** Calls back when the run is taken away. */
+  onTaken(call: (reason: Error) => void): void {
+    this.whenTaken.push(call);
+  }
+
+  /** Settles with the work, or a moment after the run was taken away or fell asleep during other work, whichever is first. */
+  untilReleased(work: Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      void work.then(resolve, reject);
+      if (this.released) resolve();
+      else this.whenReleased.push(resolve);
+    });
+  }
+
+  private readonly release = (): void => {
+    this.released = true;
+    for (const call of this.whenReleased) call();
+  };
 
   get ended(): boolean {
     return this.reason !== undefined;
@@ -33,17 +54,22 @@ export class RunGuard {
 
   /** Whether the handler itself put its run to sleep. */
   get asleep(): boolean {
-    return this.ended && !this.signal.aborted;
+    return this.ended && !this.taken;
   }
 
   /** How the handler ended: what it left running may write nothing after that. */
   outcome: 'completed' | 'failed' | undefined;
 
+  /** What ended the run, if something did. */
+  get refusal(): Error | undefined {
+    if (this.reason !== undefined || this.outcome === undefined) return this.reason;
+    return new Error(`The run has ${this.outcome}: nothing can be stored for it any more`);
+  }
+
   /** Throws what ended the run, if something did. */
   check(): void {
-    if (this.reason !== undefined) throw this.reason;
-    if (this.outcome !== undefined)
-      throw new Error(`The run has ${this.outcome}: nothing can be stored for it any more`);
+    const { refusal } = this;
+    if (refusal !== undefined) throw refusal;
   }
 
   /**
@@ -60,7 +86,9 @@ export class RunGuard {
   stop(reason: Error): Error {
     if (this.reason === undefined) {
       this.reason = reason;
-      this.controller.abort(reason);
+      this.taken = true;
+      this.controller?.abort(reason);
+      for (const call of this.whenTaken) call(reason);
       void pause(graceMs).then(this.release);
     }
     return this.reason;

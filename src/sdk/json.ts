@@ -43,11 +43,12 @@ const mostSaid = 1000;
 
 /** In development, says once which step returns another value on a later attempt than on the first. */
 export function warnOfChange(log: Log, task: string, step: string, value: unknown): void {
-  if (process.env['NODE_ENV'] === 'production' || value === undefined) return;
-  const key = JSON.stringify([task, step]);
-  if (saidToChange.has(key) || saidToChange.size >= mostSaid) return;
+  if (value === undefined || typeof value === 'string' || typeof value === 'boolean') return;
+  if (saidToChange.size >= mostSaid || process.env['NODE_ENV'] === 'production') return;
   const change = findChangedByJson(value);
   if (change === undefined) return;
+  const key = JSON.stringify([task, step]);
+  if (saidToChange.has(key)) return;
   saidToChange.add(key);
   log.warn(
     `[absurd] task ${task}, step "${step}": its value has ${change}, which JSON does not keep. ` +

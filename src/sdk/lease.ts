@@ -32,15 +32,58 @@ export function untilOver<Result>(lease: LeaseEnd, call: Promise<Result>, server
   const startedAtMs = Date.now();
   const firstEndMs = lease.endsAtMs > startedAtMs ? 0 : startedAtMs + overdueCallMs;
   return new Promise((resolve, reject) => {
-    let timer: NodeJS.Timeout | undefined;
-    const look = (): void => {
-      const leftMs = Math.max(lease.endsAtMs, firstEndMs) - Date.now();
-      if (leftMs > 0 || serverAway()) timer = quietTimer(look, leftMs > 0 ? leftMs : lookAgainMs);
-      else reject(new Error(leaseIsOver(Math.round((Date.now() - startedAtMs) / 1000))));
+    const waiting: WaitingCall = {
+      leftMs: () => Math.max(lease.endsAtMs, firstEndMs) - Date.now(),
+      serverAway,
+      giveUp: () => reject(new Error(leaseIsOver(Math.round((Date.now() - startedAtMs) / 1000)))),
     };
-    look();
-    call.then(resolve, reject).finally(() => clearTimeout(timer));
+    waitingCalls.add(waiting);
+    void call.then(
+      (result) => {
+        waitingCalls.delete(waiting);
+        resolve(result);
+      },
+      (error: Error) => {
+        waitingCalls.delete(waiting);
+        reject(error);
+      },
+    );
+    lookAtCallsAfter(waiting.leftMs());
   });
+}
+
+interface WaitingCall {
+  leftMs(): number;
+  serverAway(): boolean;
+  giveUp(): void;
+}
+
+/** All calls share one timer, for the lease that ends first: a timer for each call would cost as much as the call. */
+const waitingCalls = new Set<WaitingCall>();
+let looksAtCallsAtMs = Infinity;
+let nextLook: NodeJS.Timeout | undefined;
+
+function lookAtCallsAfter(delayMs: number): void {
+  const atMs = Date.now() + delayMs;
+  if (atMs >= looksAtCallsAtMs) return;
+  clearTimeout(nextLook);
+  looksAtCallsAtMs = atMs;
+  nextLook = quietTimer(lookAtCalls, delayMs);
+}
+
+function lookAtCalls(): void {
+  looksAtCallsAtMs = Infinity;
+  let nextMs = Infinity;
+  for (const waiting of waitingCalls) {
+    const leftMs = waiting.leftMs();
+    if (leftMs > 0 || waiting.serverAway()) {
+      nextMs = Math.min(nextMs, leftMs > 0 ? leftMs : lookAgainMs);
+    } else {
+      waitingCalls.delete(waiting);
+      waiting.giveUp();
+    }
+  }
+  if (nextMs < Infinity) lookAtCallsAfter(nextMs);
 }
 
 const leaseIsOver = (seconds: number): string =>
@@ -55,8 +98,12 @@ export class Lease {
   private endsAtMs: number;
   private heldUntilMs = 0;
   private watch: LeaseWatch | undefined;
-  private warning: NodeJS.Timeout | undefined;
-  private ending: NodeJS.Timeout | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private firesAtMs = 0;
+  private warned = false;
+  /** The length of the lease as it was last extended, and since when. */
+  private watchedSeconds = 0;
+  private watchedSinceMs = 0;
 
   /** @param seconds length of a lease, as claimed and as each automatic extension asks for */
   constructor(
@@ -73,8 +120,8 @@ export class Lease {
   }
 
   stopWatching(): void {
-    clearTimeout(this.warning);
-    clearTimeout(this.ending);
+    clearTimeout(this.timer);
+    this.timer = undefined;
     this.watch = undefined;
   }
 
@@ -114,22 +161,43 @@ export class Lease {
     return seconds > 0 ? Date.now() + seconds * 1000 : Infinity;
   }
 
+  /** One timer, which looks again when the lease was extended meanwhile: an extension itself costs no timer. */
   private setTimers(seconds: number): void {
-    clearTimeout(this.warning);
-    clearTimeout(this.ending);
-    const watch = this.watch;
+    this.watchedSeconds = seconds;
+    this.watchedSinceMs = Date.now();
+    const firesBefore = this.timer !== undefined && this.firesAtMs <= this.watchedSinceMs + seconds * 1000;
+    if (firesBefore && !this.warned && seconds > 0) return;
+    this.warned = false;
+    this.look();
+  }
+
+  private look(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    const { watch, watchedSeconds: seconds } = this;
     if (watch === undefined || !(seconds > 0)) return;
-    this.warning = quietTimer(() => {
+    if (!this.warned && this.leftMs(1) <= 0) {
+      this.warned = true;
       watch.log.warn(`task ${watch.label} exceeded claim timeout of ${seconds}s: another worker may claim it now`);
-    }, seconds * 1000);
-    if (!watch.fatal) return;
-    this.ending = quietTimer(() => this.end(watch, seconds), seconds * 2000);
+    }
+    if (this.warned && !watch.fatal) return;
+    if (this.warned && this.leftMs(2) <= 0) return this.end(watch, seconds);
+    this.lookAfter(this.leftMs(this.warned ? 2 : 1));
+  }
+
+  private lookAfter(delayMs: number): void {
+    this.firesAtMs = Date.now() + delayMs;
+    this.timer = quietTimer(() => this.look(), delayMs);
+  }
+
+  /** What is left until so many times the lease have passed. */
+  private leftMs(times: number): number {
+    return this.watchedSinceMs + this.watchedSeconds * 1000 * times - Date.now();
   }
 
   private end(watch: LeaseWatch, seconds: number): void {
     if (watch.serverAway()) {
-      this.ending = quietTimer(() => this.end(watch, seconds), lookAgainMs);
-      return;
+      return this.lookAfter(lookAgainMs);
     }
     watch.log.error(`task ${watch.label} exceeded claim timeout of ${seconds}s by more than 100%; ending the process`);
     endProcess();

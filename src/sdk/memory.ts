@@ -1,4 +1,5 @@
 import type { CheckpointRow } from '../sql/sdk.js';
+import type { StepHandle } from './types.js';
 import type { Sleep } from './wait-for.js';
 
 interface Mark {
@@ -19,7 +20,7 @@ const toMs = (time: Date | string | null | undefined): number => (time ? new Dat
 export class Memory {
   private readonly states = new Map<string, unknown>();
   private readonly marks = new Map<string, Mark>();
-  private readonly ended = new Set<string>();
+  private ended: Set<string> | undefined;
   private readonly readAtMs = performance.now();
   private serverMs = Number.NaN;
 
@@ -43,6 +44,12 @@ export class Memory {
     return this.states.get(name);
   }
 
+  /** The step as it stands. */
+  handle<T>(name: string, checkpointName: string): StepHandle<T> {
+    if (!this.has(checkpointName)) return { name, checkpointName, done: false };
+    return { name, checkpointName, done: true, state: this.get(checkpointName) as T };
+  }
+
   /** @param atMs when it was written, by the server's clock */
   set(name: string, state: unknown, atMs = this.serverNowMs()): void {
     this.states.set(name, state);
@@ -63,7 +70,7 @@ export class Memory {
 
   /** The server said that this sleep is over. */
   end(name: string): void {
-    this.ended.add(name);
+    (this.ended ??= new Set()).add(name);
   }
 
   /** The server's clock; this process's own where that is not known, or is another day's. */
@@ -100,7 +107,7 @@ export class Memory {
     const state = this.states.get(name);
     const untilMs = new Date(state as string).getTime();
     if (Number.isNaN(untilMs)) throw new Error(`Checkpoint "${name}" holds no date to sleep until`);
-    if (this.ended.has(name)) return 0;
+    if (this.ended?.has(name)) return 0;
     if (this.isByServerClock(name)) return untilMs - this.exactServerNowMs();
     const leftMs = untilMs - this.serverNowMs();
     const mark = this.marks.get(name);

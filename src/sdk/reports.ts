@@ -14,8 +14,16 @@ function quietly(call: () => unknown): void {
   }
 }
 
+const guarded = new WeakMap<Log, Log>();
+
 /** The program's log; an error in it has no consequences. */
 export function guardedLog(log: Log): Log {
+  const known = guarded.get(log) ?? guard(log);
+  guarded.set(log, known);
+  return known;
+}
+
+function guard(log: Log): Log {
   const entries = levels.map((level) => [level, (...args: unknown[]) => quietly(() => log[level](...args))] as const);
   return Object.fromEntries(entries) as Record<Level, Log['log']>;
 }

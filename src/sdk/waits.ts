@@ -54,8 +54,7 @@ export class WaitRoom {
   private closed = false;
 
   constructor(private readonly parts: RoomParts) {
-    const { signal } = parts.guard;
-    signal.addEventListener('abort', () => this.rejectAll(signal.reason));
+    parts.guard.onTaken((reason) => this.rejectAll(reason));
   }
 
   /** Resolves with an event's payload, or undefined after a sleep; rejects with what ends the execution. */

@@ -217,24 +217,28 @@ export class WorkerStore extends PlainStore {
     return this.persist({ caller: 'handler', send: () => super.fetchResult(queue, taskId) });
   }
 
-  private async extending(seconds: number | null, send: () => Promise<void>): Promise<void> {
-    await send();
-    if (this.held !== undefined && seconds !== null && seconds > 0) this.held.endsAtMs = Date.now() + seconds * 1000;
+  private extending(seconds: number | null, send: () => Promise<void>): Promise<void> {
+    const { held } = this;
+    if (held === undefined || seconds === null || !(seconds > 0)) return send();
+    return send().then(() => {
+      held.endsAtMs = Date.now() + seconds * 1000;
+    });
   }
 
   /**
    * Makes a call until the server answers it.
    * @throws SuspendTask when the run is no longer ours and the call cannot have been the reason
    */
-  private async persist<Result>(call: Call<Result>): Promise<Result> {
-    let failure: unknown;
-    try {
-      const { held } = this;
-      if (call.caller === 'worker' || held === undefined) return await call.send(false);
-      return await untilOver(held, call.send(false), () => this.serverAway);
-    } catch (error) {
-      failure = error;
-    }
+  private persist<Result>(call: Call<Result>): Promise<Result> {
+    const { held } = this;
+    const sent = call.send(false);
+    const answered =
+      call.caller === 'worker' || held === undefined ? sent : untilOver(held, sent, () => this.serverAway);
+    return answered.catch((failure: unknown) => this.persistAgain(call, failure));
+  }
+
+  private async persistAgain<Result>(call: Call<Result>, firstFailure: unknown): Promise<Result> {
+    let failure = firstFailure;
     for (let retry = 1, delayMs = firstRetryMs; ; retry++, delayMs = Math.min(delayMs * 2, longestRetryMs)) {
       this.giveUpOn(call, failure, retry);
       const away = isConnectionLoss(failure) ? 1 : 0;

@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import type { Connection } from '../support/database.js';
 import { engine, type Scene } from './support.js';
 
 /** Half of them tasks that ended long ago, half that wait for an event; with checkpoints, and an event each. */
@@ -34,25 +35,30 @@ async function fill({ db }: Scene, queue: string, tasks: number): Promise<void> 
 
 const cleaned = 1000;
 
-/** How many rows each call reads. */
-async function rowsReadBy({ db, connect }: Scene, queue: string): Promise<Map<string, number>> {
-  const fresh = await connect();
-  const found = new Map<string, number>();
-  const q = `'${queue}'`;
+async function rowsReadIn(session: Connection, call: string): Promise<number> {
   /** Grows within a transaction; what it starts with may be of the ones before. */
   const rowsRead = async (): Promise<number> => {
-    const { rows } = await fresh.query(
+    const { rows } = await session.query(
       `select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::int as n
          from pg_stat_xact_user_tables where schemaname = 'absurd'`,
     );
     return Number(rows[0]?.['n']);
   };
+  await session.query('begin');
+  const before = await rowsRead();
+  await session.query(`select * from absurd.${call}`);
+  const read = (await rowsRead()) - before;
+  await session.query('commit');
+  return read;
+}
+
+/** How many rows each call reads, by a session that has no plans yet. */
+async function rowsReadBy({ db, connect }: Scene, queue: string): Promise<Map<string, number>> {
+  const session = await connect();
+  const found = new Map<string, number>();
+  const q = `'${queue}'`;
   const measure = async (call: string, name = call.slice(0, call.indexOf('('))): Promise<void> => {
-    await fresh.query('begin');
-    const before = await rowsRead();
-    await fresh.query(`select * from absurd.${call}`);
-    found.set(name, (await rowsRead()) - before);
-    await fresh.query('commit');
+    found.set(name, await rowsReadIn(session, call));
   };
   /** A task that a worker has in hand. */
   const claimed = async (options = {}): Promise<{ task: string; run: string }> => {
@@ -68,6 +74,9 @@ async function rowsReadBy({ db, connect }: Scene, queue: string): Promise<Map<st
   await measure(`set_task_checkpoint_state(${q}, '${task}', 'step', '1', '${run}', 30)`);
   await measure(`get_task_checkpoint_state(${q}, '${task}', 'step')`);
   await measure(`get_task_checkpoint_states(${q}, '${task}', '${run}')`);
+  const write = { task_id: task, step_name: 'another', state: 1, owner_run: run, extend_claim_by: 30 };
+  await measure(`set_task_checkpoint_states(${q}, '${JSON.stringify([write])}')`);
+  await measure(`get_run_checkpoints(${q}, array['${run}']::uuid[])`);
   await measure(`await_event(${q}, '${task}', '${run}', 'wait', 'probe ${run}')`);
   await measure(`emit_event(${q}, 'probe ${run}', '1')`);
   await db.claim(queue, { worker: 'probe' });
@@ -94,22 +103,56 @@ async function rowsReadBy({ db, connect }: Scene, queue: string): Promise<Map<st
   await measure(`claim_task(${q}, 'probe', 30, 5)`, 'claim_task, a task is to be cancelled');
   await measure(`cleanup_tasks(${q}, 86400, ${cleaned})`);
   await measure(`cleanup_events(${q}, 86400, ${cleaned})`);
-  await fresh.client.end();
+  await session.client.end();
   return found;
 }
 
+function expectNoMore(now: Map<string, number>, few: Map<string, number>): void {
+  for (const [call, rows] of now) {
+    expect(rows, `rows that ${call} reads`).toBeLessThan((few.get(call) ?? 0) + 200);
+  }
+}
+
 for (const mode of ['unpartitioned', 'partitioned'] as const) {
+  const makeQueue = (scene: Scene): Promise<string> =>
+    mode === 'partitioned' ? scene.partitioned() : Promise.resolve(scene.queue);
+
   engine(`no call reads more of a full queue than of a nearly empty one (${mode})`, async (scene) => {
-    const queue = mode === 'partitioned' ? await scene.partitioned() : scene.queue;
+    const queue = await makeQueue(scene);
     await fill(scene, queue, 6 * cleaned);
     const few = await rowsReadBy(scene, queue);
     await fill(scene, queue, 60_000);
     // At first nothing has told the planner: the worst moment for a cached plan.
     for (const told of ['', 'analyze']) {
       await scene.db.query(told);
-      for (const [call, rows] of await rowsReadBy(scene, queue)) {
-        expect(rows, `rows that ${call} reads`).toBeLessThan((few.get(call) ?? 0) + 200);
-      }
+      expectNoMore(await rowsReadBy(scene, queue), few);
     }
   });
+
+  engine(
+    `plans for checkpoints made when the queue was known to be empty hold for a full one (${mode})`,
+    async (scene) => {
+      const queue = await makeQueue(scene);
+      await scene.db.query('vacuum analyze');
+      const session = await scene.connect();
+      await scene.db.query(`select absurd.spawn_task($1, 'probe', '{}')`, [queue]);
+      const [claimed] = await scene.db.claim(queue, { worker: 'probe' });
+      const [task, run] = [String(claimed?.task_id), String(claimed?.run_id)];
+      const write = { task_id: task, step_name: 'step', state: 1, owner_run: run, extend_claim_by: 30 };
+      const calls = [
+        `get_task_checkpoint_states('${queue}', '${task}', '${run}')`,
+        `get_run_checkpoints('${queue}', array['${run}']::uuid[])`,
+        `set_task_checkpoint_states('${queue}', '${JSON.stringify([write])}')`,
+      ];
+      const measureAll = async (): Promise<Map<string, number>> => {
+        const found = new Map<string, number>();
+        for (const call of calls) found.set(call, await rowsReadIn(session, call));
+        return found;
+      };
+      const few = await measureAll();
+      await fill(scene, queue, 2 * cleaned);
+      expectNoMore(await measureAll(), few);
+      await session.client.end();
+    },
+  );
 }
