@@ -41,7 +41,12 @@ export default class ListWorkers extends BaseCommand<Listed<WorkerRow>> {
           { key: 'queue_name', label: 'QUEUE' },
           { key: 'state' },
           { key: 'running', type: 'number' },
-          { key: 'task_names', label: 'TASKS', drop: 1, draw: (value) => (value as string[] | null)?.join(', ') ?? '-' },
+          {
+            key: 'task_names',
+            label: 'TASKS',
+            drop: 1,
+            draw: (value) => (value as string[] | null)?.join(', ') ?? '-',
+          },
           { key: 'program_version', label: 'VERSION', drop: 2 },
           { key: 'last_heartbeat', label: 'HEARTBEAT', type: 'time' },
           { key: 'oldest_lease', label: 'OLDEST LEASE', type: 'time', drop: 3 },

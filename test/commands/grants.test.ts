@@ -49,7 +49,7 @@ test(
         ].join('\n'),
       );
       expect(printed.stderr).toBe(
-        `Queues made later are not among them: absurdctl grants ${name} --as worker again then, or with --new-queues now\n`,
+        `Queues created later are not included: absurdctl grants ${name} --as worker again then, or with --new-queues now\n`,
       );
       expect(asJson.map(({ statement, why }) => `${statement};  -- ${why}\n`).join('')).toBe(printed.stdout);
       expect(await rights(db, name)).toEqual([]);

@@ -114,7 +114,7 @@ test('a part that is not attached and not valid is dropped; one that is valid is
   const kept = await oid(db, `absurd.${good}_ti`);
   const { code, stderr } = await run(['migrate'], db);
   expect(code).toBe(0);
-  expect(stderr).toContain(`Dropping what is left of ${bad}_ti`);
+  expect(stderr).toContain(`Dropping the rest of ${bad}_ti`);
   expect(stderr).not.toContain(`in ${good} (`);
   expect(await oid(db, `absurd.${good}_ti`)).toBe(kept);
   expect(await run(['migrate', '--check'], db)).toMatchObject({ code: 0, stdout: '' });

@@ -91,7 +91,7 @@ describe('what is suggested runs as it is printed, and mends', () => {
     const { code, sentence, next } = await askId(db, task.task_id);
     expect(code).toBe('failed_retry_strategy');
     expect(sentence).toBe(
-      'it failed for good: its stored retry_strategy cannot be used: retry_strategy must be a JSON object',
+      'it failed permanently: its stored retry_strategy cannot be used: retry_strategy must be a JSON object',
     );
     const [finding] = await findings(db, 'unusable-strategies');
     expect(await type(finding?.mend[0] ?? '', db)).toMatchObject({ code: 0 });

@@ -129,7 +129,7 @@ describe('the schema', () => {
     );
     expect(await findings(db, 'schema-behind')).toEqual([]);
     await db.query(`create or replace function absurd.get_schema_revision() returns int language sql as 'select 0'`);
-    await expectHere(db, 'schema-behind', 'warning', /has revision 0, this program brings \d+/);
+    await expectHere(db, 'schema-behind', 'warning', /has revision 0, this program contains \d+/);
   });
 
   test('schema-drifted: a column dropped, another type, a function gone', async ({ db }) => {
@@ -216,7 +216,12 @@ describe('flow', () => {
     const queue = await db.queue();
     await db.query(`select absurd.spawn_task($1, 'a', '{}') from generate_series(1, 300)`, [queue]);
     await db.claim(queue);
-    await expectHere(db, 'backlog-growing', 'warning', /300 runs came in and about 1 were claimed; 299 runs ready/);
+    await expectHere(
+      db,
+      'backlog-growing',
+      'warning',
+      /300 runs were created and about 1 were claimed; 299 runs ready/,
+    );
     await expectFound(db, 'backlog', 'warning', /299 runs ready/, { 'max-ready': 200 });
     await expectHere(db, 'backlog-growing', 'warning', /300 runs came in/);
   });

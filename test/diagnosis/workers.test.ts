@@ -200,5 +200,7 @@ test('list-workers tells the registered from the inferred, and says who is stale
   const { stdout } = await run(['list-workers'], { ...db, width: 140, now });
   expect(stdout).toMatch(/^WORKER +QUEUE +STATE +RUNNING +TASKS +VERSION +HEARTBEAT +OLDEST LEASE +LAST CLAIM\n/);
   expect(stdout).toMatch(/\nidle +q +running +0 +charge, send-mail +1\.1 +58s ago +- +-\n/);
-  expect((await run(['list-workers'], db)).stdout).toMatch(/^idle\tq\trunning\t0\t\["charge","send-mail"\]\t1\.1\t2026/);
+  expect((await run(['list-workers'], db)).stdout).toMatch(
+    /^idle\tq\trunning\t0\t\["charge","send-mail"\]\t1\.1\t2026/,
+  );
 });

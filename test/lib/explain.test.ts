@@ -72,7 +72,7 @@ describe('a statement that ran out of time', () => {
       const said = await explainError(error, database, { queue: 'q', need: 'worker' as const, command: 'spawn-task' });
       expect(said).toMatchObject({
         code: 'statement_timeout',
-        hint: `statement_timeout is 1234ms (set for the role ${role}); PGOPTIONS='-c statement_timeout=0' overrules it`,
+        hint: `statement_timeout is 1234ms (set for the role ${role}); PGOPTIONS='-c statement_timeout=0' overrides it`,
       });
       const ours = await database
         .read((inside) => inside.query('select pg_sleep(30)'), 50)
