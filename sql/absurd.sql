@@ -2,10 +2,10 @@
 -- ABSURD: durable execution on nothing but Postgres
 --
 -- One script that installs the schema "absurd" into an empty database and upgrades any released
--- schema since 0.0.8 in place. Run it as often as you like, inside a transaction or not, as one
+-- schema since 0.0.8 in place. It can run again at any time, in a transaction or not, as one
 -- multi-statement query or through psql. It needs PostgreSQL 14 or later, no extension and no
 -- superuser: a role that may create a schema (or owns this one) is enough. It prints nothing,
--- leaves no setting behind, and where nothing is to do it takes no lock that a worker would notice.
+-- leaves no setting behind. If there is nothing to do, it takes no lock that a worker would notice.
 --
 -- WORDS
 --   queue       a namespace with its own tables: t_<queue>, r_, c_, e_, w_ and, partitioned, i_
@@ -22,20 +22,20 @@
 --    3  Guards                  what names, settings and runs must satisfy
 --    4  Queues                  their tables as data, made and upgraded from one list
 --    5  Queue functions         why spawn, claim, complete and save are made per queue
---    6  Spawn                   a task comes to be
+--    6  Spawn                   tasks and their first runs
 --    7  Claim                   sweeps first, then work for a worker
 --    8  Finish                  complete, sleep, fail, retry, cancel
---    9  Lease                   signs of life
---   10  Checkpoints             what a step leaves behind
+--    9  Lease                   workers extend their claims
+--   10  Checkpoints             the results of steps
 --   11  Events                  await and emit
---   12  Cleanup                 what is finished goes
+--   12  Cleanup                 finished tasks and old events are deleted
 --   13  Partitions              weeks of a partitioned queue
 --   14  Cron                    the same chores on pg_cron
---   15  Wake-ups                workers told at once, where a queue asks for it
---   16  Pauses                  a queue whose claims hand out nothing for a while
+--   15  Wake-ups                NOTIFY for the workers of a queue that has them on
+--   16  Pauses                  queues that hand out no work for a while
 --   17  Schedules               tasks spawned at the times of a cron expression or an interval
 --   18  Families                parents and children, and runs that wait for tasks
---   19  Workers and operations  who works, and who did what
+--   19  Workers and operations  a list of workers, and a log of operators' commands
 --   20  Version                 the contract's and our own; existing queues brought up to date
 --
 -- STATES of tasks and runs
@@ -46,21 +46,25 @@
 --                         v                    await_event           |
 --                      running --------------------------------------+
 --                       |   |
---       complete_run    |   |   fail_run, or the lease ran out
+--       complete_run    |   |   fail_run, or an expired lease
 --                       v   v
 --              completed     failed (the run)
 --                                 |--- attempts left: a next run, pending or sleeping
 --                                 |--- none left: failed (the task); retry_task gives another
 --
---      wake_task lets what sleeps be claimed now.
+--      wake_task ends a sleep: the run can be claimed now.
 --      Any unfinished task --- cancel_task, max_delay, max_duration ---> cancelled
 --      completed, failed and cancelled are terminal; only retry_task leaves one of them (failed).
 --
 -- LOCK ORDER
---   event row, then runs in order of run_id, then tasks in order of task_id. Who finishes a run
---   locks the run, then its task; cancel_task locks the task's unfinished runs, then the task;
---   await_event and emit_event lock the event, then runs, then tasks. The claim and its sweeps
---   never wait for a row: they skip what is locked.
+--   The event, then runs in the order of their ids, then tasks in the order of their ids. A call
+--   that finishes a run locks the run, then its task; cancel_task locks the unfinished runs of the
+--   task, then the task; await_event and emit_event lock the event, then runs, then tasks. A claim
+--   and its sweeps never wait for a row: they skip locked ones.
+--
+-- VOLATILITY
+--   A function of the contract has the contract's. Of the others, one that reads and is volatile
+--   needs a snapshot of its own: its caller has waited for a lock, or has changed what it reads.
 --
 -- SQLSTATES
 --   AB001  the task has been cancelled            (a worker stops quietly)
@@ -114,7 +118,7 @@ begin
   end if;
 
   -- The results of a private function may change with a revision, and "create or replace" refuses
-  -- that. Those that a trigger or an index needs stay, and keep their shape.
+  -- that. Functions that a trigger or an index needs stay, and keep their parameters and results.
   if v_revision < v_script_revision then
     for v_function in
       select p.oid::regprocedure::text
@@ -137,10 +141,10 @@ $install$;
 
 create or replace function absurd.current_time ()
   returns timestamptz language sql volatile as $$
--- The time of everything: the setting absurd.fake_now where the session has a non-blank one (tests
--- and operators freeze time with it), else the wall clock.
+-- The engine's clock: the setting absurd.fake_now if it is set and not blank (tests and operators
+-- freeze time with it), else the time of day.
 --   Returns  now.
---   Raises   22007 where the setting cannot be read as a time.
+--   Raises   22007 if the setting is not a time.
   select
     case
       when btrim(current_setting('absurd.fake_now', true), E' \t\r\n') <> ''
@@ -192,9 +196,7 @@ begin
     order by wanted.position
   loop
     execute format(
-      'alter table absurd.queues add column %1$I %2$s',
-      v_column.name,
-      v_column.definition
+      'alter table absurd.queues add column %1$I %2$s', v_column.name, v_column.definition
     );
   end loop;
 end;
@@ -205,9 +207,9 @@ $install$;
 
 -- =================================================================================================
 -- 2. TIME AND IDS
--- absurd.current_time() stands in chapter 1, because the registry's defaults need it. Ids are
--- UUIDv7, so that they sort by the time they were made and a week of them is one range: that is
--- what the partitions of chapter 13 are cut by. All weeks are ISO weeks in UTC.
+-- absurd.current_time() is in chapter 1, because the registry's defaults need it. Ids are UUIDv7,
+-- so that they sort by the time they were made and a week of them is one range, which is a
+-- partition of chapter 13. All weeks are ISO weeks in UTC.
 -- =================================================================================================
 
 do $install$
@@ -237,7 +239,7 @@ $install$;
 create or replace function absurd.uuidv7_timestamp (p_id uuid)
   returns timestamptz language plpgsql immutable as $$
 -- The moment inside a UUIDv7, to the millisecond.
---   Returns  null unless the id is of version 7.
+--   Returns  null if the id is not of version 7.
 declare
   v_hex text := replace(p_id::text, '-', '');
   v_millis bigint;
@@ -249,8 +251,7 @@ begin
   v_millis := ('x' || substr(v_hex, 1, 12))::bit(48)::bigint;
   -- Hours, not days: a day is not always 24 hours in the session's time zone.
   return timestamptz 'epoch' + make_interval(
-    hours => (v_millis / 3600000)::integer,
-    secs => (v_millis % 3600000) / 1000.0
+    hours => (v_millis / 3600000)::integer, secs => (v_millis % 3600000) / 1000.0
   );
 end;
 $$;
@@ -284,7 +285,7 @@ $$;
 create or replace function absurd.partition_week_tag (p_ts timestamptz)
   returns text language sql immutable as $$
 -- The tag of a moment's ISO week in partition names: the last digit of the ISO year and the week,
--- so that 2024-01-01 gives 401. It comes round every ten years.
+-- so that 2024-01-01 gives 401. Tags repeat every ten years.
   select
     right(to_char(p_ts at time zone 'UTC', 'IYYY'), 1)
     || to_char(p_ts at time zone 'UTC', 'IW')
@@ -293,9 +294,9 @@ $$;
 
 -- =================================================================================================
 -- 3. GUARDS
--- The rules that many functions share, each in one place. Queue names are any text of 1 to 57
--- bytes and are used raw inside quoted identifiers. Settings inside JSON are read defensively:
--- what one task carries must never make another task's claim raise.
+-- Rules that many functions share, each in one place. Queue names are any text of 1 to 57 bytes and
+-- are used raw inside quoted identifiers. Settings in JSON are read defensively: those of one task
+-- must never make the claim of another task raise an error.
 -- =================================================================================================
 
 create or replace function absurd.validate_queue_name (p_queue_name text)
@@ -322,8 +323,8 @@ $$;
 
 create or replace function absurd._require_queue (p_queue_name text)
   returns absurd.queues language plpgsql volatile as $$
--- Demands that a queue exists. It also keeps an overlong name from being truncated to the tables
--- of another queue.
+-- Checks that a queue exists. This also keeps the server from cutting a name that is too long to
+-- that of another queue's tables.
 --   Returns  its row of the registry.
 --   Raises   22023 for an illegal name, P0002 for an unknown queue.
 declare
@@ -347,8 +348,8 @@ end;
 $$;
 
 create or replace function absurd._require_text (p_value text, p_what text)
-  returns void language plpgsql volatile as $$
--- Demands that a text argument says something.
+  returns void language plpgsql immutable as $$
+-- Checks that a text argument is neither null nor blank.
 --   Raises   22023 when it is null or blank.
 begin
   if p_value is null or btrim(p_value, E' \t\r\n') = '' then
@@ -358,8 +359,8 @@ end;
 $$;
 
 create or replace function absurd._require_object (p_value jsonb, p_what text)
-  returns jsonb language plpgsql volatile as $$
--- Demands that a JSON argument is an object.
+  returns jsonb language plpgsql immutable as $$
+-- Checks that a JSON argument is an object.
 --   Returns  it; null and JSON null become {}.
 --   Raises   22023 for anything else.
 begin
@@ -380,7 +381,7 @@ $$;
 create or replace function absurd._read_seconds (p_value jsonb)
   returns double precision language sql immutable as $$
 -- Reads a JSON number of seconds, whatever was stored. JSON has numbers that are too small for a
--- double precision, which the cast would refuse: what is next to nothing is nothing.
+-- double precision, and the cast would refuse them: they count as 0.
 --   Returns  seconds, at most a hundred years; null unless it is a number >= 0.
   select
     case
@@ -398,7 +399,7 @@ create or replace function absurd._cancel_due (
   returns timestamptz language sql immutable as $$
 -- When a task's own cancellation settings end it: max_delay counts from enqueue_at until the task
 -- first starts, max_duration from its first start.
---   Returns  the moment; null for never, and where the settings cannot be read.
+--   Returns  the time; null if never, or if the settings cannot be read.
   select
     case
       when p_state in ('completed', 'failed', 'cancelled') then null
@@ -432,7 +433,7 @@ create or replace function absurd.retry_delay_seconds (p_strategy jsonb, p_attem
   returns double precision language plpgsql immutable as $$
 -- How many seconds a failed attempt waits for the next one, by the task's retry strategy:
 -- none, fixed {base_seconds 60}, exponential {base_seconds 30, factor 2, max_seconds 86400}.
---   p_strategy  null is none
+--   p_strategy  null: no delay
 --   p_attempt   the attempt that failed, from 1; null and less are 1
 --   Returns     the delay, 0 to 86400.
 --   Raises      AB003 when the strategy cannot be used.
@@ -453,10 +454,9 @@ begin
   end if;
 
   v_base := absurd._read_strategy_number(
-    p_strategy -> 'base_seconds',
-    case v_kind when 'fixed' then 60 else 30 end
+    p_strategy -> 'base_seconds', case v_kind when 'fixed' then 60 else 30 end
   );
-  -- NaN counts as greater than any other number, here and below.
+  -- NaN is greater than any other number, here and below.
   if v_base not between 0 and 86400 then
     raise exception 'retry_strategy.base_seconds must be between 0 and 86400'
       using errcode = 'AB003';
@@ -488,7 +488,7 @@ create or replace function absurd._exponential_delay (
 )
   returns double precision language plpgsql immutable as $$
 -- The least of base * factor ^ (attempt - 1) and max.
---   Returns  max where the power overflows, 0 where it underflows.
+--   Returns  p_max if the power overflows, 0 if it underflows.
 begin
   if p_base = 0 then
     return 0;
@@ -503,10 +503,10 @@ $$;
 create or replace function absurd._next_attempt_at (
   p_strategy jsonb, p_attempt integer, p_now timestamptz
 )
-  returns timestamptz language plpgsql volatile as $$
--- When the next attempt of a task comes by its stored retry strategy. Older clients could store one
--- that cannot be used: it ends its own task, and must not break the claim of another.
---   Returns  the moment; null where the strategy cannot be used.
+  returns timestamptz language plpgsql immutable as $$
+-- The time of a task's next attempt by its stored retry strategy. Older clients could store one
+-- that cannot be used: it fails its own task, and must not break the claim of another.
+--   Returns  the time; null if the strategy cannot be used.
 begin
   return p_now + make_interval(secs => absurd.retry_delay_seconds(p_strategy, p_attempt));
 exception
@@ -515,60 +515,57 @@ exception
 end;
 $$;
 
-create or replace function absurd._require_run_state (p_run_id uuid, p_state text, p_allowed text[])
-  returns void language plpgsql volatile as $$
--- Raises what a worker must hear about a run that is not in a state it may act on.
---   Raises   AB001 cancelled, AB002 failed, 55000 any other state that p_allowed does not name.
-begin
-  if p_state = any (p_allowed) then
-    return;
-  end if;
-
-  if p_state = 'cancelled' then
-    raise exception 'Task has been cancelled' using errcode = 'AB001';
-  end if;
-
-  if p_state = 'failed' then
-    raise exception 'Run "%" has already failed', p_run_id using errcode = 'AB002';
-  end if;
-
-  raise exception 'Run "%" is not currently running: it is %', p_run_id, p_state
-    using errcode = 'object_not_in_prerequisite_state';
-end;
-$$;
-
 create or replace function absurd._lock_run (
-  p_queue_name text, p_run_id uuid, out task_id uuid, out attempt integer, out run_state text,
-  out task_state text, out wake_event text, out event_payload jsonb,
-  out claim_expires_at timestamptz
+  p_queue_name text, p_run_id uuid, p_allowed text[], p_scope text default 'run',
+  p_task_id uuid default null, out task_id uuid, out attempt integer, out run_state text,
+  out task_state text, out wake_event text, out event_payload jsonb, out available_at timestamptz
 )
   language plpgsql volatile as $$
--- Locks a run and returns what its callers decide by.
---   Returns  the run's task, attempt, state and wake-up, and the state of its task.
---   Raises   P0002 for an unknown queue or run.
---   Locks    the run.
+-- Locks a run, or raises the error that its worker must get.
+--   p_allowed  the states of the run that the caller can use; null for all, also of cancelled tasks
+--   p_scope    run: the run's state decides; task: a cancelled task refuses its runs, too;
+--              step: like task, and the run must be one of p_task_id
+--   Returns    what callers decide by.
+--   Raises     P0002 unknown queue or run, 22023 a run of another task, AB001 cancelled, AB002
+--              failed, 55000 any other state that p_allowed does not name.
+--   Locks      the run.
 declare
   v_rows bigint;
+  v_code text;
+  v_message text;
 begin
   perform absurd._require_queue(p_queue_name);
 
   execute format($sql$
-    select r.task_id, r.attempt, r.state, r.wake_event, r.event_payload, r.claim_expires_at
+    select r.task_id, r.attempt, r.state, r.wake_event, r.event_payload, r.available_at
     from absurd.%1$I as r
     where r.run_id = $1
     for update
   $sql$, 'r_' || p_queue_name)
-  into task_id, attempt, run_state, wake_event, event_payload, claim_expires_at using p_run_id;
+  into task_id, attempt, run_state, wake_event, event_payload, available_at using p_run_id;
   get diagnostics v_rows = row_count;
 
   if v_rows = 0 then
     raise exception 'Run "%" not found in queue "%"', p_run_id, p_queue_name
       using errcode = 'no_data_found';
+  elsif p_scope = 'step' and task_id is distinct from p_task_id then
+    raise exception 'Run "%" does not belong to task "%"', p_run_id, p_task_id
+      using errcode = 'invalid_parameter_value';
   end if;
 
-  -- A statement of its own: who cancels holds the run, so the state seen now is what counts.
+  -- A statement of its own, after the lock: a session that cancels the task holds the run, so this
+  -- one sees what that session did.
   execute format('select t.state from absurd.%1$I as t where t.task_id = $1', 't_' || p_queue_name)
   into task_state using task_id;
+
+  if p_scope <> 'run' and task_state = 'cancelled' and p_allowed is not null then
+    select * into v_code, v_message from absurd._refusal(p_run_id, 'cancelled');
+  elsif run_state <> all (p_allowed) then
+    select * into v_code, v_message from absurd._refusal(p_run_id, run_state);
+  end if;
+  if v_code is not null then
+    raise exception '%', v_message using errcode = v_code;
+  end if;
 end;
 $$;
 
@@ -576,20 +573,22 @@ $$;
 -- =================================================================================================
 -- 4. QUEUES
 -- A queue is a row of the registry and its tables. _queue_parts lists every table, index, column
--- and trigger that a queue has to have, as data; making a queue and upgrading one are the same
--- loop over that list, and nothing that is there already is touched or locked.
--- On top of the contract, ours adds t_<queue>.cancel_due, and four indexes that keep claims and
--- cleanup independent of how much the queue holds. Our functions compute cancel_due themselves, so
--- that it is right where ordinary triggers do not fire (session_replication_role); two triggers
--- compute it for rows that other clients write.
+-- and trigger that a queue has to have, as data; creating a queue and upgrading one are the same
+-- loop over that list. Parts that exist are not touched, and their tables are not locked. Additions
+-- to the contract: t_<queue>.cancel_due, and indexes that keep the cost of claims and cleanup
+-- independent of the size of the queue. Our functions compute cancel_due themselves, so that it is
+-- right where ordinary triggers do not fire (session_replication_role); two triggers compute it for
+-- rows that other clients write. A generated column would need no triggers, but to add one rewrites
+-- the whole table under an exclusive lock; to add a plain column takes a moment. And a change of
+-- _cancel_due would rewrite all tables again.
 -- =================================================================================================
 
 create or replace function absurd._lock_queue_shape (p_queue_name text)
   returns void language plpgsql volatile as $$
--- Keeps others from making or dropping the same queue until the end of the transaction: two that
--- touch a function of it at once would collide on its catalog row. An install holds the first of
--- the two locks alone, because it makes the functions of all queues.
---   Locks    nothing of the tables: only who makes or drops a queue, or installs, waits.
+-- Keeps other sessions from making or dropping the same queue until the end of the transaction: two
+-- that change a function of it at once would collide on its catalog row. An install holds the first
+-- of the two locks alone, because it makes the functions of all queues.
+--   Locks    no table: only sessions that make or drop a queue, or install, wait.
 begin
   perform pg_advisory_xact_lock_shared(hashtextextended('absurd.install', 0));
   perform pg_advisory_xact_lock(hashtextextended('absurd.functions:' || p_queue_name, 0));
@@ -598,11 +597,11 @@ $$;
 
 create or replace function absurd._lock_tables (p_tables text[], p_mode text)
   returns void language plpgsql volatile as $$
--- Locks tables all at once or not at all. Workers take their tables in various orders, so waiting
+-- Locks several tables at once, or none. Workers take their tables in various orders, so waiting
 -- for one while holding another could deadlock with them; this tries again instead.
 --   p_tables  quoted names with their schema
 --   p_mode    a lock mode, such as 'access exclusive'
---   Raises    55P03 when they stay busy for lock_timeout (10 s where that is not set).
+--   Raises    55P03 when they stay busy for lock_timeout (10 s if that is not set).
 --   Locks     the tables, to the end of the transaction.
 declare
   v_patience interval := nullif(current_setting('lock_timeout')::interval, interval '0');
@@ -615,9 +614,7 @@ begin
   loop
     begin
       execute format(
-        'lock table %1$s in %2$s mode nowait',
-        array_to_string(p_tables, ', '),
-        p_mode
+        'lock table %1$s in %2$s mode nowait', array_to_string(p_tables, ', '), p_mode
       );
       return;
     exception
@@ -640,10 +637,7 @@ create or replace function absurd._set_cancel_due ()
 -- Keeps t_<queue>.cancel_due for a task that is inserted with cancellation settings.
 begin
   new.cancel_due := absurd._cancel_due(
-    new.cancellation,
-    new.enqueue_at,
-    new.first_started_at,
-    new.state
+    new.cancellation, new.enqueue_at, new.first_started_at, new.state
   );
   return new;
 end;
@@ -653,7 +647,7 @@ create or replace function absurd._repair_cancel_due ()
   returns trigger language plpgsql volatile as $$
 -- Corrects t_<queue>.cancel_due after an update. An after-trigger, because a before-trigger would
 -- lock and log every row that is updated, also the many without cancellation settings. A partition
--- is written through its table: only that one's rights has who may work on the queue.
+-- is written through its table, on which the roles that work on the queue have their rights.
 begin
   execute format(
     'update %1$s set cancel_due = $1 where task_id = $2',
@@ -670,7 +664,7 @@ $$;
 create or replace function absurd._queue_parts (p_queue_name text, p_storage_mode text)
   returns table (
     ordinal integer, kind text, part_name text, table_name text, statement text
-  ) language plpgsql volatile as $$
+  ) language plpgsql stable as $$
 -- Everything that a queue consists of, in the order in which it is made.
 --   Returns  a row a part: its kind (table, column, index, trigger), its own name, the table it
 --            belongs to, and the statement that makes it.
@@ -682,13 +676,16 @@ begin
     part.ordinal,
     part.kind,
     case
-      when part.kind = 'index' then replace(part.table_letter, '*', '') || '_' || p_queue_name
-        || '_' || part.label
+      when part.kind = 'index' then part.table_letter || '_' || p_queue_name || '_' || part.label
       else coalesce(part.label, part.table_letter || '_' || p_queue_name)
     end,
     part.table_letter || '_' || p_queue_name,
     format(
-      part.template,
+      case part.kind
+        when 'index' then 'create index %2$I on absurd.%1$I '
+        when 'column' then 'alter table absurd.%1$I add column ' || part.label || ' '
+        else ''
+      end || part.template,
       part.table_letter || '_' || p_queue_name,
       part.table_letter || '_' || p_queue_name || '_' || part.label,
       case
@@ -723,17 +720,11 @@ begin
           idempotency_key text%4$s
         ) %3$s
       $ddl$),
-      (11, 'column', 't', 'cancel_due', $ddl$
-        alter table absurd.%1$I add column cancel_due timestamptz
-      $ddl$),
-      -- What is due is looked for by every claim, and most tasks are never due.
-      (12, 'index', 't', 'due', $ddl$
-        create index %2$I on absurd.%1$I (cancel_due) where cancel_due is not null
-      $ddl$),
+      (11, 'column', 't', 'cancel_due', 'timestamptz'),
+      -- Every claim looks for due tasks, and most tasks are never due.
+      (12, 'index', 't', 'due', '(cancel_due) where cancel_due is not null'),
       -- Cleanup takes the oldest first: cancelled tasks by this one, the others by r_<queue>_end.
-      (13, 'index', 't', 'can', $ddl$
-        create index %2$I on absurd.%1$I (cancelled_at) where cancelled_at is not null
-      $ddl$),
+      (13, 'index', 't', 'can', '(cancelled_at) where cancelled_at is not null'),
       (14, 'trigger', 't', 'set_cancel_due', $ddl$
         create trigger set_cancel_due
           before insert on absurd.%1$I
@@ -748,26 +739,15 @@ begin
           when (
             (new.cancellation is not null or new.cancel_due is not null)
             and new.cancel_due is distinct from absurd._cancel_due(
-              new.cancellation,
-              new.enqueue_at,
-              new.first_started_at,
-              new.state
+              new.cancellation, new.enqueue_at, new.first_started_at, new.state
             )
           )
           execute function absurd._repair_cancel_due()
       $ddl$),
-      (16, 'column', 't', 'parent_task_id', $ddl$
-        alter table absurd.%1$I add column parent_task_id uuid
-      $ddl$),
-      (17, 'column', 't', 'parent_queue', $ddl$
-        alter table absurd.%1$I add column parent_queue text
-      $ddl$),
-      (18, 'column', 't', 'awaited', $ddl$
-        alter table absurd.%1$I add column awaited boolean
-      $ddl$),
-      (19, 'index', 't', 'par', $ddl$
-        create index %2$I on absurd.%1$I (parent_task_id) where parent_task_id is not null
-      $ddl$),
+      (16, 'column', 't', 'parent_task_id', 'uuid'),
+      (17, 'column', 't', 'parent_queue', 'text'),
+      (18, 'column', 't', 'awaited', 'boolean'),
+      (19, 'index', 't', 'par', '(parent_task_id) where parent_task_id is not null'),
       (20, 'trigger', 't', 'note_task_end', $ddl$
         create trigger note_task_end
           after update of state on absurd.%1$I
@@ -800,25 +780,15 @@ begin
           created_at timestamptz not null default absurd.current_time()
         ) %3$s
       $ddl$),
-      (22, 'index', 'r', 'sai', $ddl$
-        create index %2$I on absurd.%1$I (state, available_at)
-      $ddl$),
-      (23, 'index', 'r', 'ti', $ddl$
-        create index %2$I on absurd.%1$I (task_id)
-      $ddl$),
-      (24, 'index', 'r', 'cei', $ddl$
-        create index %2$I on absurd.%1$I (claim_expires_at)
-          where state = 'running' and claim_expires_at is not null
-      $ddl$),
-      -- The claim's own: exactly what waits, in exactly the order of the claim.
-      (25, 'index', 'r', 'rdy', $ddl$
-        create index %2$I on absurd.%1$I (available_at, run_id)
-          where state in ('pending', 'sleeping')
-      $ddl$),
-      (26, 'index', 'r', 'end', $ddl$
-        create index %2$I on absurd.%1$I ((coalesce(completed_at, failed_at)))
-          where state in ('completed', 'failed')
-      $ddl$),
+      (22, 'index', 'r', 'sai', '(state, available_at)'),
+      (23, 'index', 'r', 'ti', '(task_id)'),
+      (24, 'index', 'r', 'cei', $ddl$(claim_expires_at)
+        where state = 'running' and claim_expires_at is not null$ddl$),
+      -- For the claim: exactly the waiting runs, in exactly the order of the claim.
+      (25, 'index', 'r', 'rdy', $ddl$(available_at, run_id)
+        where state in ('pending', 'sleeping')$ddl$),
+      (26, 'index', 'r', 'end', $ddl$((coalesce(completed_at, failed_at)))
+        where state in ('completed', 'failed')$ddl$),
       (30, 'table', 'c', null, $ddl$
         create table absurd.%1$I (
           task_id uuid not null,
@@ -830,9 +800,7 @@ begin
           primary key (task_id, checkpoint_name)
         ) %3$s
       $ddl$),
-      (31, 'column', 'c', 'started_at', $ddl$
-        alter table absurd.%1$I add column started_at timestamptz
-      $ddl$),
+      (31, 'column', 'c', 'started_at', 'timestamptz'),
       (40, 'table', 'e', null, $ddl$
         create table absurd.%1$I (
           event_name text primary key,
@@ -840,9 +808,7 @@ begin
           emitted_at timestamptz not null default absurd.current_time()
         )
       $ddl$),
-      (41, 'index', 'e', 'eai', $ddl$
-        create index %2$I on absurd.%1$I (emitted_at)
-      $ddl$),
+      (41, 'index', 'e', 'eai', '(emitted_at)'),
       (50, 'table', 'w', null, $ddl$
         create table absurd.%1$I (
           task_id uuid not null,
@@ -854,21 +820,15 @@ begin
           primary key (run_id, step_name)
         ) %5$s
       $ddl$),
-      (51, 'index', 'w', 'eni', $ddl$
-        create index %2$I on absurd.%1$I (event_name)
-      $ddl$),
-      (52, 'index', 'w', 'ti', $ddl$
-        create index %2$I on absurd.%1$I (task_id)
-      $ddl$),
+      (51, 'index', 'w', 'eni', '(event_name)'),
+      (52, 'index', 'w', 'ti', '(task_id)'),
       (60, 'table', 'i', null, $ddl$
         create table absurd.%1$I (
           idempotency_key text primary key,
           task_id uuid not null
         )
       $ddl$),
-      (61, 'index', 'i', 'ti', $ddl$
-        create index %2$I on absurd.%1$I (task_id)
-      $ddl$)
+      (61, 'index', 'i', 'ti', '(task_id)')
       -- [end queue parts]
   ) as part (ordinal, kind, table_letter, label, template)
   where part.table_letter <> 'i' or v_partitioned
@@ -878,7 +838,8 @@ $$;
 
 create or replace function absurd._has_queue_part (p_kind text, p_part_name text, p_table_name text)
   returns boolean language plpgsql volatile as $$
--- Looks whether a part of a queue is there, in the catalogs alone.
+-- Whether a part of a queue exists, by the catalogs alone. Volatile: a caller that creates parts
+-- must see them.
 --   Returns  true when it is; false when it has to be made (an invalid index counts as missing).
 --   Raises   42P07 when its name is taken by something else: the tables of one queue can have the
 --            names of another's partitions or indexes ("a" partitioned has a table t_a_d).
@@ -935,7 +896,7 @@ $$;
 
 create or replace function absurd.ensure_queue_tables (p_queue_name text)
   returns void language plpgsql volatile as $$
--- Makes what a queue lacks: all of it for a new queue, what came later for an old one.
+-- Creates the parts that a queue lacks: all parts of a new queue, later additions of an old one.
 --   Raises   42P07 for a name that is taken, 55P03 when the tables stay busy.
 --   Locks    nothing when nothing is missing; else the tables that lack something, all at once.
 declare
@@ -968,7 +929,7 @@ begin
       execute format('drop index absurd.%1$I', v_part.part_name);
     end if;
     execute v_part.statement;
-    -- The index too: whoever prepares an upgrade builds it when all the rest is there.
+    -- The index, too: migrate builds it when everything else exists.
     v_backfill := v_backfill
       or v_part.part_name in ('repair_cancel_due', 't_' || p_queue_name || '_due');
   end loop;
@@ -977,7 +938,8 @@ begin
     perform absurd._backfill_cancel_due(p_queue_name);
   end if;
 
-  -- Those that are there stay as they are: made again, every session would have to plan anew.
+  -- Functions that exist stay as they are: if they were made again, every session would have to
+  -- plan them again.
   if absurd._lacks_queue_function(p_queue_name) then
     perform absurd._make_queue_functions(p_queue_name, v_storage_mode);
   end if;
@@ -1048,9 +1010,10 @@ $$;
 
 create or replace function absurd.drop_queue (p_queue_name text)
   returns void language plpgsql volatile as $$
--- Drops a queue with all it holds. An absent queue and an odd old name are no errors.
+-- Drops a queue with all it holds. A queue that does not exist, or has a name that is illegal
+-- today, is not an error.
 --   Raises   55P03 when its tables stay busy.
---   Locks    out who makes or drops the same queue; the queue's tables.
+--   Locks    out sessions that make or drop the same queue; the queue's tables.
 declare
   v_table_names text[];
   v_tables text[];
@@ -1059,7 +1022,8 @@ begin
   perform absurd._lock_queue_shape(p_queue_name);
   perform absurd._unschedule_queue_jobs(p_queue_name);
 
-  -- Compared by the name that the catalog keeps: an overlong one is not cut to another queue's.
+  -- Compared with the names in the catalog: a name that is too long is not cut to that of another
+  -- queue.
   select
     array_agg(c.relname order by c.relname),
     array_agg(format('absurd.%I', c.relname) order by c.relname)
@@ -1085,14 +1049,7 @@ begin
     from pg_catalog.pg_proc as p
     where p.pronamespace = to_regnamespace('absurd')
       and p.proname in (
-        'spawn:' || p_queue_name,
-        'claim:' || p_queue_name,
-        'done:' || p_queue_name,
-        'ends:' || p_queue_name,
-        'save:' || p_queue_name,
-        'keep:' || p_queue_name,
-        'load:' || p_queue_name,
-        'emit:' || p_queue_name
+        select made.kind || ':' || p_queue_name from absurd._queue_templates() as made
       )
   loop
     execute format('drop function %1$s', v_function);
@@ -1129,24 +1086,17 @@ create or replace function absurd.get_queue_policy (p_queue_name text)
 begin
   return query
   select
-    q.queue_name,
-    q.storage_mode,
-    q.default_partition,
-    q.partition_lookahead,
-    q.partition_lookback,
-    q.cleanup_ttl,
-    q.cleanup_limit,
-    q.detach_mode,
-    q.detach_min_age
+    q.queue_name, q.storage_mode, q.default_partition, q.partition_lookahead, q.partition_lookback,
+    q.cleanup_ttl, q.cleanup_limit, q.detach_mode, q.detach_min_age
   from absurd.queues as q
   where q.queue_name = p_queue_name;
 end;
 $$;
 
 create or replace function absurd._require_policy_values (p_policy jsonb)
-  returns void language plpgsql volatile as $$
--- Demands that the values of a policy have the right JSON type; what they say is checked by the
--- registry's own constraints.
+  returns void language plpgsql immutable as $$
+-- Checks that the values of a policy have the right JSON type; the registry's constraints check the
+-- values themselves.
 --   Raises   22023 for a limit that is no number, or anything else that is no string.
 declare
   v_key text;
@@ -1176,7 +1126,7 @@ create or replace function absurd.set_queue_policy (p_queue_name text, p_policy 
 --             cleanup_ttl, cleanup_limit, detach_mode, detach_min_age; null is {}
 --   Raises    22023 for an unknown key or a bad value, P0002 for an unknown queue, 55000 for a
 --             default partition that holds rows or a queue that has none.
---   Locks     the queue's row; the default partitions when they are to go.
+--   Locks     the queue's row; the default partitions if they are dropped.
 declare
   v_policy jsonb := absurd._require_object(p_policy, 'Policy');
   v_queue absurd.queues := absurd._require_queue(p_queue_name);
@@ -1222,7 +1172,7 @@ begin
         using errcode = 'invalid_parameter_value';
   end;
 
-  -- Weeks that cannot be made are refused here, and not by every later ensure_partitions.
+  -- Weeks that cannot be made are refused here, rather than by every later ensure_partitions.
   if v_policy ?| array['partition_lookahead', 'partition_lookback'] then
     perform 1 from absurd._wanted_partitions(p_queue_name);
   end if;
@@ -1238,27 +1188,56 @@ $$;
 
 -- =================================================================================================
 -- 5. QUEUE FUNCTIONS
--- With tables a queue, SQL that is built anew at every call is planned anew at every call, and that
--- is the largest cost of such an engine. So the calls on which throughput hangs have a function a
--- queue with static SQL, made from the templates _make_spawn (chapter 6), _make_claim (7),
--- _make_complete, _make_complete_many (8), _make_save, _make_save_many, _make_load (10) and
--- _make_emit (11): "spawn:<queue>", "claim:<queue>", "done:<queue>", "ends:<queue>",
--- "save:<queue>", "keep:<queue>", "load:<queue>" and "emit:<queue>". The public functions only
--- dispatch to them. They are made with the queue, made again by every install, dropped with the
--- queue, and made on the spot should one be missing.
+-- Every queue has its own tables, and SQL that is built at every call is planned at every call,
+-- which is the largest cost of such an engine. So the calls that limit throughput have a function
+-- for each queue, with static SQL: "spawn:<queue>", "claim:<queue>" and the others that
+-- _queue_templates lists. The public functions only call them. They are made with the queue and
+-- again by every installation, dropped with the queue, and made on the spot if one is missing.
 --
--- A cached plan outlives the moment it was made for: one made while the queue was empty must not
--- scan a million rows later. So these functions plan once, and only in the way that holds for any
--- size: nested loops over indexes. That is what their SET clauses say; they end with the call.
+-- A template is a text for format(), and all use the same numbers: %1$I the function, %2$s its
+-- settings, %3$I t_<queue>, %4$I r_, %5$I c_, %6$I e_, %7$I w_, %8$I i_, %9$L the queue's name.
 --
--- Their bodies hold the queue's name, in which any characters are legal: dollar signs too. So the
--- tags around a body are longer than a name.
+-- PostgreSQL cuts names after 63 bytes. A queue name has at most 57, so the kind and its colon have
+-- 6: five letters, as in "claim:". A longer kind would give two queues one function.
+--
+-- A cached plan outlives the moment that it was made for: one made while the queue was empty must
+-- not scan a million rows later. So these functions plan once, and only in a way that is right for
+-- any size: nested loops over indexes. That is what their SET clauses say; they end with the call.
+-- They leave search_path alone: triggers that others put on these tables run inside and may rely on
+-- it. All names of our own have their schema anyway.
+--
+-- Their bodies hold the queue's name, which may have any characters, also dollar signs. So the tags
+-- around a body are longer than a name.
 -- =================================================================================================
 
-create or replace function absurd._plan_settings ()
-  returns text language sql immutable as $$
--- The SET clauses of a queue function.
-  select $settings$
+create or replace function absurd._queue_templates (p_storage_mode text default 'unpartitioned')
+  returns table (kind text, template text) language plpgsql immutable as $$
+-- The functions of a queue: the beginning of the name, and the template of the statement.
+begin
+  return query
+  values
+    ('spawn', absurd._spawn_template(p_storage_mode)),
+    ('claim', absurd._claim_template()),
+    ('done', absurd._complete_template()),
+    ('ends', absurd._complete_many_template()),
+    ('save', absurd._save_template()),
+    ('keep', absurd._save_many_template()),
+    ('load', absurd._load_template()),
+    ('emit', absurd._emit_template());
+end;
+$$;
+
+create or replace function absurd._make_queue_functions (p_queue_name text, p_storage_mode text)
+  returns void language plpgsql volatile
+  set quote_all_identifiers = off
+  set search_path = pg_catalog, pg_temp
+as $$
+-- Makes the functions of a queue. The SET clauses give them the same text in every session: %I
+-- follows quote_all_identifiers.
+--   Locks    nothing that a worker would notice.
+declare
+  v_function record;
+  v_settings constant text := $settings$
     set plan_cache_mode = force_generic_plan
     set enable_seqscan = off
     set enable_bitmapscan = off
@@ -1266,45 +1245,38 @@ create or replace function absurd._plan_settings ()
     set enable_mergejoin = off
     set enable_sort = off
     set jit = off
-  $settings$
-$$;
-
-create or replace function absurd._make_queue_functions (p_queue_name text, p_storage_mode text)
-  returns void language plpgsql volatile
-  set quote_all_identifiers = off
-as $$
--- Makes the functions of a queue. The SET clause gives them the same text in every session: %I
--- follows quote_all_identifiers.
---   Locks    nothing that a worker would notice.
+  $settings$;
 begin
-  perform absurd._make_spawn(p_queue_name, p_storage_mode);
-  perform absurd._make_claim(p_queue_name);
-  perform absurd._make_complete(p_queue_name);
-  perform absurd._make_complete_many(p_queue_name);
-  perform absurd._make_save(p_queue_name);
-  perform absurd._make_save_many(p_queue_name);
-  perform absurd._make_load(p_queue_name);
-  perform absurd._make_emit(p_queue_name);
+  for v_function in
+    select made.kind, made.template
+    from absurd._queue_templates(p_storage_mode) as made
+  loop
+    execute format(
+      v_function.template, v_function.kind || ':' || p_queue_name, v_settings, 't_' || p_queue_name,
+      'r_' || p_queue_name, 'c_' || p_queue_name, 'e_' || p_queue_name, 'w_' || p_queue_name,
+      'i_' || p_queue_name, p_queue_name
+    );
+  end loop;
 end;
 $$;
 
 create or replace function absurd._lacks_queue_function (p_queue_name text)
   returns boolean language sql volatile as $$
 -- Whether one of a queue's functions is missing.
-  select bool_or(to_regproc('absurd.' || quote_ident(kind || ':' || p_queue_name)) is null)
-  from unnest(array['spawn', 'claim', 'done', 'ends', 'save', 'keep', 'load', 'emit']) as kind
+  select bool_or(to_regproc('absurd.' || quote_ident(made.kind || ':' || p_queue_name)) is null)
+  from absurd._queue_templates() as made
 $$;
 
 create or replace function absurd._queue_function (p_kind text, p_queue_name text)
   returns text language plpgsql volatile as $$
--- The quoted name of one of a queue's functions, which is made first when it is missing.
---   p_kind   spawn, claim, done, ends, save, keep, load or emit
+-- The quoted name of a queue's function. If the function is missing, it is made first.
+--   p_kind   one of _queue_templates
 --   Raises   22023 for an illegal queue name, P0002 for an unknown queue.
 declare
   v_name text := 'absurd.' || quote_ident(p_kind || ':' || p_queue_name);
   v_queue absurd.queues;
 begin
-  -- An overlong name would be cut to the name of another queue's function.
+  -- The server would cut a name that is too long to the name of another queue's function.
   if octet_length(p_queue_name) <= 57 and to_regproc(v_name) is not null then
     return v_name;
   end if;
@@ -1312,7 +1284,7 @@ begin
   perform absurd._require_queue(p_queue_name);
   perform absurd.validate_queue_name(p_queue_name);
   perform absurd._lock_queue_shape(p_queue_name);
-  -- Asked again: it may have been dropped while we waited.
+  -- Checked again: it may have been dropped while this session waited.
   v_queue := absurd._require_queue(p_queue_name);
   perform absurd._make_queue_functions(v_queue.queue_name, v_queue.storage_mode);
   return v_name;
@@ -1322,9 +1294,9 @@ $$;
 
 -- =================================================================================================
 -- 6. SPAWN
--- A spawn inserts a task and its first run, both pending. With an idempotency key the first caller
--- makes the task and all others get it back: the key is unique in t_<queue>, or reserved in
--- i_<queue> where the queue is partitioned, so N racing callers yield one task.
+-- A spawn inserts a task and its first run, both pending. With an idempotency key, the first caller
+-- makes the task and the others get the same one. The key is unique in t_<queue>; a partitioned
+-- queue reserves it in i_<queue>. So N racing callers make one task.
 -- =================================================================================================
 
 create or replace function absurd._spawn_options (
@@ -1384,7 +1356,7 @@ create or replace function absurd._read_start (p_options jsonb)
 -- Reads when a task is to start.
 --   Returns  the moment of start_at, or that many seconds from now of delay_seconds; null for now,
 --            which a moment in the past is as well.
---   Raises   22023 for both at once, and for what is neither a moment nor a number >= 0.
+--   Raises   22023 for both at once, and for values that are neither a time nor a number >= 0.
 declare
   v_start_at jsonb := nullif(p_options -> 'start_at', 'null');
   v_delay jsonb := nullif(p_options -> 'delay_seconds', 'null');
@@ -1422,7 +1394,7 @@ end;
 $$;
 
 create or replace function absurd._read_parent (p_parent jsonb)
-  returns uuid language plpgsql volatile as $$
+  returns uuid language plpgsql immutable as $$
 -- Reads the parent of a task.
 --   Returns  its id; the queue, which may be absent for the child's own, is read by the caller.
 --   Raises   22023 unless it is an object with a task_id.
@@ -1439,7 +1411,7 @@ end;
 $$;
 
 create or replace function absurd._read_attempts (p_value jsonb)
-  returns integer language plpgsql volatile as $$
+  returns integer language plpgsql immutable as $$
 -- Reads a limit of attempts.
 --   Returns  it; null when absent.
 --   Raises   22023 unless it is a whole number >= 1.
@@ -1494,102 +1466,81 @@ begin
 end;
 $$;
 
-create or replace function absurd._make_spawn (p_queue_name text, p_storage_mode text)
-  returns void language plpgsql volatile as $make$
--- Makes "spawn:<queue>": inserts a task and its first run, or finds the task that has the key.
+create or replace function absurd._spawn_template (p_storage_mode text)
+  returns text language sql immutable as $template$
+-- The template of "spawn:<queue>": inserts a task and its first run, or finds the task that has
+-- the key.
+select $create$
+create or replace function absurd.%1$I (
+  p_task_name text,
+  p_params jsonb,
+  p_headers jsonb,
+  p_retry_strategy jsonb,
+  p_max_attempts integer,
+  p_cancellation jsonb,
+  p_idempotency_key text
+)
+  returns table (
+    task_id uuid,
+    run_id uuid,
+    attempt integer,
+    created boolean
+  )
+  language plpgsql
+  volatile
+  %2$s
+as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
+#variable_conflict use_column
 declare
-  v_reserve_in_task text := '';
-  v_reserve_before text := '';
+  v_now timestamptz := absurd.current_time();
+  v_task_id uuid := absurd.portable_uuidv7();
+  v_run_id uuid := absurd.portable_uuidv7();
+  v_cancel_due timestamptz;
 begin
-  if p_storage_mode = 'partitioned' then
-    v_reserve_before := format($sql$
-      insert into absurd.%1$I as i (idempotency_key, task_id)
-      values (p_idempotency_key, v_task_id)
-      on conflict (idempotency_key) do nothing;
-      if not found then
-        return query select * from absurd._spawned_before(%2$L, p_idempotency_key);
-        return;
-      end if;
-    $sql$, 'i_' || p_queue_name, p_queue_name);
-  else
-    v_reserve_in_task := 'on conflict (idempotency_key) do nothing';
+  if p_cancellation is not null then
+    v_cancel_due := absurd._cancel_due(p_cancellation, v_now, null, 'pending');
   end if;
 
-  execute format(
-    $create$
-      create or replace function absurd.%1$I (
-        p_task_name text,
-        p_params jsonb,
-        p_headers jsonb,
-        p_retry_strategy jsonb,
-        p_max_attempts integer,
-        p_cancellation jsonb,
-        p_idempotency_key text
-      )
-        returns table (
-          task_id uuid,
-          run_id uuid,
-          attempt integer,
-          created boolean
-        )
-        language plpgsql
-        volatile
-        %2$s
-      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
-      #variable_conflict use_column
-      declare
-        v_now timestamptz := absurd.current_time();
-        v_task_id uuid := absurd.portable_uuidv7();
-        v_run_id uuid := absurd.portable_uuidv7();
-        v_cancel_due timestamptz;
-      begin
-        if p_cancellation is not null then
-          v_cancel_due := absurd._cancel_due(p_cancellation, v_now, null, 'pending');
-        end if;
+  if p_idempotency_key is null then
+    insert into absurd.%3$I (
+      task_id, task_name, params, headers, retry_strategy, max_attempts,
+      cancellation, cancel_due, enqueue_at, state, attempts, last_attempt_run
+    )
+    values (
+      v_task_id, p_task_name, p_params, p_headers, p_retry_strategy, p_max_attempts,
+      p_cancellation, v_cancel_due, v_now, 'pending', 1, v_run_id
+    );
+  else$create$ || case p_storage_mode when 'partitioned' then $create$
+    insert into absurd.%8$I as i (idempotency_key, task_id)
+    values (p_idempotency_key, v_task_id)
+    on conflict (idempotency_key) do nothing;
+    if not found then
+      return query select * from absurd._spawned_before(%9$L, p_idempotency_key);
+      return;
+    end if;$create$ else '' end || $create$
+    insert into absurd.%3$I (
+      task_id, task_name, params, headers, retry_strategy, max_attempts, cancellation,
+      cancel_due, enqueue_at, state, attempts, last_attempt_run, idempotency_key
+    )
+    values (
+      v_task_id, p_task_name, p_params, p_headers, p_retry_strategy, p_max_attempts,
+      p_cancellation, v_cancel_due, v_now, 'pending', 1, v_run_id, p_idempotency_key
+    )$create$ || case p_storage_mode when 'partitioned' then '' else $create$
+    on conflict (idempotency_key) do nothing$create$ end || $create$;
+    if not found then
+      return query select * from absurd._spawned_before(%9$L, p_idempotency_key);
+      return;
+    end if;
+  end if;
 
-        if p_idempotency_key is null then
-          insert into absurd.%3$I (
-            task_id, task_name, params, headers, retry_strategy, max_attempts,
-            cancellation, cancel_due, enqueue_at, state, attempts, last_attempt_run
-          )
-          values (
-            v_task_id, p_task_name, p_params, p_headers, p_retry_strategy, p_max_attempts,
-            p_cancellation, v_cancel_due, v_now, 'pending', 1, v_run_id
-          );
-        else
-          %6$s
-          insert into absurd.%3$I (
-            task_id, task_name, params, headers, retry_strategy, max_attempts, cancellation,
-            cancel_due, enqueue_at, state, attempts, last_attempt_run, idempotency_key
-          )
-          values (
-            v_task_id, p_task_name, p_params, p_headers, p_retry_strategy, p_max_attempts,
-            p_cancellation, v_cancel_due, v_now, 'pending', 1, v_run_id, p_idempotency_key
-          )
-          %5$s;
-          if not found then
-            return query select * from absurd._spawned_before(%7$L, p_idempotency_key);
-            return;
-          end if;
-        end if;
+  insert into absurd.%4$I (run_id, task_id, attempt, state, available_at, created_at)
+  values (v_run_id, v_task_id, 1, 'pending', v_now, v_now);
 
-        insert into absurd.%4$I (run_id, task_id, attempt, state, available_at, created_at)
-        values (v_run_id, v_task_id, 1, 'pending', v_now, v_now);
-
-        return query select v_task_id, v_run_id, 1, true;
-      end;
-      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
-    $create$,
-    'spawn:' || p_queue_name,
-    absurd._plan_settings(),
-    't_' || p_queue_name,
-    'r_' || p_queue_name,
-    v_reserve_in_task,
-    v_reserve_before,
-    p_queue_name
-  );
+  return query select v_task_id, v_run_id, 1, true;
 end;
-$make$;
+$a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
+$create$
+$template$;
 
 create or replace function absurd.spawn_task (
   p_queue_name text, p_task_name text, p_params jsonb, p_options jsonb default '{}'
@@ -1612,16 +1563,14 @@ begin
   v_options := absurd._spawn_options(p_options);
 
   if v_options.start_at is not null or v_options.parent_task_id is not null then
-    -- Not the hot path: one function spawns whatever the options are.
+    -- Not the hot path: spawn_tasks takes all options.
     return query
     select *
     from absurd.spawn_tasks(
       p_queue_name,
       jsonb_build_array(
         jsonb_build_object(
-          'task_name', p_task_name,
-          'params', coalesce(p_params, 'null'),
-          'options', p_options
+          'task_name', p_task_name, 'params', coalesce(p_params, 'null'), 'options', p_options
         )
       )
     );
@@ -1644,10 +1593,10 @@ create or replace function absurd.spawn_tasks (p_queue_name text, p_tasks jsonb)
   returns table (
     task_id uuid, run_id uuid, attempt integer, created boolean
   ) language plpgsql volatile as $$
--- Starts many tasks, each with the semantics of spawn_task. Ours, beside the contract.
+-- Starts many tasks, each with the semantics of spawn_task. An addition to the contract.
 --   p_tasks  an array of {task_name, params, options}
 --   Returns  a row a task, in the order of the array.
---   Raises   what spawn_task raises, for the first bad element; then no task is started.
+--   Raises   as spawn_task, for the first bad element; then no task is started.
 #variable_conflict use_column
 declare
   v_queue absurd.queues := absurd._require_queue(p_queue_name);
@@ -1755,7 +1704,7 @@ $$;
 
 create or replace function absurd._require_parents (p_queue_name text, p_tasks jsonb)
   returns void language plpgsql volatile as $$
--- Demands that the parents of tasks exist.
+-- Checks that the parents of tasks exist.
 --   Raises   P0002 for one that does not.
 declare
   v_parent record;
@@ -1778,154 +1727,126 @@ $$;
 
 -- =================================================================================================
 -- 7. CLAIM
--- A claim first sweeps: it cancels tasks that are due and fails runs whose lease ran out, then it
--- hands out what is ready, oldest first. Every row is taken with "skip locked": an idle transaction
--- that holds one task never holds up another. Each look is answered by a partial index that holds
--- only what it looks for, so a claim costs the same beside a million finished or waiting tasks.
+-- A claim first sweeps: it cancels tasks that are due and fails runs whose lease has expired. Then
+-- it hands out the runs that are ready, oldest first. Every row is taken with "skip locked": an
+-- idle transaction that holds one task never holds up another. Each search uses a partial index
+-- that holds only the rows that it looks for, so a million finished or waiting tasks do not make a
+-- claim slower.
 -- =================================================================================================
 
-create or replace function absurd._make_claim (p_queue_name text)
-  returns void language plpgsql volatile as $make$
--- Makes "claim:<queue>".
+create or replace function absurd._claim_template ()
+  returns text language sql immutable as $template$
+-- The template of "claim:<queue>".
+select $create$
+create or replace function absurd.%1$I (
+  p_worker_id text,
+  p_claim_timeout integer,
+  p_quantity integer
+)
+  returns table (
+    run_id uuid,
+    task_id uuid,
+    attempt integer,
+    task_name text,
+    params jsonb,
+    retry_strategy jsonb,
+    max_attempts integer,
+    headers jsonb,
+    wake_event text,
+    event_payload jsonb
+  )
+  language plpgsql
+  volatile
+  %2$s
+as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
+#variable_conflict use_column
+declare
+  v_now timestamptz := absurd.current_time();
+  v_some_due boolean;
+  v_some_expired boolean;
+  v_gated boolean;
 begin
-  execute format(
-    $create$
-      create or replace function absurd.%1$I (
-        p_worker_id text,
-        p_claim_timeout integer,
-        p_quantity integer
-      )
-        returns table (
-          run_id uuid,
-          task_id uuid,
-          attempt integer,
-          task_name text,
-          params jsonb,
-          retry_strategy jsonb,
-          max_attempts integer,
-          headers jsonb,
-          wake_event text,
-          event_payload jsonb
-        )
-        language plpgsql
-        volatile
-        %2$s
-      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
-      #variable_conflict use_column
-      declare
-        v_now timestamptz := absurd.current_time();
-        v_some_due boolean;
-        v_some_expired boolean;
-        v_gated boolean;
-      begin
-        select
-          exists (select 1 from absurd.%3$I as t where t.cancel_due <= v_now),
-          exists (
-            select 1
-            from absurd.%4$I as r
-            where r.state = 'running' and r.claim_expires_at <= v_now
-          ),
-          exists (select 1 from absurd.claim_gates as g where g.queue_name = %6$L)
-        into v_some_due, v_some_expired, v_gated;
+  select
+    exists (select 1 from absurd.%3$I as t where t.cancel_due <= v_now),
+    exists (
+      select 1
+      from absurd.%4$I as r
+      where r.state = 'running' and r.claim_expires_at <= v_now
+    ),
+    exists (select 1 from absurd.claim_gates as g where g.queue_name = %9$L)
+  into v_some_due, v_some_expired, v_gated;
 
-        if v_some_due then
-          perform absurd._cancel_due_tasks(%6$L, v_now);
-        end if;
-        if v_some_expired then
-          perform absurd._fail_expired_runs(%6$L, v_now, p_quantity);
-        end if;
-        if v_gated then
-          if absurd._pass_claim_gate(%6$L, v_now) then
-            return;
-          end if;
-          -- What a schedule has just spawned can be claimed at once.
-          v_now := absurd.current_time();
-        end if;
+  if v_some_due then
+    perform absurd._cancel_due_tasks(%9$L, v_now);
+  end if;
+  if v_some_expired then
+    perform absurd._fail_expired_runs(%9$L, v_now, p_quantity);
+  end if;
+  if v_gated then
+    if absurd._pass_claim_gate(%9$L, v_now) then
+      return;
+    end if;
+    -- Tasks that a schedule has just spawned can be claimed at once.
+    v_now := absurd.current_time();
+  end if;
 
-        return query
-        with candidate as materialized (
-          select
-            r.run_id,
-            r.task_id,
-            r.attempt,
-            r.available_at,
-            r.wake_event,
-            r.event_payload,
-            t.task_name,
-            t.params,
-            t.retry_strategy,
-            t.max_attempts,
-            t.headers
-          from absurd.%4$I as r
-          join absurd.%3$I as t on t.task_id = r.task_id
-          where r.state in ('pending', 'sleeping')
-            and r.available_at <= v_now
-            and t.state in ('pending', 'sleeping', 'running')
-            and (t.cancel_due is null or t.cancel_due > v_now)
-          order by r.available_at, r.run_id
-          limit p_quantity
-          for update of r, t skip locked
-        ),
-        claimed_run as (
-          update absurd.%4$I as r
-          set
-            state = 'running',
-            claimed_by = p_worker_id,
-            claim_expires_at = v_now + make_interval(secs => p_claim_timeout),
-            started_at = v_now,
-            available_at = v_now
-          -- By array, not by a join: a join's plan could depend on the size of the table.
-          where r.run_id = any (array(select candidate.run_id from candidate))
-        ),
-        claimed_task as (
-          update absurd.%3$I as t
-          set
-            state = 'running',
-            attempts = greatest(t.attempts, candidate.attempt),
-            first_started_at = coalesce(t.first_started_at, v_now),
-            last_attempt_run = candidate.run_id,
-            cancel_due = case
-              when t.cancellation is not null then absurd._cancel_due(
-                t.cancellation,
-                t.enqueue_at,
-                coalesce(t.first_started_at, v_now),
-                'running'
-              )
-            end
-          from candidate
-          where t.task_id = any (array(select candidate.task_id from candidate))
-            and t.task_id = candidate.task_id
-        ),
-        timed_out_wait as (
-          delete from absurd.%5$I as w
-          where w.run_id = any (array(select candidate.run_id from candidate))
-            and w.timeout_at <= v_now
+  return query
+  with candidate as materialized (
+    select
+      r.run_id, r.task_id, r.attempt, r.available_at, r.wake_event, r.event_payload, t.task_name,
+      t.params, t.retry_strategy, t.max_attempts, t.headers
+    from absurd.%4$I as r
+    join absurd.%3$I as t on t.task_id = r.task_id
+    where r.state in ('pending', 'sleeping')
+      and r.available_at <= v_now
+      and t.state in ('pending', 'sleeping', 'running')
+      and (t.cancel_due is null or t.cancel_due > v_now)
+    order by r.available_at, r.run_id
+    limit p_quantity
+    for update of r, t skip locked
+  ),
+  claimed_run as (
+    update absurd.%4$I as r
+    set
+      state = 'running',
+      claimed_by = p_worker_id,
+      claim_expires_at = v_now + make_interval(secs => p_claim_timeout),
+      started_at = v_now,
+      available_at = v_now
+    -- By array, not by a join: a join's plan could depend on the size of the table.
+    where r.run_id = any (array(select candidate.run_id from candidate))
+  ),
+  claimed_task as (
+    update absurd.%3$I as t
+    set
+      state = 'running',
+      attempts = greatest(t.attempts, candidate.attempt),
+      first_started_at = coalesce(t.first_started_at, v_now),
+      last_attempt_run = candidate.run_id,
+      cancel_due = case
+        when t.cancellation is not null then absurd._cancel_due(
+          t.cancellation, t.enqueue_at, coalesce(t.first_started_at, v_now), 'running'
         )
-        select
-          candidate.run_id,
-          candidate.task_id,
-          candidate.attempt,
-          candidate.task_name,
-          candidate.params,
-          candidate.retry_strategy,
-          candidate.max_attempts,
-          candidate.headers,
-          candidate.wake_event,
-          candidate.event_payload
-        from candidate
-        order by candidate.available_at, candidate.run_id;
-      end;
-      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
-    $create$,
-    'claim:' || p_queue_name,
-    absurd._plan_settings(),
-    't_' || p_queue_name,
-    'r_' || p_queue_name,
-    'w_' || p_queue_name,
-    p_queue_name
-  );
+      end
+    from candidate
+    where t.task_id = any (array(select candidate.task_id from candidate))
+      and t.task_id = candidate.task_id
+  ),
+  timed_out_wait as (
+    delete from absurd.%7$I as w
+    where w.run_id = any (array(select candidate.run_id from candidate))
+      and w.timeout_at <= v_now
+  )
+  select
+    candidate.run_id, candidate.task_id, candidate.attempt, candidate.task_name, candidate.params,
+    candidate.retry_strategy, candidate.max_attempts, candidate.headers, candidate.wake_event,
+    candidate.event_payload
+  from candidate
+  order by candidate.available_at, candidate.run_id;
 end;
-$make$;
+$a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
+$create$
+$template$;
 
 create or replace function absurd.claim_task (
   p_queue_name text, p_worker_id text, p_claim_timeout integer default 30, p_qty integer default 1
@@ -1957,10 +1878,10 @@ create or replace function absurd._cancel_due_tasks (p_queue_name text, p_now ti
   returns void language plpgsql volatile
   set enable_sort = on
 as $$
--- Cancels tasks whose max_delay or max_duration has passed, up to a thousand a claim; the claim
--- itself passes over those that are left. The claim plans without sorts, which would have this walk
--- through all runs there ever were in the order of their ids: so it may sort.
---   Locks    their unfinished runs, then the tasks; what is locked is left for the next claim.
+-- Cancels tasks whose max_delay or max_duration has passed, up to a thousand in each claim; the
+-- claim itself skips the rest. The claim plans without sorts. Here that would mean a walk through
+-- all runs in the order of their ids, so this function may sort.
+--   Locks    their unfinished runs, then the tasks; locked rows are left for the next claim.
 declare
   v_task_ids uuid[];
   v_run_ids uuid[];
@@ -2014,8 +1935,8 @@ create or replace function absurd._fail_expired_runs (
   p_queue_name text, p_now timestamptz, p_quantity integer
 )
   returns void language plpgsql volatile as $$
--- Fails runs whose lease ran out, oldest first, so that their tasks get another attempt.
---   Locks    the runs, then their tasks; what is locked is left for the next claim.
+-- Fails runs whose lease has expired, oldest first, so that their tasks get another attempt.
+--   Locks    the runs, then their tasks; locked rows are left for the next claim.
 declare
   v_run record;
 begin
@@ -2055,57 +1976,47 @@ $$;
 
 -- =================================================================================================
 -- 8. FINISH
--- How a run ends, and what becomes of its task: complete_run, schedule_run (it sleeps), fail_run
+-- The end of a run, and its effect on the task: complete_run, schedule_run (it sleeps), fail_run
 -- (another attempt, or the end), retry_task, cancel_task and wake_task. All of them lock the run
--- first and the task second. complete_run is hot and has a function a queue; complete_runs takes
--- many at once.
+-- first and the task second. complete_run is on the hot path and has a function for each queue;
+-- complete_runs takes many runs at once.
 -- =================================================================================================
 
-create or replace function absurd._make_complete (p_queue_name text)
-  returns void language plpgsql volatile as $make$
--- Makes "done:<queue>": completes a running run and its task.
+create or replace function absurd._complete_template ()
+  returns text language sql immutable as $template$
+-- The template of "done:<queue>": completes a running run and its task.
+select $create$
+create or replace function absurd.%1$I (
+  p_run_id uuid,
+  p_state jsonb
+)
+  returns void
+  language plpgsql
+  volatile
+  %2$s
+as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
+declare
+  v_task_id uuid;
 begin
-  execute format(
-    $create$
-      create or replace function absurd.%1$I (
-        p_run_id uuid,
-        p_state jsonb
-      )
-        returns void
-        language plpgsql
-        volatile
-        %2$s
-      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
-      declare
-        v_task_id uuid;
-      begin
-        update absurd.%4$I as r
-        set state = 'completed', completed_at = absurd.current_time(), result = p_state
-        where r.run_id = p_run_id and r.state = 'running'
-        returning r.task_id into v_task_id;
+  update absurd.%4$I as r
+  set state = 'completed', completed_at = absurd.current_time(), result = p_state
+  where r.run_id = p_run_id and r.state = 'running'
+  returning r.task_id into v_task_id;
 
-        if not found then
-          perform absurd._refuse_completion(%6$L, p_run_id);
-        end if;
+  if not found then
+    perform absurd._refuse_completion(%9$L, p_run_id);
+  end if;
 
-        update absurd.%3$I as t
-        set state = 'completed', completed_payload = p_state, cancel_due = null
-        where t.task_id = v_task_id;
+  update absurd.%3$I as t
+  set state = 'completed', completed_payload = p_state, cancel_due = null
+  where t.task_id = v_task_id;
 
-        delete from absurd.%5$I as w
-        where w.run_id = p_run_id;
-      end;
-      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
-    $create$,
-    'done:' || p_queue_name,
-    absurd._plan_settings(),
-    't_' || p_queue_name,
-    'r_' || p_queue_name,
-    'w_' || p_queue_name,
-    p_queue_name
-  );
+  delete from absurd.%7$I as w
+  where w.run_id = p_run_id;
 end;
-$make$;
+$a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
+$create$
+$template$;
 
 create or replace function absurd._refuse_completion (p_queue_name text, p_run_id uuid)
   returns void language plpgsql volatile as $$
@@ -2113,9 +2024,8 @@ create or replace function absurd._refuse_completion (p_queue_name text, p_run_i
 --   Raises   AB001, AB002, 55000 by the run's state, P0002 for an unknown run, 40001 when the run
 --            is running after all (another transaction changed it meanwhile).
 declare
-  v_run record := absurd._lock_run(p_queue_name, p_run_id);
+  v_run record := absurd._lock_run(p_queue_name, p_run_id, '{running}');
 begin
-  perform absurd._require_run_state(p_run_id, v_run.run_state, array['running']);
   raise exception 'Run "%" was changed by another transaction', p_run_id
     using errcode = 'serialization_failure', hint = 'Try again.';
 end;
@@ -2136,86 +2046,79 @@ begin
 end;
 $$;
 
-create or replace function absurd._make_complete_many (p_queue_name text)
-  returns void language plpgsql volatile as $make$
--- Makes "ends:<queue>": completes those of many runs that are running, and their tasks.
+create or replace function absurd._complete_many_template ()
+  returns text language sql immutable as $template$
+-- The template of "ends:<queue>": completes those of many runs that are running, and their tasks.
+select $create$
+create or replace function absurd.%1$I (
+  p_run_ids uuid[],
+  p_states jsonb[]
+)
+  returns uuid[]
+  language plpgsql
+  volatile
+  %2$s
+  -- Rows are locked in the order of their ids: without a sort, that would be a walk through all
+  -- rows.
+  set enable_sort = on
+as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
+declare
+  v_now timestamptz := absurd.current_time();
+  v_finished uuid[];
 begin
-  execute format(
-    $create$
-      create or replace function absurd.%1$I (
-        p_run_ids uuid[],
-        p_states jsonb[]
-      )
-        returns uuid[]
-        language plpgsql
-        volatile
-        %2$s
-        -- Rows are locked in the order of their ids: that sort must not become a walk through all.
-        set enable_sort = on
-      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
-      declare
-        v_now timestamptz := absurd.current_time();
-        v_finished uuid[];
-      begin
-        with item as (
-          select distinct on (element.run_id)
-            element.run_id,
-            element.state
-          from unnest(p_run_ids, p_states) with ordinality as element (run_id, state, ordinality)
-          order by element.run_id, element.ordinality
-        ),
-        locked_run as materialized (
-          select r.run_id, item.state
-          from item
-          join absurd.%4$I as r on r.run_id = item.run_id
-          where r.state = 'running'
-          order by r.run_id
-          for update of r
-        ),
-        finished_run as (
-          update absurd.%4$I as r
-          set state = 'completed', completed_at = v_now, result = locked_run.state
-          from locked_run
-          where r.run_id = locked_run.run_id
-          returning r.task_id, r.result
-        ),
-        locked_task as materialized (
-          select t.task_id, finished_run.result
-          from finished_run
-          join absurd.%3$I as t on t.task_id = finished_run.task_id
-          order by t.task_id
-          for update of t
-        ),
-        finished_task as (
-          update absurd.%3$I as t
-          set state = 'completed', completed_payload = locked_task.result, cancel_due = null
-          from locked_task
-          where t.task_id = locked_task.task_id
-        ),
-        forgotten_wait as (
-          delete from absurd.%5$I as w
-          where w.run_id = any (array(select locked_run.run_id from locked_run))
-        )
-        select coalesce(array_agg(locked_run.run_id), '{}')
-        into v_finished
-        from locked_run;
+  with item as (
+    select distinct on (element.run_id)
+      element.run_id,
+      element.state
+    from unnest(p_run_ids, p_states) with ordinality as element (run_id, state, ordinality)
+    order by element.run_id, element.ordinality
+  ),
+  locked_run as materialized (
+    select r.run_id, item.state
+    from item
+    join absurd.%4$I as r on r.run_id = item.run_id
+    where r.state = 'running'
+    order by r.run_id
+    for update of r
+  ),
+  finished_run as (
+    update absurd.%4$I as r
+    set state = 'completed', completed_at = v_now, result = locked_run.state
+    from locked_run
+    where r.run_id = locked_run.run_id
+    returning r.task_id, r.result
+  ),
+  locked_task as materialized (
+    select t.task_id, finished_run.result
+    from finished_run
+    join absurd.%3$I as t on t.task_id = finished_run.task_id
+    order by t.task_id
+    for update of t
+  ),
+  finished_task as (
+    update absurd.%3$I as t
+    set state = 'completed', completed_payload = locked_task.result, cancel_due = null
+    from locked_task
+    where t.task_id = locked_task.task_id
+  ),
+  forgotten_wait as (
+    delete from absurd.%7$I as w
+    where w.run_id = any (array(select locked_run.run_id from locked_run))
+  )
+  select coalesce(array_agg(locked_run.run_id), '{}')
+  into v_finished
+  from locked_run;
 
-        return v_finished;
-      end;
-      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
-    $create$,
-    'ends:' || p_queue_name,
-    absurd._plan_settings(),
-    't_' || p_queue_name,
-    'r_' || p_queue_name,
-    'w_' || p_queue_name
-  );
+  return v_finished;
 end;
-$make$;
+$a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
+$create$
+$template$;
 
 create or replace function absurd.complete_runs (p_queue_name text, p_runs jsonb)
   returns table (run_id uuid, error_code text, error_message text) language plpgsql volatile as $$
--- Completes many runs at once, each with the semantics of complete_run. Ours, beside the contract.
+-- Completes many runs at once, each with the semantics of complete_run. An addition to the
+-- contract.
 --   p_runs   an array of {run_id, state}; of two for the same run the first one counts
 --   Returns  a row a run, in the order of the array: error_code is null when it is completed, else
 --            the SQLSTATE that complete_run would have raised, with its message.
@@ -2266,8 +2169,8 @@ end;
 $$;
 
 create or replace function absurd._require_array (p_value jsonb, p_what text)
-  returns void language plpgsql volatile as $$
--- Demands that a JSON argument is an array.
+  returns void language plpgsql immutable as $$
+-- Checks that a JSON argument is an array.
 --   Raises   22023 when it is not.
 begin
   if p_value is null or jsonb_typeof(p_value) <> 'array' then
@@ -2279,9 +2182,8 @@ $$;
 create or replace function absurd._refusal (
   p_run_id uuid, p_state text, out error_code text, out error_message text
 )
-  language plpgsql volatile as $$
--- What a batch says of a run that it could not complete, in the words of _require_run_state,
--- _lock_run and _refuse_completion.
+  language plpgsql immutable as $$
+-- Why a worker may not do something with a run, for _lock_run and for batches, which do not raise.
 --   p_state  the run's state by now; null is unknown, running was something else a moment ago
 --   Returns  the SQLSTATE and the message.
 begin
@@ -2313,9 +2215,8 @@ create or replace function absurd.schedule_run (
 --            P0002 unknown run or queue.
 --   Locks    the run, then the task.
 declare
-  v_run record := absurd._lock_run(p_queue_name, p_run_id);
+  v_run record := absurd._lock_run(p_queue_name, p_run_id, '{running}');
 begin
-  perform absurd._require_run_state(p_run_id, v_run.run_state, array['running']);
   if p_wake_at is null then
     raise exception 'A time to wake up must be provided' using errcode = 'invalid_parameter_value';
   end if;
@@ -2363,9 +2264,8 @@ create or replace function absurd.fail_run (
 --               P0002 unknown run or queue.
 --   Locks       the run, then the task.
 declare
-  v_run record := absurd._lock_run(p_queue_name, p_run_id);
+  v_run record := absurd._lock_run(p_queue_name, p_run_id, '{running,sleeping}');
 begin
-  perform absurd._require_run_state(p_run_id, v_run.run_state, array['running', 'sleeping']);
   perform absurd._fail_locked_run(
     p_queue_name,
     p_run_id,
@@ -2409,28 +2309,19 @@ begin
 
   v_attempt := greatest(p_attempt, v_task.attempts);
   v_retry_at := coalesce(
-    p_retry_at,
-    absurd._next_attempt_at(v_task.retry_strategy, v_attempt, p_now)
+    p_retry_at, absurd._next_attempt_at(v_task.retry_strategy, v_attempt, p_now)
   );
   v_available_at := greatest(v_retry_at, p_now);
 
   if v_attempt >= v_task.max_attempts or v_retry_at is null then
     perform absurd._set_task_state(p_queue_name, p_task_id, 'failed');
   elsif v_available_at >= absurd._cancel_due(
-    v_task.cancellation,
-    v_task.enqueue_at,
-    v_task.first_started_at,
-    'running'
+    v_task.cancellation, v_task.enqueue_at, v_task.first_started_at, 'running'
   ) and v_task.first_started_at is not null then
     perform absurd._cancel_tasks(p_queue_name, array[p_task_id], p_now);
   else
     perform absurd._start_attempt(
-      p_queue_name,
-      p_task_id,
-      v_attempt + 1,
-      v_available_at,
-      p_now,
-      v_task.max_attempts
+      p_queue_name, p_task_id, v_attempt + 1, v_available_at, p_now, v_task.max_attempts
     );
   end if;
 end;
@@ -2474,7 +2365,7 @@ $$;
 
 create or replace function absurd._delete_waits (p_queue_name text, p_run_ids uuid[])
   returns void language plpgsql volatile as $$
--- Forgets what runs were waiting for.
+-- Deletes the waits of runs.
 begin
   execute format('delete from absurd.%1$I as w where w.run_id = any ($1)', 'w_' || p_queue_name)
   using p_run_ids;
@@ -2487,7 +2378,7 @@ create or replace function absurd.retry_task (
   returns table (
     task_id uuid, run_id uuid, attempt integer, created boolean
   ) language plpgsql volatile as $$
--- Gives a failed task another attempt, or starts a new task from the same inputs.
+-- Gives a failed task another attempt, or starts a new task with the same inputs.
 --   p_options  spawn_new (boolean), max_attempts (in place it must exceed the attempts so far;
 --              default: the limit, or the attempts so far, plus 1; spawn_new copies the limit)
 --   Returns    the task, its new run and attempt; created is true for a new task.
@@ -2534,12 +2425,7 @@ begin
   select
     p_task_id,
     absurd._start_attempt(
-      p_queue_name,
-      p_task_id,
-      v_task.attempts + 1,
-      v_now,
-      v_now,
-      v_max_attempts
+      p_queue_name, p_task_id, v_task.attempts + 1, v_now, v_now, v_max_attempts
     ),
     v_task.attempts + 1,
     false;
@@ -2548,9 +2434,9 @@ $$;
 
 create or replace function absurd._readable_cancellation (p_cancellation jsonb)
   returns jsonb language sql immutable as $$
--- What can be read of stored cancellation settings, for a spawn that would refuse the rest.
---   Returns  an object with max_delay and max_duration where they are numbers of seconds; null
---            where none is.
+-- The valid part of stored cancellation settings: a spawn would refuse the rest.
+--   Returns  the object, max_delay and max_duration only if they are numbers of seconds; null
+--            if nothing is left.
   select
     case
       when jsonb_typeof(p_cancellation) = 'object' then (
@@ -2578,14 +2464,8 @@ begin
 
   execute format($sql$
     select
-      t.task_name,
-      t.params,
-      t.headers,
-      t.retry_strategy,
-      t.cancellation,
-      t.max_attempts,
-      t.attempts,
-      t.state
+      t.task_name, t.params, t.headers, t.retry_strategy, t.cancellation, t.max_attempts,
+      t.attempts, t.state
     from absurd.%1$I as t
     where t.task_id = $1
     for update
@@ -2614,8 +2494,9 @@ create or replace function absurd.cancel_task (p_queue_name text, p_task_id uuid
 --   Locks    the task's unfinished runs in the order of their ids, then the task.
 begin
   perform absurd._require_queue(p_queue_name);
-  -- A run that is failed while we wait for its lock leaves a new run, which we do not hold yet. To
-  -- take it now, with the task in hand, would be the wrong order: give all back and start over.
+  -- If a run fails while this session waits for its lock, the task gets a new run, which is not
+  -- locked yet. Locking it now, while the task is locked, would be the wrong order: release all
+  -- locks and start over.
   loop
     begin
       exit when absurd._try_cancel_task(p_queue_name, p_task_id);
@@ -2654,8 +2535,7 @@ begin
   into v_run_ids using p_task_id;
 
   execute format(
-    'select t.state from absurd.%1$I as t where t.task_id = $1 for update',
-    't_' || p_queue_name
+    'select t.state from absurd.%1$I as t where t.task_id = $1 for update', 't_' || p_queue_name
   )
   into v_state using p_task_id;
 
@@ -2744,10 +2624,9 @@ create or replace function absurd.wake_task (
   p_queue_name text, p_task_id uuid, p_as_timeout boolean default false
 )
   returns boolean language plpgsql volatile as $$
--- Lets a task that sleeps be claimed now: its sleep, delay or backoff is over. A run that waits for
--- an event is left alone, unless its wait is to end as its timeout would end it. Ours, beside the
--- contract.
---   p_as_timeout  also ends a wait for an event
+-- Ends the sleep, delay or backoff of a task, so that it can be claimed now. A run that waits for
+-- an event continues to wait, unless p_as_timeout ends the wait. An addition to the contract.
+--   p_as_timeout  end a wait for an event as well, as its timeout would
 --   Returns       whether it did something; false for a task that is not asleep, or due already.
 --   Raises        P0002 unknown queue or task.
 --   Locks         the run.
@@ -2755,7 +2634,6 @@ declare
   v_now timestamptz := absurd.current_time();
   v_task record;
   v_run record;
-  v_available_at timestamptz;
 begin
   perform absurd._require_queue(p_queue_name);
 
@@ -2771,21 +2649,16 @@ begin
     return false;
   end if;
 
-  v_run := absurd._lock_run(p_queue_name, v_task.last_attempt_run);
-  execute format(
-    'select r.available_at from absurd.%1$I as r where r.run_id = $1',
-    'r_' || p_queue_name
-  )
-  into v_available_at using v_task.last_attempt_run;
+  v_run := absurd._lock_run(p_queue_name, v_task.last_attempt_run, null);
   if v_run.run_state not in ('pending', 'sleeping')
     or v_run.task_state not in ('pending', 'sleeping')
-    or v_available_at <= v_now
+    or v_run.available_at <= v_now
   then
     return false;
   end if;
 
   if v_run.wake_event is null then
-    perform absurd._end_sleep(p_queue_name, p_task_id, v_available_at, v_now);
+    perform absurd._end_sleep(p_queue_name, p_task_id, v_run.available_at, v_now);
   elsif coalesce(p_as_timeout, false) then
     execute format($sql$
       update absurd.%1$I as w
@@ -2798,8 +2671,7 @@ begin
   end if;
 
   execute format(
-    'update absurd.%1$I as r set available_at = $2 where r.run_id = $1',
-    'r_' || p_queue_name
+    'update absurd.%1$I as r set available_at = $2 where r.run_id = $1', 'r_' || p_queue_name
   )
   using v_task.last_attempt_run, v_now;
   return true;
@@ -2810,9 +2682,9 @@ create or replace function absurd._end_sleep (
   p_queue_name text, p_task_id uuid, p_until timestamptz, p_now timestamptz
 )
   returns void language plpgsql volatile as $$
--- Moves the end of a sleep in its checkpoint, from which a worker would put the run to sleep again.
--- Clients keep the moment as text, in UTC, just before the run goes to sleep: the latest checkpoint
--- that holds it is the sleep's, and an earlier one is a value that a step has returned.
+-- Changes the end of a sleep in its checkpoint; otherwise a worker would put the run to sleep
+-- again. Clients save that time as text, in UTC, just before the run goes to sleep: the latest
+-- checkpoint with this value belongs to the sleep, and an earlier one is the result of a step.
 declare
   v_form constant text := 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"';
 begin
@@ -2835,7 +2707,7 @@ begin
     from sleep
     where c.task_id = $1 and c.checkpoint_name = sleep.checkpoint_name
   $sql$, 'c_' || p_queue_name)
-  -- A worker counts by its own clock, so the two may be some seconds apart.
+  -- A worker computes the time by its own clock, so the two can be some seconds apart.
   using p_task_id,
     to_char((p_until - interval '5 seconds') at time zone 'UTC', v_form),
     to_char((p_until + interval '5 seconds') at time zone 'UTC', v_form),
@@ -2846,9 +2718,8 @@ $$;
 
 -- =================================================================================================
 -- 9. LEASE
--- A claim is a lease: it ends at claim_expires_at unless the worker shows life, by a checkpoint or
--- by extend_claim. What a worker may still do with a run is decided in _lock_run and
--- _require_run_state (chapter 3), and nowhere else.
+-- A claim is a lease: it ends at claim_expires_at unless the worker extends it, with a checkpoint
+-- or with extend_claim. _lock_run (chapter 3) alone decides what a worker may still do with a run.
 -- =================================================================================================
 
 create or replace function absurd.extend_claim (
@@ -2860,18 +2731,12 @@ create or replace function absurd.extend_claim (
 --   Raises   22023 extend_by must be > 0, before anything else; AB001 cancelled, AB002 failed,
 --            55000 not currently running, P0002 unknown run or queue.
 --   Locks    the run.
-declare
-  v_run record;
 begin
   if p_extend_by is null or p_extend_by <= 0 then
     raise exception 'extend_by must be > 0' using errcode = 'invalid_parameter_value';
   end if;
 
-  v_run := absurd._lock_run(p_queue_name, p_run_id);
-  if v_run.task_state = 'cancelled' then
-    perform absurd._require_run_state(p_run_id, 'cancelled', '{}');
-  end if;
-  perform absurd._require_run_state(p_run_id, v_run.run_state, array['running']);
+  perform absurd._lock_run(p_queue_name, p_run_id, '{running}', 'task');
 
   execute format($sql$
     update absurd.%1$I as r
@@ -2885,105 +2750,73 @@ $$;
 
 -- =================================================================================================
 -- 10. CHECKPOINTS
--- A finished step leaves its result here, so that a later attempt goes on after it. A checkpoint of
--- a later attempt is never overwritten by an earlier one that does not know that it was replaced.
--- Writing one is a sign of life: it can extend the lease. It is hot and has a function a queue.
+-- A checkpoint is the result of a finished step, so that a later attempt continues after it. An
+-- earlier attempt, which may not know that it was superseded, never overwrites a checkpoint of a
+-- later one. Saving a checkpoint can extend the lease. It is on the hot path and has a function for
+-- each queue.
 -- =================================================================================================
 
-create or replace function absurd._make_save (p_queue_name text)
-  returns void language plpgsql volatile as $make$
--- Makes "save:<queue>": extends the lease, looks whether the run may still write, and writes.
-begin
-  execute format(
-    $create$
-      create or replace function absurd.%1$I (
-        p_task_id uuid,
-        p_step_name text,
-        p_state jsonb,
-        p_run_id uuid,
-        p_extend_claim_by integer
-      )
-        returns void
-        language plpgsql
-        volatile
-        %2$s
-      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
-      declare
-        v_now timestamptz := absurd.current_time();
-        v_task_id uuid;
-        v_attempt integer;
-        v_task_state text;
-      begin
-        if p_extend_claim_by > 0 then
-          update absurd.%4$I as r
-          set claim_expires_at = v_now + make_interval(secs => p_extend_claim_by)
-          where r.run_id = p_run_id
-            and r.state = 'running'
-            and r.claim_expires_at is not null
-          returning
-            r.task_id,
-            r.attempt,
-            (select t.state from absurd.%3$I as t where t.task_id = r.task_id)
-          into v_task_id, v_attempt, v_task_state;
-        end if;
-
-        if v_task_id is distinct from p_task_id or v_task_state = 'cancelled' then
-          v_attempt := absurd._require_writer(%6$L, p_task_id, p_run_id);
-        end if;
-
-        insert into absurd.%5$I as c (
-          task_id, checkpoint_name, state, status, owner_run_id, updated_at
-        )
-        values (p_task_id, p_step_name, p_state, 'committed', p_run_id, v_now)
-        on conflict (task_id, checkpoint_name) do update
-        set
-          state = excluded.state,
-          status = excluded.status,
-          owner_run_id = excluded.owner_run_id,
-          updated_at = excluded.updated_at
-        where c.owner_run_id is null
-          or c.owner_run_id = excluded.owner_run_id
-          or coalesce(
-            (select r.attempt from absurd.%4$I as r where r.run_id = c.owner_run_id),
-            0
-          ) <= v_attempt;
-      end;
-      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
-    $create$,
-    'save:' || p_queue_name,
-    absurd._plan_settings(),
-    't_' || p_queue_name,
-    'r_' || p_queue_name,
-    'c_' || p_queue_name,
-    p_queue_name
-  );
-end;
-$make$;
-
-create or replace function absurd._require_writer (p_queue_name text, p_task_id uuid, p_run_id uuid)
-  returns integer language plpgsql volatile as $$
--- Demands that a run may write checkpoints of a task.
---   Returns  the run's attempt.
---   Raises   AB001 when the task is cancelled, AB002 when the run has failed, 22023 when the run
---            is another task's, P0002 unknown run or queue.
---   Locks    the run.
+create or replace function absurd._save_template ()
+  returns text language sql immutable as $template$
+-- The template of "save:<queue>": extends the lease, checks that the run may still write, and
+-- writes.
+select $create$
+create or replace function absurd.%1$I (
+  p_task_id uuid,
+  p_step_name text,
+  p_state jsonb,
+  p_run_id uuid,
+  p_extend_claim_by integer
+)
+  returns void
+  language plpgsql
+  volatile
+  %2$s
+as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
 declare
-  v_run record := absurd._lock_run(p_queue_name, p_run_id);
+  v_now timestamptz := absurd.current_time();
+  v_task_id uuid;
+  v_attempt integer;
+  v_task_state text;
 begin
-  if v_run.task_id is distinct from p_task_id then
-    raise exception 'Run "%" does not belong to task "%"', p_run_id, p_task_id
-      using errcode = 'invalid_parameter_value';
+  if p_extend_claim_by > 0 then
+    update absurd.%4$I as r
+    set claim_expires_at = v_now + make_interval(secs => p_extend_claim_by)
+    where r.run_id = p_run_id
+      and r.state = 'running'
+      and r.claim_expires_at is not null
+    returning
+      r.task_id,
+      r.attempt,
+      (select t.state from absurd.%3$I as t where t.task_id = r.task_id)
+    into v_task_id, v_attempt, v_task_state;
   end if;
 
-  if v_run.task_state = 'cancelled' then
-    perform absurd._require_run_state(p_run_id, 'cancelled', '{}');
-  elsif v_run.run_state = 'failed' then
-    perform absurd._require_run_state(p_run_id, 'failed', '{}');
+  if v_task_id is distinct from p_task_id or v_task_state = 'cancelled' then
+    v_attempt := (
+      absurd._lock_run(%9$L, p_run_id, '{pending,running,sleeping,completed}', 'step', p_task_id)
+    ).attempt;
   end if;
 
-  return v_run.attempt;
+  insert into absurd.%5$I as c (
+    task_id, checkpoint_name, state, status, owner_run_id, updated_at
+  )
+  values (p_task_id, p_step_name, p_state, 'committed', p_run_id, v_now)
+  on conflict (task_id, checkpoint_name) do update
+  set
+    state = excluded.state,
+    status = excluded.status,
+    owner_run_id = excluded.owner_run_id,
+    updated_at = excluded.updated_at
+  where c.owner_run_id is null
+    or c.owner_run_id = excluded.owner_run_id
+    or coalesce(
+      (select r.attempt from absurd.%4$I as r where r.run_id = c.owner_run_id), 0
+    ) <= v_attempt;
 end;
-$$;
+$a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
+$create$
+$template$;
 
 create or replace function absurd.set_task_checkpoint_state (
   p_queue_name text, p_task_id uuid, p_step_name text, p_state jsonb, p_owner_run uuid,
@@ -3001,137 +2834,128 @@ create or replace function absurd.set_task_checkpoint_state (
 begin
   perform absurd._require_text(p_step_name, 'Step name');
   execute format(
-    'select %1$s($1, $2, $3, $4, $5)',
-    absurd._queue_function('save', p_queue_name)
+    'select %1$s($1, $2, $3, $4, $5)', absurd._queue_function('save', p_queue_name)
   )
   using p_task_id, p_step_name, p_state, p_owner_run, p_extend_claim_by;
 end;
 $$;
 
-create or replace function absurd._make_save_many (p_queue_name text)
-  returns void language plpgsql volatile as $make$
--- Makes "keep:<queue>": saves many checkpoints, and says of each what stood in its way.
+create or replace function absurd._save_many_template ()
+  returns text language sql immutable as $template$
+-- The template of "keep:<queue>": saves many checkpoints, and reports an error for each one that it
+-- cannot save.
+select $create$
+create or replace function absurd.%1$I (
+  p_checkpoints jsonb
+)
+  returns table (
+    task_id uuid,
+    step_name text,
+    error_code text,
+    error_message text
+  )
+  language plpgsql
+  volatile
+  %2$s
+  -- Rows are locked in the order of their ids: that sort must not become a walk through all.
+  set enable_sort = on
+as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
+#variable_conflict use_column
+declare
+  v_now timestamptz := absurd.current_time();
 begin
-  execute format(
-    $create$
-      create or replace function absurd.%1$I (
-        p_checkpoints jsonb
-      )
-        returns table (
-          task_id uuid,
-          step_name text,
-          error_code text,
-          error_message text
-        )
-        language plpgsql
-        volatile
-        %2$s
-        -- Rows are locked in the order of their ids: that sort must not become a walk through all.
-        set enable_sort = on
-      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
-      #variable_conflict use_column
-      declare
-        v_now timestamptz := absurd.current_time();
-      begin
-        -- First the locks, then a look with a snapshot of its own: what changed meanwhile is seen.
-        perform 1
-        from absurd.%4$I as r
-        where r.run_id = any (
-          array(
-            select (element.value ->> 'owner_run')::uuid
-            from jsonb_array_elements(p_checkpoints) as element
-          )
-        )
-        order by r.run_id
-        for update;
+  -- First the locks, then a query with a snapshot of its own, which sees changes that were made
+  -- meanwhile.
+  perform 1
+  from absurd.%4$I as r
+  where r.run_id = any (
+    array(
+      select (element.value ->> 'owner_run')::uuid
+      from jsonb_array_elements(p_checkpoints) as element
+    )
+  )
+  order by r.run_id
+  for update;
 
-        return query
-        with item as materialized (
-          select
-            element.ordinality,
-            (element.value ->> 'task_id')::uuid as task_id,
-            element.value ->> 'step_name' as step_name,
-            element.value -> 'state' as state,
-            (element.value ->> 'owner_run')::uuid as run_id,
-            (element.value ->> 'extend_claim_by')::integer as extend_by,
-            (element.value ->> 'started_at')::timestamptz as started_at,
-            case
-              when btrim(element.value ->> 'step_name', E' \t\r\n') <> '' is not true then '22023'
-              when r.run_id is null then 'P0002'
-              when r.task_id is distinct from (element.value ->> 'task_id')::uuid then '22023'
-              when t.state = 'cancelled' then 'AB001'
-              when r.state = 'failed' then 'AB002'
-            end as error_code
-          from jsonb_array_elements(p_checkpoints) with ordinality as element
-          left join absurd.%4$I as r on r.run_id = (element.value ->> 'owner_run')::uuid
-          left join absurd.%3$I as t on t.task_id = r.task_id
-        ),
-        extended_run as (
-          update absurd.%4$I as r
-          set claim_expires_at = v_now + make_interval(secs => extension.seconds)
-          from (
-            select item.run_id, max(item.extend_by) as seconds
-            from item
-            where item.error_code is null and item.extend_by > 0
-            group by item.run_id
-          ) as extension
-          where r.run_id = extension.run_id
-            and r.state = 'running'
-            and r.claim_expires_at is not null
-        ),
-        saved_checkpoint as (
-          insert into absurd.%5$I as c (
-            task_id, checkpoint_name, state, status, owner_run_id, updated_at, started_at
-          )
-          select distinct on (item.task_id, item.step_name)
-            item.task_id,
-            item.step_name,
-            item.state,
-            'committed',
-            item.run_id,
-            v_now,
-            -- By a worker whose clock is ahead it would start after its end.
-            least(item.started_at, v_now)
-          from item
-          where item.error_code is null
-          order by item.task_id, item.step_name, item.ordinality desc
-          on conflict (task_id, checkpoint_name) do update
-          set
-            state = excluded.state,
-            status = excluded.status,
-            owner_run_id = excluded.owner_run_id,
-            updated_at = excluded.updated_at,
-            started_at = excluded.started_at
-          where c.owner_run_id is null
-            or c.owner_run_id = excluded.owner_run_id
-            or coalesce(
-              (select r.attempt from absurd.%4$I as r where r.run_id = c.owner_run_id),
-              0
-            ) <= (select r.attempt from absurd.%4$I as r where r.run_id = excluded.owner_run_id)
-        )
-        select
-          item.task_id,
-          item.step_name,
-          item.error_code,
-          case item.error_code
-            when '22023' then 'Step name must be provided, and the run must be of the task'
-            when 'P0002' then format('Run "%%s" not found', item.run_id)
-            when 'AB001' then 'Task has been cancelled'
-            when 'AB002' then format('Run "%%s" has already failed', item.run_id)
-          end
-        from item
-        order by item.ordinality;
-      end;
-      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
-    $create$,
-    'keep:' || p_queue_name,
-    absurd._plan_settings(),
-    't_' || p_queue_name,
-    'r_' || p_queue_name,
-    'c_' || p_queue_name
-  );
+  return query
+  with item as materialized (
+    select
+      element.ordinality,
+      (element.value ->> 'task_id')::uuid as task_id,
+      element.value ->> 'step_name' as step_name,
+      element.value -> 'state' as state,
+      (element.value ->> 'owner_run')::uuid as run_id,
+      (element.value ->> 'extend_claim_by')::integer as extend_by,
+      (element.value ->> 'started_at')::timestamptz as started_at,
+      case
+        when btrim(element.value ->> 'step_name', E' \t\r\n') <> '' is not true then '22023'
+        when r.run_id is null then 'P0002'
+        when r.task_id is distinct from (element.value ->> 'task_id')::uuid then '22023'
+        when t.state = 'cancelled' then 'AB001'
+        when r.state = 'failed' then 'AB002'
+      end as error_code
+    from jsonb_array_elements(p_checkpoints) with ordinality as element
+    left join absurd.%4$I as r on r.run_id = (element.value ->> 'owner_run')::uuid
+    left join absurd.%3$I as t on t.task_id = r.task_id
+  ),
+  extended_run as (
+    update absurd.%4$I as r
+    set claim_expires_at = v_now + make_interval(secs => extension.seconds)
+    from (
+      select item.run_id, max(item.extend_by) as seconds
+      from item
+      where item.error_code is null and item.extend_by > 0
+      group by item.run_id
+    ) as extension
+    where r.run_id = extension.run_id
+      and r.state = 'running'
+      and r.claim_expires_at is not null
+  ),
+  saved_checkpoint as (
+    insert into absurd.%5$I as c (
+      task_id, checkpoint_name, state, status, owner_run_id, updated_at, started_at
+    )
+    select distinct on (item.task_id, item.step_name)
+      item.task_id,
+      item.step_name,
+      item.state,
+      'committed',
+      item.run_id,
+      v_now,
+      -- If the worker's clock is ahead, the step would start after its end.
+      least(item.started_at, v_now)
+    from item
+    where item.error_code is null
+    order by item.task_id, item.step_name, item.ordinality desc
+    on conflict (task_id, checkpoint_name) do update
+    set
+      state = excluded.state,
+      status = excluded.status,
+      owner_run_id = excluded.owner_run_id,
+      updated_at = excluded.updated_at,
+      started_at = excluded.started_at
+    where c.owner_run_id is null
+      or c.owner_run_id = excluded.owner_run_id
+      or coalesce(
+        (select r.attempt from absurd.%4$I as r where r.run_id = c.owner_run_id), 0
+      ) <= (select r.attempt from absurd.%4$I as r where r.run_id = excluded.owner_run_id)
+  )
+  select
+    item.task_id,
+    item.step_name,
+    item.error_code,
+    case item.error_code
+      when '22023' then 'Step name must be provided, and the run must be of the task'
+      when 'P0002' then format('Run "%%s" not found', item.run_id)
+      when 'AB001' then 'Task has been cancelled'
+      when 'AB002' then format('Run "%%s" has already failed', item.run_id)
+    end
+  from item
+  order by item.ordinality;
 end;
-$make$;
+$a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
+$create$
+$template$;
 
 create or replace function absurd.set_task_checkpoint_states (
   p_queue_name text, p_checkpoints jsonb
@@ -3139,8 +2963,8 @@ create or replace function absurd.set_task_checkpoint_states (
   returns table (
     task_id uuid, step_name text, error_code text, error_message text
   ) language plpgsql volatile as $$
--- Saves many checkpoints at once, each with the semantics of set_task_checkpoint_state. Ours,
--- beside the contract.
+-- Saves many checkpoints at once, each with the semantics of set_task_checkpoint_state. An addition
+-- to the contract.
 --   p_checkpoints  an array of {task_id, step_name, state, owner_run, extend_claim_by, started_at};
 --                  of two for the same step the last one counts; started_at may be absent
 --   Returns        a row a checkpoint, in the order of the array: error_code is null when it is
@@ -3152,8 +2976,7 @@ begin
   perform absurd._require_array(p_checkpoints, 'Checkpoints');
 
   return query execute format(
-    'select * from %1$s($1)',
-    absurd._queue_function('keep', p_queue_name)
+    'select * from %1$s($1)', absurd._queue_function('keep', p_queue_name)
   )
   using p_checkpoints;
 end;
@@ -3216,63 +3039,54 @@ begin
 end;
 $$;
 
-create or replace function absurd._make_load (p_queue_name text)
-  returns void language plpgsql volatile as $make$
--- Makes "load:<queue>": the committed checkpoints that runs may see.
+create or replace function absurd._load_template ()
+  returns text language sql immutable as $template$
+-- The template of "load:<queue>": the committed checkpoints that runs may see.
+select $create$
+create or replace function absurd.%1$I (
+  p_run_ids uuid[]
+)
+  returns table (
+    run_id uuid,
+    checkpoint_name text,
+    state jsonb,
+    owner_run_id uuid,
+    updated_at timestamptz
+  )
+  language plpgsql
+  volatile
+  %2$s
+  -- Few rows are sorted, and no index has this order.
+  set enable_sort = on
+as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
+#variable_conflict use_column
 begin
-  execute format(
-    $create$
-      create or replace function absurd.%1$I (
-        p_run_ids uuid[]
-      )
-        returns table (
-          run_id uuid,
-          checkpoint_name text,
-          state jsonb,
-          owner_run_id uuid,
-          updated_at timestamptz
-        )
-        language plpgsql
-        volatile
-        %2$s
-        -- The order asked for is of few rows, and no index has it.
-        set enable_sort = on
-      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
-      #variable_conflict use_column
-      begin
-        return query
-        select r.run_id, c.checkpoint_name, c.state, c.owner_run_id, c.updated_at
-        from absurd.%3$I as r
-        join absurd.%4$I as c on c.task_id = r.task_id
-        left join absurd.%3$I as owner on owner.run_id = c.owner_run_id
-        where r.run_id = any (p_run_ids)
-          and c.status = 'committed'
-          and coalesce(owner.attempt, 0) <= r.attempt
-        order by r.run_id, c.updated_at, c.checkpoint_name;
-      end;
-      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
-    $create$,
-    'load:' || p_queue_name,
-    absurd._plan_settings(),
-    'r_' || p_queue_name,
-    'c_' || p_queue_name
-  );
+  return query
+  select r.run_id, c.checkpoint_name, c.state, c.owner_run_id, c.updated_at
+  from absurd.%4$I as r
+  join absurd.%5$I as c on c.task_id = r.task_id
+  left join absurd.%4$I as owner on owner.run_id = c.owner_run_id
+  where r.run_id = any (p_run_ids)
+    and c.status = 'committed'
+    and coalesce(owner.attempt, 0) <= r.attempt
+  order by r.run_id, c.updated_at, c.checkpoint_name;
 end;
-$make$;
+$a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
+$create$
+$template$;
 
 create or replace function absurd.get_run_checkpoints (p_queue_name text, p_run_ids uuid[])
   returns table (
     run_id uuid, checkpoint_name text, state jsonb, owner_run_id uuid, updated_at timestamptz
   ) language plpgsql volatile as $$
--- What get_task_checkpoint_states returns, for many runs in one call. Ours, beside the contract.
+-- The result of get_task_checkpoint_states for many runs in one call. An addition to the contract.
 --   Returns  a row a checkpoint and run, oldest first within each run; unknown runs have none.
 --   Raises   P0002 unknown queue.
 begin
   perform absurd._require_queue(p_queue_name);
 
   return query execute format(
-    'select * from %1$s($1)',
-    absurd._queue_function('load', p_queue_name)
+    'select * from %1$s($1)', absurd._queue_function('load', p_queue_name)
   )
   using p_run_ids;
 end;
@@ -3282,9 +3096,8 @@ $$;
 -- =================================================================================================
 -- 11. EVENTS
 -- An event is a row: awaited, its payload is SQL null and its time 'epoch'; emitted, it keeps its
--- first payload for ever (an emitted null is JSON null). Whoever awaits locks that row shared
--- before it looks, and whoever emits locks it exclusively, so that no order of the two loses a
--- wake-up.
+-- first payload (an emitted null is JSON null). await_event locks that row shared before it reads
+-- it, and emit_event locks it exclusively, so no order of the two loses a wake-up.
 -- =================================================================================================
 
 create or replace function absurd.await_event (
@@ -3295,15 +3108,16 @@ create or replace function absurd.await_event (
 -- Waits for an event as a step of a task, or takes what was emitted already. In this order: a
 -- checkpoint of the step answers at once; an emitted event is stored as that checkpoint; a wake-up
 -- by this event's timeout is answered with nothing; else the run goes to sleep.
---   p_timeout  seconds, null for ever
+--   p_timeout  seconds; null: no limit
 --   Returns    should_suspend, and the payload: SQL null only for a suspension or a timeout.
 --   Raises     22023 blank event or step, negative timeout; P0002 unknown run or queue; AB001
---              cancelled task; 55000 run not running.
+--              cancelled task; AB002 failed run; 55000 run not running.
 --   Locks      the event shared, then the run, then the task.
 declare
   v_run record;
   v_checkpoint record;
   v_payload jsonb;
+  v_timeout_at timestamptz;
 begin
   perform absurd._require_text(p_event_name, 'Event name');
   if p_timeout < 0 then
@@ -3322,37 +3136,31 @@ begin
   end if;
 
   v_payload := absurd._lock_event(p_queue_name, p_event_name);
-  v_run := absurd._lock_run(p_queue_name, p_run_id);
-  if v_run.task_id is distinct from p_task_id then
-    raise exception 'Run "%" does not belong to task "%"', p_run_id, p_task_id
-      using errcode = 'invalid_parameter_value';
-  elsif v_run.task_state = 'cancelled' then
-    perform absurd._require_run_state(p_run_id, 'cancelled', '{}');
-  elsif v_run.run_state <> 'running' then
-    raise exception 'Run "%" is not currently running: it is %', p_run_id, v_run.run_state
-      using errcode = 'object_not_in_prerequisite_state';
-  end if;
+  v_run := absurd._lock_run(p_queue_name, p_run_id, '{running}', 'step', p_task_id);
 
   if v_payload is not null then
     perform absurd.set_task_checkpoint_state(
-      p_queue_name,
-      p_task_id,
-      p_step_name,
-      v_payload,
-      p_run_id
+      p_queue_name, p_task_id, p_step_name, v_payload, p_run_id
     );
     return query select false, v_payload;
   elsif v_run.wake_event = p_event_name and v_run.event_payload is null then
     perform absurd._forget_wake_up(p_queue_name, p_run_id);
     return query select false, null::jsonb;
   else
+    v_timeout_at := absurd.current_time() + make_interval(secs => p_timeout);
+    execute format($sql$
+      insert into absurd.%1$I as w (task_id, run_id, step_name, event_name, timeout_at, created_at)
+      values ($1, $2, $3, $4, $5, absurd.current_time())
+      on conflict (run_id, step_name) do update
+      set
+        task_id = excluded.task_id,
+        event_name = excluded.event_name,
+        timeout_at = excluded.timeout_at,
+        created_at = excluded.created_at
+    $sql$, 'w_' || p_queue_name)
+    using p_task_id, p_run_id, p_step_name, p_event_name, v_timeout_at;
     perform absurd._suspend_run(
-      p_queue_name,
-      p_task_id,
-      p_run_id,
-      p_step_name,
-      p_event_name,
-      absurd.current_time() + make_interval(secs => p_timeout)
+      p_queue_name, p_task_id, p_run_id, coalesce(v_timeout_at, 'infinity'), p_event_name
     );
     return query select true, null::jsonb;
   end if;
@@ -3361,13 +3169,13 @@ $$;
 
 create or replace function absurd._lock_event (p_queue_name text, p_event_name text)
   returns jsonb language plpgsql volatile as $$
--- Locks an event for one who awaits it, making its row first where it was never heard of.
+-- Locks an event for a caller that awaits it. If the event has no row yet, it gets one.
 --   Returns  the payload; null when it was not emitted yet.
---   Locks    the event, shared: those who wait for one event do not wait for each other.
+--   Locks    the event, shared: runs that await the same event do not block each other.
 declare
   v_event record;
 begin
-  -- Twice at the most, unless cleanup takes the row between the two statements.
+  -- At most twice, unless cleanup deletes the row between the two statements.
   loop
     execute format(
       'select e.event_name, e.payload from absurd.%1$I as e where e.event_name = $1 for share',
@@ -3389,199 +3197,175 @@ $$;
 
 create or replace function absurd._forget_wake_up (p_queue_name text, p_run_id uuid)
   returns void language plpgsql volatile as $$
--- Clears the wake-up of a run that has been told of its timeout.
+-- Clears the wake-up of a run that has learned of its timeout.
 begin
   execute format(
-    'update absurd.%1$I as r set wake_event = null where r.run_id = $1',
-    'r_' || p_queue_name
+    'update absurd.%1$I as r set wake_event = null where r.run_id = $1', 'r_' || p_queue_name
   )
   using p_run_id;
 end;
 $$;
 
 create or replace function absurd._suspend_run (
-  p_queue_name text, p_task_id uuid, p_run_id uuid, p_step_name text, p_event_name text,
-  p_timeout_at timestamptz
+  p_queue_name text, p_task_id uuid, p_run_id uuid, p_until timestamptz, p_event_name text
 )
   returns void language plpgsql volatile as $$
--- Puts a run to sleep until an event, or its timeout.
+-- Puts a run that waits to sleep, and its task.
+--   p_event_name  the event of which it learns the timeout when it wakes; null for none
 --   Locks    the task.
 begin
-  execute format($sql$
-    insert into absurd.%1$I as w (task_id, run_id, step_name, event_name, timeout_at, created_at)
-    values ($1, $2, $3, $4, $5, absurd.current_time())
-    on conflict (run_id, step_name) do update
-    set
-      task_id = excluded.task_id,
-      event_name = excluded.event_name,
-      timeout_at = excluded.timeout_at,
-      created_at = excluded.created_at
-  $sql$, 'w_' || p_queue_name)
-  using p_task_id, p_run_id, p_step_name, p_event_name, p_timeout_at;
-
   execute format($sql$
     update absurd.%1$I as r
     set
       state = 'sleeping',
       claimed_by = null,
       claim_expires_at = null,
-      available_at = coalesce($2, 'infinity'),
+      available_at = $2,
       wake_event = $3,
       event_payload = null
     where r.run_id = $1
   $sql$, 'r_' || p_queue_name)
-  using p_run_id, p_timeout_at, p_event_name;
+  using p_run_id, p_until, p_event_name;
   perform absurd._set_task_state(p_queue_name, p_task_id, 'sleeping');
 end;
 $$;
 
-create or replace function absurd._make_emit (p_queue_name text)
-  returns void language plpgsql volatile as $make$
--- Makes "emit:<queue>": keeps an event, and wakes the runs that wait for it.
+create or replace function absurd._emit_template ()
+  returns text language sql immutable as $template$
+-- The template of "emit:<queue>": keeps an event, and wakes the runs that wait for it.
+select $create$
+create or replace function absurd.%1$I (
+  p_event_name text,
+  p_payload jsonb
+)
+  returns void
+  language plpgsql
+  volatile
+  %2$s
+  -- Rows are locked in the order of their ids: that sort must not become a walk through all.
+  set enable_sort = on
+as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
+declare
+  v_now timestamptz := absurd.current_time();
+  v_run_ids uuid[];
+  v_late_ids uuid[];
 begin
-  execute format(
-    $create$
-      create or replace function absurd.%1$I (
-        p_event_name text,
-        p_payload jsonb
-      )
-        returns void
-        language plpgsql
-        volatile
-        %2$s
-        -- Rows are locked in the order of their ids: that sort must not become a walk through all.
-        set enable_sort = on
-      as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
-      declare
-        v_now timestamptz := absurd.current_time();
-        v_run_ids uuid[];
-        v_late_ids uuid[];
-      begin
-        insert into absurd.%6$I as e (event_name, payload, emitted_at)
-        values (p_event_name, p_payload, v_now)
-        on conflict (event_name) do update
-        set payload = excluded.payload, emitted_at = excluded.emitted_at
-        where e.payload is null;
+  insert into absurd.%6$I as e (event_name, payload, emitted_at)
+  values (p_event_name, p_payload, v_now)
+  on conflict (event_name) do update
+  set payload = excluded.payload, emitted_at = excluded.emitted_at
+  where e.payload is null;
 
-        if not found then
-          return;
-        end if;
+  if not found then
+    return;
+  end if;
 
-        v_run_ids := array(
-          select w.run_id
-          from absurd.%7$I as w
-          where w.event_name = p_event_name
-            and (w.timeout_at is null or w.timeout_at > v_now)
-        );
-
-        if cardinality(v_run_ids) > 0 then
-          v_run_ids := array(
-            with locked_run as materialized (
-              select r.run_id, r.state
-              from absurd.%4$I as r
-              where r.run_id = any (v_run_ids)
-              order by r.run_id
-              for update
-            )
-            select locked_run.run_id
-            from locked_run
-            where locked_run.state = 'sleeping'
-          );
-
-          insert into absurd.%5$I as c (
-            task_id, checkpoint_name, state, status, owner_run_id, updated_at
-          )
-          select distinct on (w.task_id, w.step_name)
-            w.task_id, w.step_name, p_payload, 'committed', w.run_id, v_now
-          from absurd.%7$I as w
-          where w.event_name = p_event_name
-            and w.run_id = any (v_run_ids)
-            and (w.timeout_at is null or w.timeout_at > v_now)
-          order by w.task_id, w.step_name, w.run_id desc
-          on conflict (task_id, checkpoint_name) do update
-          set
-            state = excluded.state,
-            status = excluded.status,
-            owner_run_id = excluded.owner_run_id,
-            updated_at = excluded.updated_at;
-
-          with woken_run as (
-            update absurd.%4$I as r
-            set
-              state = 'pending',
-              available_at = v_now,
-              event_payload = p_payload,
-              wake_event = null,
-              claimed_by = null,
-              claim_expires_at = null
-            where r.run_id = any (v_run_ids)
-            returning r.task_id
-          ),
-          locked_task as materialized (
-            select t.task_id
-            from absurd.%3$I as t
-            where t.task_id in (select woken_run.task_id from woken_run)
-              and t.state in ('pending', 'running', 'sleeping')
-            order by t.task_id
-            for update
-          )
-          update absurd.%3$I as t
-          set state = 'pending'
-          from locked_task
-          where t.task_id = locked_task.task_id;
-
-          delete from absurd.%7$I as w
-          where w.event_name = p_event_name and w.run_id = any (v_run_ids);
-        end if;
-
-        v_late_ids := array(
-          select w.run_id
-          from absurd.%7$I as w
-          where w.event_name = p_event_name and w.timeout_at <= v_now
-        );
-
-        -- A claim that takes such a run deletes its wait, too, and must not have to wait for us: it
-        -- passes over runs that are locked. One that somebody else has locked keeps its wait, one
-        -- without a run goes.
-        if cardinality(v_late_ids) > 0 then
-          v_late_ids := array(
-            select r.run_id
-            from absurd.%4$I as r
-            where r.run_id = any (v_late_ids)
-            for update skip locked
-          ) || array(
-            select late.run_id
-            from unnest(v_late_ids) as late (run_id)
-            left join absurd.%4$I as r on r.run_id = late.run_id
-            where r.run_id is null
-          );
-
-          delete from absurd.%7$I as w
-          where w.event_name = p_event_name
-            and w.timeout_at <= v_now
-            and w.run_id = any (v_late_ids);
-        end if;
-      end;
-      $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
-    $create$,
-    'emit:' || p_queue_name,
-    absurd._plan_settings(),
-    't_' || p_queue_name,
-    'r_' || p_queue_name,
-    'c_' || p_queue_name,
-    'e_' || p_queue_name,
-    'w_' || p_queue_name
+  v_run_ids := array(
+    select w.run_id
+    from absurd.%7$I as w
+    where w.event_name = p_event_name
+      and (w.timeout_at is null or w.timeout_at > v_now)
   );
+
+  if cardinality(v_run_ids) > 0 then
+    v_run_ids := array(
+      with locked_run as materialized (
+        select r.run_id, r.state
+        from absurd.%4$I as r
+        where r.run_id = any (v_run_ids)
+        order by r.run_id
+        for update
+      )
+      select locked_run.run_id
+      from locked_run
+      where locked_run.state = 'sleeping'
+    );
+
+    insert into absurd.%5$I as c (
+      task_id, checkpoint_name, state, status, owner_run_id, updated_at
+    )
+    select distinct on (w.task_id, w.step_name)
+      w.task_id, w.step_name, p_payload, 'committed', w.run_id, v_now
+    from absurd.%7$I as w
+    where w.event_name = p_event_name
+      and w.run_id = any (v_run_ids)
+      and (w.timeout_at is null or w.timeout_at > v_now)
+    order by w.task_id, w.step_name, w.run_id desc
+    on conflict (task_id, checkpoint_name) do update
+    set
+      state = excluded.state,
+      status = excluded.status,
+      owner_run_id = excluded.owner_run_id,
+      updated_at = excluded.updated_at;
+
+    with woken_run as (
+      update absurd.%4$I as r
+      set
+        state = 'pending',
+        available_at = v_now,
+        event_payload = p_payload,
+        wake_event = null,
+        claimed_by = null,
+        claim_expires_at = null
+      where r.run_id = any (v_run_ids)
+      returning r.task_id
+    ),
+    locked_task as materialized (
+      select t.task_id
+      from absurd.%3$I as t
+      where t.task_id in (select woken_run.task_id from woken_run)
+        and t.state in ('pending', 'running', 'sleeping')
+      order by t.task_id
+      for update
+    )
+    update absurd.%3$I as t
+    set state = 'pending'
+    from locked_task
+    where t.task_id = locked_task.task_id;
+
+    delete from absurd.%7$I as w
+    where w.event_name = p_event_name and w.run_id = any (v_run_ids);
+  end if;
+
+  v_late_ids := array(
+    select w.run_id
+    from absurd.%7$I as w
+    where w.event_name = p_event_name and w.timeout_at <= v_now
+  );
+
+  -- A claim that takes such a run deletes its wait, too, and must not have to wait for us: it skips
+  -- locked runs. A run that another session has locked keeps its wait; a wait without a run is
+  -- deleted.
+  if cardinality(v_late_ids) > 0 then
+    v_late_ids := array(
+      select r.run_id
+      from absurd.%4$I as r
+      where r.run_id = any (v_late_ids)
+      for update skip locked
+    ) || array(
+      select late.run_id
+      from unnest(v_late_ids) as late (run_id)
+      left join absurd.%4$I as r on r.run_id = late.run_id
+      where r.run_id is null
+    );
+
+    delete from absurd.%7$I as w
+    where w.event_name = p_event_name
+      and w.timeout_at <= v_now
+      and w.run_id = any (v_late_ids);
+  end if;
 end;
-$make$;
+$a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
+$create$
+$template$;
 
 create or replace function absurd.emit_event (
   p_queue_name text, p_event_name text, p_payload jsonb default null
 )
   returns void language plpgsql volatile as $$
--- Emits an event. The first emission wins for ever; a later one changes nothing and wakes nobody.
--- Every run that sleeps in a wait for it, and whose timeout has not passed, becomes pending with
--- the payload as the checkpoint of its waiting step.
+-- Emits an event. The first emission wins; a later one changes nothing and wakes no run. Every run
+-- that sleeps in a wait for it, and whose timeout has not passed, becomes pending with the payload
+-- as the checkpoint of its waiting step.
 --   p_payload  any JSON; null becomes JSON null
 --   Raises     22023 blank event, P0002 unknown queue.
 --   Locks      the event, then the runs it wakes in the order of their ids, then their tasks; and
@@ -3607,8 +3391,9 @@ create or replace function absurd.await_events (
 --   Returns  should_suspend, and an array of what has ended, in the order of p_waits: {"step",
 --            "event", "payload", "at"}, {"step", "event", "timed_out", "at"} or {"step",
 --            "sleep_until", "at"}. It is empty for a suspension.
---   Raises   22023 bad waits, P0002 unknown run or queue, AB001 cancelled task, 55000 run not
---            running. As in await_event, a checkpoint answers first, whatever the run's state.
+--   Raises   22023 bad waits, P0002 unknown run or queue, AB001 cancelled task, AB002 failed run,
+--            55000 run not running. As in await_event, a checkpoint answers first, whatever the
+--            run's state.
 --   Locks    the events shared, in the order of their names, then the run, then the task.
 declare
   v_now timestamptz := absurd.current_time();
@@ -3638,11 +3423,7 @@ begin
       end if;
     end if;
   end loop;
-  v_run := absurd._lock_run(p_queue_name, p_run_id);
-  if v_run.task_id is distinct from p_task_id then
-    raise exception 'Run "%" does not belong to task "%"', p_run_id, p_task_id
-      using errcode = 'invalid_parameter_value';
-  end if;
+  v_run := absurd._lock_run(p_queue_name, p_run_id, null, 'step', p_task_id);
   v_running := v_run.run_state = 'running' and v_run.task_state <> 'cancelled';
 
   for v_place in 1 .. cardinality(v_steps) loop
@@ -3663,12 +3444,9 @@ begin
   if jsonb_array_length(v_results) > 0 then
     return query select false, v_results;
     return;
-  elsif v_run.task_state = 'cancelled' then
-    perform absurd._require_run_state(p_run_id, 'cancelled', '{}');
-  elsif not v_running then
-    raise exception 'Run "%" is not currently running: it is %', p_run_id, v_run.run_state
-      using errcode = 'object_not_in_prerequisite_state';
   end if;
+  -- Only now: what has ended is answered whatever the run's state.
+  perform absurd._lock_run(p_queue_name, p_run_id, '{running}', 'step', p_task_id);
 
   -- A run that a timeout wakes finds the event's name, as after await_event; one that a sleep wakes
   -- must not find any. A run that only an emission can wake says what it waits for.
@@ -3690,19 +3468,7 @@ begin
       created_at = excluded.created_at
   $sql$, 'w_' || p_queue_name)
   using p_task_id, p_run_id, v_steps, v_events, v_ends, v_now;
-  execute format($sql$
-    update absurd.%1$I as r
-    set
-      state = 'sleeping',
-      claimed_by = null,
-      claim_expires_at = null,
-      available_at = $2,
-      wake_event = $3,
-      event_payload = null
-    where r.run_id = $1
-  $sql$, 'r_' || p_queue_name)
-  using p_run_id, v_wake_at, v_event;
-  perform absurd._set_task_state(p_queue_name, p_task_id, 'sleeping');
+  perform absurd._suspend_run(p_queue_name, p_task_id, p_run_id, v_wake_at, v_event);
   return query select true, '[]'::jsonb;
 end;
 $$;
@@ -3783,11 +3549,7 @@ begin
     end if;
     if p_payload is not null then
       perform absurd.set_task_checkpoint_state(
-        p_queue_name,
-        p_task_id,
-        p_step_name,
-        p_payload,
-        p_run_id
+        p_queue_name, p_task_id, p_step_name, p_payload, p_run_id
       );
       select c.checkpoint_name, c.state, c.updated_at
       into v_checkpoint
@@ -3801,8 +3563,7 @@ begin
     end if;
   elsif v_checkpoint.checkpoint_name is not null then
     return jsonb_build_object(
-      'payload', coalesce(v_checkpoint.state, 'null'),
-      'at', v_checkpoint.updated_at
+      'payload', coalesce(v_checkpoint.state, 'null'), 'at', v_checkpoint.updated_at
     );
   end if;
   return null;
@@ -3812,16 +3573,16 @@ $$;
 
 -- =================================================================================================
 -- 12. CLEANUP
--- What is finished goes, oldest first and a batch at a time, so that a call never takes long.
--- Tasks that completed or failed are found through r_<queue>_end, cancelled ones through
--- t_<queue>_can, events through e_<queue>_eai: a batch costs the same whatever the queue holds.
--- A task that somebody has locked is left for the next time.
+-- Finished tasks and old events are deleted, oldest first and a batch at a time, so that a call
+-- never takes long. Tasks that completed or failed are found through r_<queue>_end, cancelled ones
+-- through t_<queue>_can, events through e_<queue>_eai: the cost of a batch does not depend on the
+-- size of the queue. Locked tasks are left for the next call.
 -- =================================================================================================
 
 create or replace function absurd._time_ago (p_interval interval)
   returns timestamptz language sql volatile as $$
--- The moment that lies an interval back, for an interval of any length.
---   Returns  -infinity where it would lie before the calendar begins.
+-- The time an interval ago, for an interval of any length.
+--   Returns  -infinity if that is before the beginning of the calendar.
   select
     case
       when p_interval > interval '5000 years' then timestamptz '-infinity'
@@ -3857,18 +3618,16 @@ create or replace function absurd.cleanup_tasks (
   p_queue_name text, p_ttl_seconds integer, p_limit integer default 1000
 )
   returns integer language plpgsql volatile as $$
--- Deletes the oldest tasks that ended longer ago than the ttl, with all that belongs to them.
---   p_limit  how many at the most; null is 1000
+-- Deletes the oldest tasks that ended before the ttl, with all their rows.
+--   p_limit  at most this many; null: 1000
 --   Returns  how many tasks went.
 --   Raises   22023 for a bad ttl or limit, P0002 for an unknown queue.
---   Locks    the tasks it deletes; it passes over locked ones.
+--   Locks    the tasks it deletes; it skips locked ones.
 declare
   v_limit integer := absurd._require_cleanup(p_queue_name, p_ttl_seconds, p_limit);
 begin
   return absurd._cleanup_tasks(
-    p_queue_name,
-    absurd._time_ago(make_interval(secs => p_ttl_seconds)),
-    v_limit
+    p_queue_name, absurd._time_ago(make_interval(secs => p_ttl_seconds)), v_limit
   );
 end;
 $$;
@@ -3877,19 +3636,17 @@ create or replace function absurd.cleanup_events (
   p_queue_name text, p_ttl_seconds integer, p_limit integer default 1000
 )
   returns integer language plpgsql volatile as $$
--- Deletes the oldest events that were emitted longer ago than the ttl. What is awaited but not
--- emitted yet stays.
---   p_limit  how many at the most; null is 1000
+-- Deletes the oldest events that were emitted before the ttl. Events that are awaited and not
+-- emitted yet stay.
+--   p_limit  at most this many; null: 1000
 --   Returns  how many events went.
 --   Raises   22023 for a bad ttl or limit, P0002 for an unknown queue.
---   Locks    the events it deletes; it passes over locked ones.
+--   Locks    the events it deletes; it skips locked ones.
 declare
   v_limit integer := absurd._require_cleanup(p_queue_name, p_ttl_seconds, p_limit);
 begin
   return absurd._cleanup_events(
-    p_queue_name,
-    absurd._time_ago(make_interval(secs => p_ttl_seconds)),
-    v_limit
+    p_queue_name, absurd._time_ago(make_interval(secs => p_ttl_seconds)), v_limit
   );
 end;
 $$;
@@ -3923,8 +3680,8 @@ begin
     return next;
   end loop;
 
-  -- The jobs of pg_cron call this function and no other regularly: what is due in a queue that no
-  -- worker claims from fires here.
+  -- The jobs of pg_cron call this function regularly: so schedules fire in queues that no worker
+  -- claims from, too.
   perform absurd._cleanup_own_tables(p_queue_name);
   if absurd._may_fire_schedules() then
     perform absurd.fire_schedules(p_queue_name);
@@ -3945,10 +3702,10 @@ create or replace function absurd._cleanup_tasks (
   set jit = off
 as $$
 -- Deletes up to p_limit tasks that ended before a moment. The SET clauses keep the planner on the
--- indexes that are in the order of the batch: it takes the join for so rare that it would rather
--- read all that ended and sort it.
+-- indexes that have the order of the batch: it expects so few rows from the join that it would read
+-- all ended tasks and sort them.
 --   Returns  how many tasks went.
---   Locks    the tasks it deletes; it passes over locked ones.
+--   Locks    the tasks it deletes; it skips locked ones.
 declare
   v_task_ids uuid[] := absurd._lock_ended_tasks(p_queue_name, p_before, p_limit);
   v_table_name text;
@@ -3957,8 +3714,8 @@ begin
     return 0;
   end if;
 
-  -- The runs first: a step that is being saved holds its run, and once we have that one we see the
-  -- checkpoint. Only a partitioned queue has the table of keys.
+  -- The runs first: a session that saves a step holds the run, so after that its checkpoint is
+  -- visible. Only a partitioned queue has the table of keys.
   foreach v_table_name in array array[
     'r_' || p_queue_name,
     'w_' || p_queue_name,
@@ -3985,7 +3742,7 @@ create or replace function absurd._lock_ended_tasks (
   returns uuid[] language plpgsql volatile as $$
 -- Finds the tasks that ended first, and locks them.
 --   Returns  up to p_limit ids, oldest first.
---   Locks    the tasks; it passes over locked ones.
+--   Locks    the tasks; it skips locked ones.
 declare
   v_task_ids uuid[];
 begin
@@ -4039,7 +3796,7 @@ create or replace function absurd._cleanup_events (
 as $$
 -- Deletes up to p_limit events that were emitted before a moment.
 --   Returns  how many events went.
---   Locks    the events it deletes; it passes over locked ones.
+--   Locks    the events it deletes; it skips locked ones.
 declare
   v_rows integer;
 begin
@@ -4048,7 +3805,8 @@ begin
       select e.event_name
       from absurd.%1$I as e
       where e.payload is not null
-        -- An awaited event bears the time 'epoch': those come first and are passed over at once.
+        -- Awaited events have the time 'epoch': they come first in the index and are skipped at
+        -- once.
         and e.emitted_at > timestamptz 'epoch'
         and e.emitted_at < $1
       order by e.emitted_at
@@ -4070,15 +3828,15 @@ $$;
 -- 13. PARTITIONS
 -- A partitioned queue keeps tasks and checkpoints by the week of the task's id, runs and waits by
 -- the week of the run's id. ensure_partitions makes the weeks around now, and moves rows that
--- already sit in the default partition into the week that it makes. Old weeks that are empty again
--- are listed by list_detach_candidates; once detached, drop_detached_partition drops them. The
--- catalogs say what is attached where: nothing about partitions is remembered elsewhere.
+-- already sit in the default partition into the week that it makes. list_detach_candidates lists
+-- old weeks that are empty; once detached, drop_detached_partition drops them. The catalogs alone
+-- say which partition belongs to which table.
 -- =================================================================================================
 
 create or replace function absurd._default_partition (p_parent_table text)
-  returns text language sql volatile as $$
+  returns text language sql stable as $$
 -- The default partition of a table.
---   Returns  its name without the schema; null when there is none.
+--   Returns  its name without the schema; null if it has none.
   select c.relname::text
   from pg_catalog.pg_partitioned_table as parent
   join pg_catalog.pg_class as c on c.oid = parent.partdefid
@@ -4100,13 +3858,13 @@ create or replace function absurd._wanted_partitions (p_queue_name text)
   returns table (
     parent_table text, partition_table text, lower_bound uuid, upper_bound uuid
   ) language plpgsql volatile as $$
--- The partitions that a queue has to have by its policy.
+-- The partitions that a queue should have by its policy.
 --   Returns  a row a partition, the weeks first; the bounds are null for a default one. No row for
 --            an unpartitioned queue.
---   Raises   22023 when the weeks span so many years that their tags would come round.
+--   Raises   22023 when the weeks span so many years that their tags would repeat.
 declare
   v_queue absurd.queues := absurd._require_queue(p_queue_name);
-  -- In UTC throughout: in the session's time zone a week may have 167 hours.
+  -- Everything in UTC: in the session's time zone a week can have 167 hours.
   v_now timestamp := absurd.current_time() at time zone 'UTC';
 begin
   if v_queue.storage_mode <> 'partitioned' then
@@ -4152,7 +3910,7 @@ create or replace function absurd._has_partition (
   p_parent_table text, p_partition_table text, p_lower_bound uuid, p_upper_bound uuid
 )
   returns boolean language plpgsql volatile as $$
--- Looks whether a partition is attached as it should be, in the catalogs alone.
+-- Whether a partition is attached as it should be, by the catalogs alone.
 --   Returns  true when it is; false when it has to be made (a table of its name that was a
 --            partition once counts as missing).
 --   Raises   42P07 when its name is taken by another queue's table, 55000 when it has other bounds
@@ -4204,7 +3962,7 @@ create or replace function absurd._refuse_partition (
   p_parent_table text, p_partition_table text, p_half_detached boolean
 )
   returns void language plpgsql volatile as $$
--- Says what is wrong with a partition that is attached.
+-- Reports the fault of a partition that is attached.
 --   Raises   55000, always.
 begin
   if p_half_detached then
@@ -4227,8 +3985,8 @@ end;
 $$;
 
 create or replace function absurd._is_queue_table (p_table_name text)
-  returns boolean language sql volatile as $$
--- Whether a name is that of a main table of a queue, and not of one of its partitions.
+  returns boolean language sql stable as $$
+-- Whether a name is that of a queue's table, and not of a partition.
   select
     p_table_name ~ '^[trcewi]_'
     and exists (select 1 from absurd.queues as q where q.queue_name = substr(p_table_name, 3))
@@ -4236,7 +3994,7 @@ $$;
 
 create or replace function absurd._is_partition_name (p_table_name text)
   returns boolean language sql immutable as $$
--- Whether a name is that of a partition of some queue, be it gone or not.
+-- Whether a name is that of a partition of some queue, which may no longer exist.
   select p_table_name ~ '^[trcw]_.+_([0-9]{3}|d)$'
 $$;
 
@@ -4251,21 +4009,18 @@ begin
   select wanted.*
   from absurd._wanted_partitions(p_queue_name) as wanted
   where not absurd._has_partition(
-    wanted.parent_table,
-    wanted.partition_table,
-    wanted.lower_bound,
-    wanted.upper_bound
+    wanted.parent_table, wanted.partition_table, wanted.lower_bound, wanted.upper_bound
   );
 end;
 $$;
 
 create or replace function absurd.ensure_partitions (p_queue_name text default null)
   returns void language plpgsql volatile as $$
--- Makes the partitions that partitioned queues lack: the default ones where enabled, and a week's
--- from the week of now - partition_lookback to the week of now + partition_lookahead. Rows of such
--- a week that sit in the default partition move to the new one. Of all queues, one whose partitions
--- cannot be made keeps no other from its own: it is told in a warning, and raises once the others
--- lack nothing.
+-- Makes the partitions that partitioned queues lack: default partitions if enabled, and one for
+-- each week from now - partition_lookback to now + partition_lookahead. Rows of such a week move
+-- from the default partition to the new one. In a call for all queues, a queue whose partitions
+-- cannot be made does not stop the others: it causes a warning, and an error if the others lack
+-- nothing.
 --   p_queue_name  null for all queues; an unpartitioned one has nothing to make
 --   Raises        P0002 for an unknown queue, 42P07 and 55000 for a name that is taken, 55P03 when
 --                 the tables stay busy.
@@ -4327,7 +4082,7 @@ declare
 begin
   perform pg_advisory_xact_lock(hashtextextended('absurd.partitions:' || p_queue_name, 0));
 
-  -- Looked up again, by now another session may have made them.
+  -- Checked again: another session may have made them by now.
   select
     array_agg(distinct format('only absurd.%I', missing.parent_table)),
     array_agg(distinct format('absurd.%I', absurd._default_partition(missing.parent_table)))
@@ -4336,10 +4091,11 @@ begin
   into v_parents, v_defaults, v_wants_default
   from absurd._missing_partitions(p_queue_name) as missing;
 
-  -- An insert that waited only for the default partition would go on to put a row there that now
-  -- belongs to a week, and fail. So where there is a default, inserts wait at the parent. So do
-  -- all where one comes: who looks at the partitions in that moment may see the default one and
-  -- not yet that it is the default, which PostgreSQL takes for a broken catalog (XX000).
+  -- An insert that waited only for the default partition would then put a row there that now
+  -- belongs to a week, and fail. So if a default partition exists, inserts wait for the parent. If
+  -- one is made, all sessions do: a session that looks at the partitions at that moment can see the
+  -- default one and not yet that it is the default, which PostgreSQL reports as a broken catalog
+  -- (XX000).
   if v_defaults is null and not v_wants_default then
     perform absurd._lock_tables(v_parents, 'share update exclusive');
   else
@@ -4389,10 +4145,7 @@ begin
   if p_lower_bound is not null then
     v_bounds := format('for values from (%L) to (%L)', p_lower_bound, p_upper_bound);
     perform absurd._move_default_rows(
-      p_parent_table,
-      p_partition_table,
-      p_lower_bound,
-      p_upper_bound
+      p_parent_table, p_partition_table, p_lower_bound, p_upper_bound
     );
   end if;
 
@@ -4408,8 +4161,8 @@ $$;
 
 create or replace function absurd._share_reading (p_parent_table text, p_partition_table text)
   returns void language plpgsql volatile as $$
--- Lets those read a partition who may read its table. Through the table they may anyway, but who
--- looks whether one partition holds rows asks that one, and its own rights count then.
+-- Gives the readers of a table the same right on its partition. Through the table they have it
+-- anyway, but a query on the partition itself, such as whether it holds rows, needs a right on it.
 declare
   v_reader text;
 begin
@@ -4441,7 +4194,7 @@ declare
 begin
   perform absurd._lock_tables(array[v_leftover], 'access exclusive');
 
-  -- It may lack what its parent was given later, but it has nothing of its own.
+  -- It may lack columns that its parent got later, but has none of its own.
   select a.attname
   into v_foreign_column
   from pg_catalog.pg_attribute as a
@@ -4484,7 +4237,7 @@ begin
     return;
   end if;
 
-  -- By name: the two tables may have their columns in different order.
+  -- By name: the columns of the two tables may have different orders.
   select
     string_agg(format('%I', a.attname), ', ' order by a.attnum),
     string_agg(format('moved_row.%I', a.attname), ', ' order by a.attnum)
@@ -4557,7 +4310,7 @@ begin
         hint = 'Widen partition_lookback, call ensure_partitions to move them, or clean them up.';
   end if;
 
-  -- To drop a partition is to detach it, too.
+  -- Dropping a partition also detaches it.
   execute format(
     'drop table %1$s',
     (select string_agg(format('absurd.%I', d.name), ', ') from unnest(v_defaults) as d (name))
@@ -4600,8 +4353,8 @@ begin
       and q.detach_mode = 'empty'
       and (p_queue_name is null or q.queue_name = p_queue_name)
   ) as week
-  -- In a "case", because the planner is free to look for rows first. A default partition has no
-  -- upper bound, and so drops out here.
+  -- In a "case", because the planner could look for rows first. A default partition has no upper
+  -- bound, and so is left out here.
   where case
       when absurd.uuidv7_timestamp(week.upper_bound) < week.before
         then not absurd._has_rows(week.partition_table)
@@ -4617,7 +4370,7 @@ create or replace function absurd.drop_detached_partition (
 -- Drops a partition once it is detached. Called by the jobs of chapter 14 every minute until then,
 -- but it works without pg_cron.
 --   p_partition_table        its name without the schema
---   p_unschedule_job_name    the drop job that calls; it goes with its twin, the detach job
+--   p_unschedule_job_name    the calling drop job; it is removed with its detach job
 --   Returns  true when it was dropped; false when it is still attached or no longer there.
 --   Raises   22023 for a table that is no former partition, 55000 when a job is to drop one that
 --            holds rows (it was empty when the job was planned), 55P03 when it stays busy.
@@ -4659,7 +4412,7 @@ $$;
 
 create or replace function absurd._is_attached (p_table_name text)
   returns boolean language plpgsql volatile as $$
--- Whether a table of the schema is attached to a parent, as far as its detaching may have got.
+-- Whether a table of the schema is attached to a parent, also if its detaching is half done.
 --   Returns  null when there is no such table.
 --   Raises   22023 for a null name or the name of something else.
 declare
@@ -4689,16 +4442,16 @@ $$;
 -- =================================================================================================
 -- 14. CRON
 -- The chores of chapters 12 and 13 as jobs of pg_cron, for all queues or for one. A scope's jobs
--- carry a suffix, "all" or the start of the queue name's hash. An empty old partition goes by two
--- jobs that run every minute: one detaches it, the other drops it and then removes them both; a
--- table has one such pipeline at a time. pg_cron is only reached through dynamic SQL, so that all
--- of this installs without it.
+-- carry a suffix, "all" or the start of the queue name's hash. Two jobs that run every minute
+-- remove an empty old partition: one detaches it, the other drops it and then removes both jobs. A
+-- table has one such pair at a time. All calls of pg_cron are dynamic SQL, so that this chapter
+-- installs without it.
 -- =================================================================================================
 
 create or replace function absurd._has_cron ()
-  returns boolean language sql volatile as $$
--- Whether pg_cron is here and may be used. It looks in the catalogs, because a name lookup raises
--- where the role may not use the schema.
+  returns boolean language sql stable as $$
+-- Whether pg_cron is here and may be used. It reads the catalogs: a lookup by name raises an error
+-- if the role may not use the schema.
   select
     exists (
       select 1
@@ -4723,7 +4476,7 @@ $$;
 
 create or replace function absurd._require_cron (p_queue_name text)
   returns void language plpgsql volatile as $$
--- Demands what a cron function needs.
+-- Checks that pg_cron can be used, and that the queue exists.
 --   Raises   0A000 without pg_cron, P0002 for an unknown queue (null is all of them).
 begin
   if absurd._has_cron() is not true then
@@ -4819,7 +4572,7 @@ $$;
 create or replace function absurd._unschedule_drop_job (p_job_name text)
   returns void language plpgsql volatile as $$
 -- Removes a drop job and its twin, the detach job.
---   p_job_name  any text, taken literally; null is none
+--   p_job_name  any text, taken literally; null: none
 declare
   v_job record;
 begin
@@ -4881,7 +4634,8 @@ $$;
 
 create or replace function absurd.disable_cron (p_queue_name text default null)
   returns table (job_name text, job_id bigint) language plpgsql volatile as $$
--- Removes the jobs of a scope: the three chores and its pipelines. A queue may be gone already.
+-- Removes the jobs of a scope: the three chores and its pipelines. The queue need not exist any
+-- more.
 --   p_queue_name  null for the scope of all queues; other scopes keep their jobs
 --   Returns       what it removed, ordered by name.
 --   Raises        0A000 without pg_cron.
@@ -4931,9 +4685,7 @@ begin
       v_oldest.partition_table,
       planned.job_kind
     from absurd._detach_pipeline(
-      absurd._cron_suffix(p_queue_name),
-      v_oldest.parent_table,
-      v_oldest.partition_table
+      absurd._cron_suffix(p_queue_name), v_oldest.parent_table, v_oldest.partition_table
     ) as planned;
   end loop;
 end;
@@ -4943,7 +4695,7 @@ create or replace function absurd._detach_pipeline (
   p_suffix text, p_parent_table text, p_partition_table text
 )
   returns table (job_kind text, job_name text, command text) language plpgsql volatile as $$
--- The two jobs by which a partition goes. Without a default partition it can be detached
+-- The two jobs that remove a partition. Without a default partition it can be detached
 -- concurrently, which workers do not notice.
 --   p_suffix  the suffix of the scope
 --   Returns   the detach job, then the drop job.
@@ -4975,17 +4727,17 @@ $$;
 
 -- =================================================================================================
 -- 15. WAKE-UPS
--- A queue can tell its workers at once when a run becomes pending, by a notification on the channel
--- absurd_wakeup that carries the queue's name. It is off by default, because a NOTIFY taxes every
--- commit, and costs nothing when off: the policy is the existence of a trigger on r_<queue>, which
--- so catches every path that makes a run pending, whoever wrote it. A sleeping run that falls due
--- is written by nobody: workers go on polling, only less often.
+-- A queue can notify its workers when a run becomes pending, on the channel absurd_wakeup with the
+-- queue's name as the payload. Wake-ups are off by default, because a NOTIFY makes every commit
+-- slower, and cost nothing while off: turning them on creates a trigger on r_<queue>, which fires
+-- for every run that becomes pending, whichever client wrote it. No client writes a sleeping run
+-- when it becomes due, so workers continue to poll, only less often.
 -- =================================================================================================
 
 create or replace function absurd._notify_wakeup ()
   returns trigger language plpgsql volatile as $$
--- Notifies the workers of a queue, whose name is the trigger's argument. Postgres itself folds the
--- notifications of one transaction into one.
+-- Notifies the workers of a queue, whose name is the trigger's argument. PostgreSQL sends equal
+-- notifications of one transaction only once.
 begin
   perform pg_notify('absurd_wakeup', tg_argv[0]);
   return null;
@@ -5028,7 +4780,7 @@ begin
     case when p_enabled then 'share row exclusive' else 'access exclusive' end
   );
 
-  -- Another session may have done it while we waited for the lock.
+  -- Another session may have done it while this one waited for the lock.
   if absurd.get_queue_wakeup(p_queue_name) = p_enabled then
     return;
   end if;
@@ -5059,8 +4811,7 @@ $$;
 do $install$
 begin
   if to_regclass('absurd.claim_gates') is null then
-    -- The queues whose claims have more to look at: a pause or a schedule. A row too many is
-    -- harmless, so there is no key to look up.
+    -- The queues that have a pause or a schedule. An extra row is harmless, so no key is needed.
     create table absurd.claim_gates (
       queue_name text not null
     );
@@ -5083,7 +4834,8 @@ $install$;
 
 create or replace function absurd._keep_claim_gate ()
   returns trigger language plpgsql volatile as $$
--- Keeps absurd.claim_gates in line with the pauses and schedules of a queue, whoever writes them.
+-- Keeps absurd.claim_gates in line with the pauses and schedules of a queue, whichever session
+-- writes them.
 --   Locks    an advisory lock of the queue's gate: one session at a time decides whether it stays.
 declare
   v_queue_name text;
@@ -5112,7 +4864,7 @@ end;
 $$;
 
 create or replace function absurd._may_fire_schedules ()
-  returns boolean language sql volatile as $$
+  returns boolean language sql stable as $$
 -- Whether this role may read the schedules and move them on. A list of privileges would ask for any
 -- one of them.
   select
@@ -5122,10 +4874,10 @@ $$;
 
 create or replace function absurd._pass_claim_gate (p_queue_name text, p_now timestamptz)
   returns boolean language plpgsql volatile as $$
--- What a claim does for a queue that has a pause or a schedule: fires the schedules that are due,
+-- Called by the claims of a queue that has a pause or a schedule: fires the schedules that are due,
 -- unless the queue is paused. A role without rights on the schedules leaves them to other sessions.
 --   Returns  true when the queue is paused: the claim hands out nothing.
---   Locks    the schedules that are due; what is locked is left for the next claim.
+--   Locks    the schedules that are due; locked rows are left for the next claim.
 begin
   if exists (
     select 1
@@ -5174,8 +4926,8 @@ end;
 $$;
 
 create or replace function absurd._require_pause_end (p_until timestamptz, p_now timestamptz)
-  returns void language plpgsql volatile as $$
--- Demands that a pause ends in the future.
+  returns void language plpgsql immutable as $$
+-- Checks that a pause ends in the future.
 --   Raises   22023 otherwise; null, no end, is fine.
 begin
   if p_until <= p_now then
@@ -5221,8 +4973,8 @@ $$;
 -- 17. SCHEDULES
 -- A schedule spawns a task at the times of a cron expression or at every interval. No process of
 -- its own runs it: due schedules fire in the claims of their queue, and in maintenance. Each time
--- fires exactly once, however many sessions look at once: the schedule's row is locked, a locked
--- one is skipped, and the spawn has an idempotency key made of the schedule and the time. A
+-- fires exactly once, even if many sessions look at the same time: the schedule's row is locked, a
+-- locked one is skipped, and the spawn has an idempotency key made of the schedule and the time. A
 -- schedule that fails notes that on its row and disturbs neither the claim nor the others.
 -- =================================================================================================
 
@@ -5284,7 +5036,7 @@ create or replace function absurd._cron_field (
 -- Reads one field of a cron expression: lists, ranges, steps and names.
 --   p_names  the names of the values from p_min on, three letters each; null for none
 --   Returns  the values, in order and each once.
---   Raises   22023 for what cannot be read.
+--   Raises   22023 for a field that cannot be read.
 declare
   v_item text;
   v_part text[];
@@ -5295,8 +5047,7 @@ declare
 begin
   foreach v_item in array string_to_array(lower(p_field), ',') loop
     v_part := regexp_match(
-      v_item,
-      '^(?:([*])|([0-9]{1,4}|[a-z]{3})(?:-([0-9]{1,4}|[a-z]{3}))?)(?:/([0-9]{1,4}))?$'
+      v_item, '^(?:([*])|([0-9]{1,4}|[a-z]{3})(?:-([0-9]{1,4}|[a-z]{3}))?)(?:/([0-9]{1,4}))?$'
     );
     v_step := coalesce(v_part[4]::integer, 1);
     if v_part[1] = '*' then
@@ -5306,7 +5057,7 @@ begin
       v_low := absurd._cron_value(v_part[2], p_min, p_names);
       v_high := case
         when v_part[3] is not null then absurd._cron_value(v_part[3], p_min, p_names)
-        -- "5/15" starts at 5 and goes to the end of the field.
+        -- "5/15" starts at 5 and continues to the end of the field.
         when v_part[4] is not null then p_max
         else v_low
       end;
@@ -5353,10 +5104,10 @@ create or replace function absurd._read_cron (
   out weekdays integer[], out both_days boolean
 )
   language plpgsql immutable as $$
--- Reads a cron expression: five fields, or @hourly and its kin.
+-- Reads a cron expression: five fields, or a name such as @hourly.
 --   Returns  the values of each field, and whether the day of the month and the day of the week
 --            must both match: as in Vixie cron, unless both are restricted.
---   Raises   22023 for what cannot be read, and for an expression that never matches.
+--   Raises   22023 for an expression that cannot be read or never matches.
 declare
   v_fields text[];
 begin
@@ -5385,8 +5136,7 @@ begin
   hours := absurd._cron_field(v_fields[2], 'hour', 0, 23, null);
   days := absurd._cron_field(v_fields[3], 'day of month', 1, 31, null);
   months := absurd._cron_field(
-    v_fields[4], 'month', 1, 12,
-    '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'
+    v_fields[4], 'month', 1, 12, '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'
   );
   weekdays := absurd._cron_field(v_fields[5], 'day of week', 0, 7, '{sun,mon,tue,wed,thu,fri,sat}');
   both_days := v_fields[3] like '*%' or v_fields[5] like '*%';
@@ -5521,7 +5271,7 @@ create or replace function absurd._schedule_times (
 )
   returns setof timestamptz language plpgsql volatile as $$
 -- The times of a schedule after one moment and up to another.
---   p_limit  how many at the most
+--   p_limit  at most this many
 declare
   -- In seconds: a day of an interval is as long as the session's time zone makes it.
   v_seconds double precision := extract(epoch from p_schedule.every);
@@ -5633,7 +5383,7 @@ $$;
 create or replace function absurd._read_schedule (p_options jsonb)
   returns absurd.schedules language plpgsql volatile as $$
 -- Reads and checks the options of a schedule.
---   Returns  a schedule with what the options say; the rest of it is null.
+--   Returns  a schedule with the values of the options; its other fields are null.
 --   Raises   22023 for unknown or bad options, AB003 as spawn_task does.
 declare
   v_schedule absurd.schedules;
@@ -5704,7 +5454,7 @@ end;
 $$;
 
 create or replace function absurd._read_schedule_interval (p_options jsonb, p_key text)
-  returns interval language plpgsql volatile as $$
+  returns interval language plpgsql stable as $$
 -- Reads an interval among the options of a schedule: a text, or a number of seconds.
 --   Raises   22023 for anything else, and for a negative one.
 declare
@@ -5767,7 +5517,7 @@ $$;
 
 create or replace function absurd.resume_schedule (p_schedule_name text)
   returns boolean language plpgsql volatile as $$
--- Ends the pause of a schedule. Its option "missed" decides what becomes of the times in between.
+-- Ends the pause of a schedule. Its option "missed" decides whether the times in between fire.
 --   Returns  false when it was not paused.
 --   Raises   P0002 for an unknown schedule.
 declare
@@ -5808,7 +5558,7 @@ create or replace function absurd._spawn_scheduled (
 )
   language plpgsql volatile as $$
 -- Spawns the task of a schedule for one of its times, or finds the one that was spawned for it.
---   p_key     what makes the spawn unique; null for one more task in any case
+--   p_key     the idempotency key; null: always a new task
 --   Returns   the task and its run.
 begin
   select spawned.task_id, spawned.run_id
@@ -5913,9 +5663,9 @@ create or replace function absurd.fire_schedules (
 as $$
 -- Fires the schedules that are due. If one fails, it continues with the next.
 --   p_queue_name  null for all queues
---   p_limit       how many schedules, and how many tasks of each, at the most
+--   p_limit       at most this many schedules, and tasks of each
 --   Returns       a row for each task.
---   Locks         the schedules that are due; what is locked is left for the next time.
+--   Locks         the schedules that are due; locked rows are left for the next call.
 #variable_conflict use_column
 declare
   v_now timestamptz := absurd.current_time();
@@ -5966,7 +5716,7 @@ create or replace function absurd._fire_schedule (
   returns table (scheduled_for timestamptz, task_id uuid) language plpgsql volatile as $$
 -- Fires one schedule, which is locked: spawns a task for each time that its options leave of those
 -- that have passed, and moves it on to the next.
---   p_limit  how many tasks at the most; the times after them stay due
+--   p_limit  at most this many tasks; the times after them stay due
 declare
   v_oldest timestamptz := p_now - case
     -- On time means within a minute: workers may all have been busy.
@@ -5990,9 +5740,7 @@ begin
 
     v_task_id := (
       absurd._spawn_scheduled(
-        p_schedule,
-        v_at,
-        absurd._schedule_key(p_schedule.schedule_name, v_at)
+        p_schedule, v_at, absurd._schedule_key(p_schedule.schedule_name, v_at)
       )
     ).task_id;
     v_last_at := v_at;
@@ -6070,7 +5818,7 @@ create or replace function absurd._cancel_promptly (p_queue_name text, p_task_id
   returns void language plpgsql volatile
   set lock_timeout = '100ms'
 as $$
--- Cancels a task, unless somebody holds its rows: a claim must not wait for them.
+-- Cancels a task, unless another session holds its rows: a claim must not wait for them.
 --   Raises   55P03 when they stay locked.
 begin
   perform absurd.cancel_task(p_queue_name, p_task_id);
@@ -6082,10 +5830,11 @@ $$;
 -- 18. FAMILIES
 -- A task can have a parent, and a run can wait for tasks to end, in its own queue and in others,
 -- without holding a worker's slot. A wait is a row of task_waits with one row of awaited_tasks for
--- each task; the tasks themselves are marked, so that the end of a task that nobody awaits costs
--- nothing. The marked task's trigger notes its end, whichever path it takes, and at the end of the
--- transaction another one wakes the runs whose waits are over. A waiting run also looks again every
--- minute, for tasks that ended without the trigger, were cleaned up, or whose queue was dropped.
+-- each task; the tasks themselves are marked, so that the end of a task that no run awaits costs
+-- nothing. A trigger on the marked task notes its end, whatever ends it, and at the end of the
+-- transaction another trigger wakes the runs whose waits are over. A waiting run also looks again
+-- every minute, for tasks that ended without the trigger, were cleaned up, or whose queue was
+-- dropped.
 --
 -- Locks: awaited tasks in the order of queue and id, then the wait, then the run, then its task. A
 -- transaction that ends tasks holds them already; at its end it takes its waits in one order.
@@ -6106,7 +5855,7 @@ begin
       primary key (queue_name, run_id, step_name)
     );
     create index task_waits_task on absurd.task_waits (task_id);
-    -- Cleanup looks here, whoever runs it.
+    -- Cleanup reads this table, whichever role runs it.
     grant select on absurd.task_waits to public;
   end if;
 
@@ -6223,7 +5972,7 @@ create or replace function absurd._end_task_wait (p_wait absurd.task_waits)
   returns void language plpgsql volatile as $$
 -- Ends a wait that is satisfied, if its run still sleeps: the results become the checkpoint of its
 -- step, and the run can be claimed. A run that is awake looks for itself.
---   Locks    the run, unless somebody holds it, then its task.
+--   Locks    the run, unless another session holds it, then its task.
 declare
   v_now timestamptz := absurd.current_time();
   v_state text;
@@ -6243,8 +5992,7 @@ begin
   end if;
 
   perform absurd._put_wait_results(
-    p_wait,
-    absurd._task_outcomes(p_wait.queue_name, p_wait.children)
+    p_wait, absurd._task_outcomes(p_wait.queue_name, p_wait.children)
   );
   execute format($sql$
     update absurd.%1$I as r
@@ -6268,11 +6016,7 @@ create or replace function absurd._put_wait_results (p_wait absurd.task_waits, p
 -- Stores the results of a wait as the checkpoint of its step.
 begin
   perform absurd.set_task_checkpoint_state(
-    p_wait.queue_name,
-    p_wait.task_id,
-    p_wait.step_name,
-    p_results,
-    p_wait.run_id
+    p_wait.queue_name, p_wait.task_id, p_wait.step_name, p_results, p_wait.run_id
   );
 end;
 $$;
@@ -6379,13 +6123,12 @@ create or replace function absurd.await_tasks (
 --   p_timeout   seconds from the first call of this run; null waits indefinitely
 --   Returns     should_suspend, and the results in the order of p_children, as in _task_outcomes;
 --               results are SQL null for a suspension or a timeout.
---   Raises      22023 for bad arguments; P0002 unknown run or queue; AB001 cancelled task; 55000
---               for a run that is not running, or a wait that would close a cycle.
+--   Raises      22023 for bad arguments; P0002 unknown run or queue; AB001 cancelled task; AB002
+--               failed run; 55000 run not running, or a wait that would close a cycle.
 --   Locks       the awaited tasks, the wait, the run, its task.
 declare
   v_now timestamptz := absurd.current_time();
   v_checkpoint record;
-  v_run record;
   v_wait absurd.task_waits;
   v_results jsonb;
 begin
@@ -6409,14 +6152,7 @@ begin
     p_mode,
     v_now + make_interval(secs => p_timeout)
   );
-  v_run := absurd._lock_run(p_queue_name, p_run_id);
-  perform absurd._require_waiter(
-    p_task_id,
-    p_run_id,
-    v_run.task_id,
-    v_run.run_state,
-    v_run.task_state
-  );
+  perform absurd._lock_run(p_queue_name, p_run_id, '{running}', 'step', p_task_id);
 
   v_results := absurd._task_outcomes(p_queue_name, p_children);
   if absurd._is_wait_over(v_results, p_mode) then
@@ -6427,19 +6163,9 @@ begin
     perform absurd._forget_task_wait(p_queue_name, p_run_id, p_step_name);
     return query select false, null::jsonb;
   else
-    execute format($sql$
-      update absurd.%1$I as r
-      set
-        state = 'sleeping',
-        claimed_by = null,
-        claim_expires_at = null,
-        available_at = least($2, $3),
-        wake_event = null,
-        event_payload = null
-      where r.run_id = $1
-    $sql$, 'r_' || p_queue_name)
-    using p_run_id, v_wait.timeout_at, v_now + interval '1 minute';
-    perform absurd._set_task_state(p_queue_name, p_task_id, 'sleeping');
+    perform absurd._suspend_run(
+      p_queue_name, p_task_id, p_run_id, least(v_wait.timeout_at, v_now + interval '1 minute'), null
+    );
     return query select true, null::jsonb;
   end if;
 end;
@@ -6450,7 +6176,7 @@ create or replace function absurd._require_await (
 )
   returns void language plpgsql volatile as $$
 -- Checks the arguments of await_tasks.
---   Raises   22023 for what cannot be used.
+--   Raises   22023 for arguments that cannot be used.
 begin
   perform absurd._require_text(p_step_name, 'Step name');
   perform absurd._require_array(p_children, 'Children');
@@ -6475,31 +6201,12 @@ begin
 end;
 $$;
 
-create or replace function absurd._require_waiter (
-  p_task_id uuid, p_run_id uuid, p_run_task_id uuid, p_run_state text, p_task_state text
-)
-  returns void language plpgsql volatile as $$
--- Demands that a run may wait.
---   Raises   22023 a run of another task, AB001 cancelled task, 55000 run not running.
-begin
-  if p_run_task_id is distinct from p_task_id then
-    raise exception 'Run "%" does not belong to task "%"', p_run_id, p_task_id
-      using errcode = 'invalid_parameter_value';
-  elsif p_task_state = 'cancelled' then
-    perform absurd._require_run_state(p_run_id, 'cancelled', '{}');
-  elsif p_run_state <> 'running' then
-    raise exception 'Run "%" is not currently running: it is %', p_run_id, p_run_state
-      using errcode = 'object_not_in_prerequisite_state';
-  end if;
-end;
-$$;
-
 create or replace function absurd._lock_task_wait (
   p_queue_name text, p_task_id uuid, p_run_id uuid, p_step_name text, p_children jsonb, p_mode text,
   p_timeout_at timestamptz
 )
   returns absurd.task_waits language plpgsql volatile as $$
--- Locks the wait of a run's step, registering it first where this is the first call.
+-- Locks the wait of a run's step. The first call registers it.
 --   Returns  the wait; its timeout is that of the first call.
 --   Raises   55000 when the wait would close a cycle.
 --   Locks    at the first call the awaited tasks, then the wait.
@@ -6522,7 +6229,7 @@ begin
   perform absurd._refuse_cycle(p_queue_name, p_task_id, p_children);
   perform absurd._mark_awaited(p_queue_name, p_children);
 
-  -- What earlier attempts of this task waited for, and other children of the same step, is over.
+  -- Waits of earlier attempts of this task, and for other children of the same step, are over.
   delete from absurd.awaited_tasks as a
   using absurd.task_waits as w
   where w.task_id = p_task_id
@@ -6554,9 +6261,9 @@ $$;
 
 create or replace function absurd._forget_waits_of_tasks (p_task_ids uuid[])
   returns void language plpgsql volatile as $$
--- Deletes what tasks were waiting for that are cleaned up.
+-- Deletes the waits of tasks that are cleaned up.
 begin
-  -- Seldom anything: look before writing, for which not every role that cleans up has the right.
+  -- Most tasks have none, and not every role that cleans up may write them: so look first.
   if not exists (select 1 from absurd.task_waits as w where w.task_id = any (p_task_ids)) then
     return;
   end if;
@@ -6661,8 +6368,8 @@ $$;
 
 create or replace function absurd._ancestors (p_queue_name text, p_task_id uuid)
   returns text[] language plpgsql volatile as $$
--- A task and its ancestors, each as "<queue>:<task_id>". A cycle of parents, which only a foreign
--- hand can write, ends the walk.
+-- A task and its ancestors, each as "<queue>:<task_id>". A cycle of parents, which only other
+-- programs can write, ends the walk.
 declare
   v_queue_name text := p_queue_name;
   v_task_id uuid := p_task_id;
@@ -6724,7 +6431,7 @@ create or replace function absurd.cancel_task_tree (p_queue_name text, p_task_id
 -- Cancels a task and its unfinished descendants. It takes the locks of all of them or none, so that
 -- it cannot deadlock with children that complete meanwhile; it tries again until it has them.
 --   Returns  how many tasks were cancelled; those that had ended do not count.
---   Raises   P0002 unknown task or queue, 55P03 when rows stay locked for lock_timeout (10 s where
+--   Raises   P0002 unknown task or queue, 55P03 when rows stay locked for lock_timeout (10 s if
 --            that is not set).
 --   Locks    the unfinished runs of all these tasks, then the tasks.
 declare
@@ -6833,9 +6540,9 @@ $$;
 
 -- =================================================================================================
 -- 19. WORKERS AND OPERATIONS
--- Who works, and who did what. Our workers keep a row of absurd.workers alive while they run; those
--- of other SDKs have none. Every command that changes something writes a row of absurd.operations
--- in the transaction of the change.
+-- The workers of our SDK keep a row of absurd.workers up to date while they run; those of other
+-- SDKs have none. Every command that changes something writes a row of absurd.operations in the
+-- transaction of the change.
 -- =================================================================================================
 
 do $install$
@@ -6950,7 +6657,7 @@ $$;
 
 create or replace function absurd.record_operation (p_command text, p_details jsonb default '{}')
   returns uuid language plpgsql volatile as $$
--- Records what an operator did. To be called in the transaction of the change.
+-- Records a command of an operator. Call it in the transaction of the change.
 --   p_details  arguments (an array of texts, secrets masked), os_user, os_host, reason, queue_name,
 --              task_ids (the first 1,000 are kept), task_count (default: the number of task_ids),
 --              and operation_id: of an operation in several transactions, the row that the first
@@ -6962,8 +6669,7 @@ declare
 begin
   perform absurd._require_text(p_command, 'Command');
   v_operation := jsonb_populate_record(
-    null::absurd.operations,
-    absurd._require_object(p_details, 'Details')
+    null::absurd.operations, absurd._require_object(p_details, 'Details')
   );
 
   insert into absurd.operations as o (
@@ -7016,9 +6722,9 @@ $$;
 
 -- =================================================================================================
 -- 20. VERSION
--- Two numbers: the contract's version, which clients ask for, and our own revision, by which this
--- schema is told from others of the same version. Last of all, the queues that are there already
--- get what they lack, so that an upgrade ends in the same schema as a fresh install.
+-- Two numbers: the contract's version, which clients ask for, and our own revision, which
+-- distinguishes this schema from others of the same version. At the end, existing queues get the
+-- parts that they lack, so that an upgrade results in the same schema as a fresh installation.
 -- =================================================================================================
 
 create or replace function absurd.get_schema_version ()
@@ -7028,14 +6734,14 @@ create or replace function absurd.get_schema_version ()
 $$;
 
 create or replace function absurd.get_schema_revision ()
-  returns integer language sql volatile as $$
+  returns integer language sql immutable as $$
 -- Our own revision of the schema, a number that only grows. Not part of the contract.
   select 2
 $$;
 
 create or replace function absurd.get_schema_features ()
-  returns text[] language sql volatile as $$
--- What this schema offers on top of the contract: one name a line, and no comma. Clients ask for
+  returns text[] language sql immutable as $$
+-- The additions of this schema to the contract: one name a line, without commas. Clients ask for
 -- the feature that they need, never for a version or a revision.
 --   Returns  the names, sorted.
   select array(
@@ -7095,7 +6801,8 @@ begin
     where octet_length(convert_to(q.queue_name, 'UTF8')) between 1 and 57
     order by q.queue_name
   loop
-    -- Anew in any case, for this script may have changed them; the other makes missing ones only.
+    -- Always, because this script may have changed them; ensure_queue_tables only makes missing
+    -- ones.
     perform absurd._make_queue_functions(v_queue.queue_name, v_queue.storage_mode);
     perform absurd.ensure_queue_tables(v_queue.queue_name);
   end loop;
@@ -7109,12 +6816,13 @@ begin
     execute format('drop function %1$s', v_name);
   end loop;
 
-  -- Functions of queues that were dropped by a schema which did not know of them.
+  -- Functions of queues that were dropped by a schema without such functions.
   for v_name in
     select p.oid::regprocedure::text
     from pg_catalog.pg_proc as p
     where p.pronamespace = to_regnamespace('absurd')
-      and p.proname ~ '^(spawn|claim|done|ends|save|keep|load|emit):'
+      and split_part(p.proname, ':', 1) in (select made.kind from absurd._queue_templates() as made)
+      and p.proname like '%:%'
       and not exists (
         select 1
         from absurd.queues as q

@@ -32,9 +32,15 @@ function cut(script) {
 
 /** The columns and triggers among the parts of a queue: what the tables of an older queue lack. */
 function tableParts(text) {
-  const part = /\(\d+, '(\w+)', '(\w)', (?:'(\w+)'|null), \$ddl\$([\s\S]*?)\$ddl\$\)/g;
-  const all = [...text.matchAll(part)].map(([, kind, letter, name, statement]) => ({ kind, letter, name, statement }));
-  if (all.length !== text.split('$ddl$').length >> 1) fail('part "queue parts" holds an entry of another form');
+  const part = /^ *\(\d+, '(\w+)', '(\w)', (?:'(\w+)'|null), (?:'([^']*)'|\$ddl\$([\s\S]*?)\$ddl\$)\)/gm;
+  const all = [...text.matchAll(part)].map(([, kind, letter, name, short, long = short]) => ({
+    kind,
+    letter,
+    name,
+    // As in _queue_parts.
+    statement: kind === 'column' ? `alter table absurd.%1$I add column ${name} ${long}` : long,
+  }));
+  if (all.length !== text.match(/^ *\(\d+, /gm)?.length) fail('part "queue parts" holds an entry of another form');
   return all.filter(({ kind }) => kind === 'column' || kind === 'trigger');
 }
 

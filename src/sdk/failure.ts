@@ -123,7 +123,10 @@ function isArray(value: unknown): value is readonly unknown[] {
 /** The members of an array or a Set, and the entries of a Map; undefined for anything else, and for what only looks like one. */
 function membersOf(value: object): readonly unknown[] | undefined {
   if (isArray(value)) return value;
-  return attempt(() => [...Map.prototype.entries.call(value)]) ?? attempt(() => [...Set.prototype.values.call(value)]);
+  return (
+    attempt(() => [...(Map.prototype.entries.call(value) as Iterable<unknown>)]) ??
+    attempt(() => [...(Set.prototype.values.call(value) as Iterable<unknown>)])
+  );
 }
 
 function read(object: object, key: string | number): unknown {

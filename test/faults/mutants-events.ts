@@ -25,7 +25,7 @@ export const moreMutants: Mutant[] = [
   {
     name: 'an emission wakes nobody',
     breaks: 'no-wakeup-lost',
-    mutations: [{ function: '_make_emit', from: 'if not found then', to: 'if true then' }],
+    mutations: [{ function: '_emit_template', from: 'if not found then', to: 'if true then' }],
     async story(story) {
       await story.spawn('job');
       await story.awaitEvent(await story.claim('w'), 's', 'go');
@@ -36,7 +36,7 @@ export const moreMutants: Mutant[] = [
   {
     name: 'the last emission wins',
     breaks: 'first-emit-wins',
-    mutations: [{ function: '_make_emit', from: 'where e.payload is null', to: '' }],
+    mutations: [{ function: '_emit_template', from: 'where e.payload is null', to: '' }],
     async story(story) {
       await story.emit('go', 'first');
       await story.emit('go', 'second');
@@ -48,7 +48,7 @@ export const moreMutants: Mutant[] = [
     mode: 'partitioned',
     mutations: [
       {
-        function: '_make_spawn',
+        function: '_spawn_template',
         from: `values (p_idempotency_key, v_task_id) on conflict (idempotency_key) do nothing; if not found then`,
         to: `values (p_idempotency_key, v_task_id) on conflict (idempotency_key) do nothing; if false then`,
       },
@@ -70,7 +70,7 @@ export const moreMutants: Mutant[] = [
   {
     name: 'what sleeps is claimed at once',
     breaks: 'sleep-is-not-cut-short',
-    mutations: [{ function: '_make_claim', from: 'and r.available_at <= v_now', to: '' }],
+    mutations: [{ function: '_claim_template', from: 'and r.available_at <= v_now', to: '' }],
     async story(story) {
       await story.spawn('job');
       const run = await story.claim('w');
@@ -102,7 +102,7 @@ export const moreMutants: Mutant[] = [
     breaks: 'every-run-can-be-reclaimed',
     mutations: [
       {
-        function: '_make_claim',
+        function: '_claim_template',
         from: 'claim_expires_at = v_now + make_interval(secs => p_claim_timeout),',
         to: 'claim_expires_at = null,',
       },
@@ -115,7 +115,7 @@ export const moreMutants: Mutant[] = [
   {
     name: 'leases that ran out are left alone',
     breaks: 'no-task-lost',
-    mutations: [{ function: '_make_claim', from: 'if v_some_expired then', to: 'if false then' }],
+    mutations: [{ function: '_claim_template', from: 'if v_some_expired then', to: 'if false then' }],
     async story(story) {
       await story.spawn('job');
       await story.claim('first', { timeout: 10 });

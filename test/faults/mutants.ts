@@ -23,9 +23,9 @@ async function superseded(story: Story): Promise<[Awaited<ReturnType<Story['clai
 }
 
 const fence: Mutation = {
-  function: '_require_writer',
-  from: `elsif v_run.run_state = 'failed' then`,
-  to: `elsif false then`,
+  function: '_save_template',
+  from: `'{pending,running,sleeping,completed}'`,
+  to: `'{pending,running,sleeping,completed,failed}'`,
 };
 
 export const mutants: Mutant[] = [
@@ -34,7 +34,7 @@ export const mutants: Mutant[] = [
     breaks: 'one-task-never-blocks-another',
     mutations: [
       {
-        function: '_make_claim',
+        function: '_claim_template',
         from: 'limit p_quantity for update of r, t skip locked',
         to: 'limit p_quantity for update of r, t',
       },
@@ -52,7 +52,7 @@ export const mutants: Mutant[] = [
   {
     name: 'a claim locks nothing',
     breaks: 'one-live-lease',
-    mutations: [{ function: '_make_claim', from: 'for update of r, t skip locked', to: '' }],
+    mutations: [{ function: '_claim_template', from: 'for update of r, t skip locked', to: '' }],
     async story(story) {
       await story.spawn('job');
       const [a, b] = [await story.db.connect(), await story.db.connect()];
@@ -81,7 +81,7 @@ export const mutants: Mutant[] = [
     mutations: [
       fence,
       {
-        function: '_make_save',
+        function: '_save_template',
         from: 'where c.owner_run_id is null or c.owner_run_id = excluded.owner_run_id or coalesce(',
         to: 'where true or coalesce(',
       },
@@ -96,7 +96,7 @@ export const mutants: Mutant[] = [
   {
     name: 'a batch of checkpoints takes those of a failed run',
     breaks: 'superseded-run-is-fenced',
-    mutations: [{ function: '_make_save_many', from: `when r.state = 'failed' then 'AB002'`, to: '' }],
+    mutations: [{ function: '_save_many_template', from: `when r.state = 'failed' then 'AB002'`, to: '' }],
     async story(given) {
       const [first, story] = await superseded(given);
       await story.claim('second');
@@ -109,7 +109,7 @@ export const mutants: Mutant[] = [
     breaks: 'checkpoint-is-seen',
     mutations: [
       {
-        function: '_make_load',
+        function: '_load_template',
         from: 'coalesce(owner.attempt, 0) <= r.attempt',
         to: 'coalesce(owner.attempt, 0) < r.attempt',
       },
@@ -127,7 +127,7 @@ export const mutants: Mutant[] = [
     breaks: 'terminal-is-final',
     mutations: [
       {
-        function: '_make_complete',
+        function: '_complete_template',
         from: `where r.run_id = p_run_id and r.state = 'running'`,
         to: 'where r.run_id = p_run_id',
       },
@@ -159,7 +159,7 @@ export const mutants: Mutant[] = [
     breaks: 'rows-agree',
     mutations: [
       {
-        function: '_make_complete',
+        function: '_complete_template',
         from: `set state = 'completed', completed_payload = p_state,`,
         to: 'set completed_payload = p_state,',
       },
@@ -199,8 +199,8 @@ export const mutants: Mutant[] = [
     mutations: [
       {
         function: 'fail_run',
-        from: `array['running', 'sleeping']`,
-        to: `array['running', 'sleeping', 'failed']`,
+        from: `'{running,sleeping}'`,
+        to: `'{running,sleeping,failed}'`,
       },
     ],
     async story(given) {

@@ -53,8 +53,8 @@ test.for([
   ],
   [
     'an entry of another form',
-    "(16, 'column', 't', 'parent_task_id', $ddl$",
-    "(16, 'column', upper('t'), 'x', $ddl$",
+    "(16, 'column', 't', 'parent_task_id', ",
+    "(16, 'column', upper('t'), 'x', ",
     /another form/,
   ],
 ] as const)('the build fails for %s', ([, from, to, message]) => {
