@@ -208,7 +208,7 @@ test('--revoke by one who may not, or of what another role granted, changes noth
       expect(warnedOnly.code).toBe(1);
       expect(errorOf(warnedOnly)).toMatchObject({
         code: 'not_permitted',
-        message: `This role may not take usage on schema absurd from "${name}": "postgres" granted it`,
+        message: `This role may not revoke usage on schema absurd from "${name}": "postgres" granted it`,
         hint: 'connect as the role that granted it: -U postgres',
       });
       expect(await rights(db, name)).toEqual(before);

@@ -177,7 +177,7 @@ test('queue-stats by task name, and as metrics', async ({ db }) => {
   expect(await run(['queue-stats', '-n', 'nobody'], db)).toMatchObject({
     code: 0,
     stdout: '',
-    stderr: 'No task here\n',
+    stderr: 'No task found\n',
   });
 });
 

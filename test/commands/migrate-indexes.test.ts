@@ -186,7 +186,7 @@ test('on a terminal: the plan, the question, and how far a build is', { timeout:
     columns: 130,
     timeoutMs: 60_000,
   });
-  await session.waitFor(/Steps, in this order[\s\S]*build index r_q_rdy[\s\S]*Go on\?/);
+  await session.waitFor(/Steps, in this order[\s\S]*build index r_q_rdy[\s\S]*Continue\?/);
   session.type('y\r');
   await session.waitFor(/r_q_rdy: waiting for writers before build 0%, for process \d+/);
   await writer.query('commit');

@@ -82,7 +82,7 @@ describe('what is suggested runs as it is printed, and mends', () => {
     expect(await findings(db, 'unreadable-settings')).toEqual([]);
   });
 
-  test('failed for good by its retry strategy: tried again, and started again without it', async ({ db }) => {
+  test('failed permanently by its retry strategy: tried again, and started again without it', async ({ db }) => {
     const queue = await db.queue();
     const task = await db.spawn(queue, 'a', { to: 'x' });
     await db.query(`update absurd.t_q set retry_strategy = 'null'`);

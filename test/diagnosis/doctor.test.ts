@@ -223,7 +223,7 @@ describe('flow', () => {
       /300 runs were created and about 1 were claimed; 299 runs ready/,
     );
     await expectFound(db, 'backlog', 'warning', /299 runs ready/, { 'max-ready': 200 });
-    await expectHere(db, 'backlog-growing', 'warning', /300 runs came in/);
+    await expectHere(db, 'backlog-growing', 'warning', /300 runs were created/);
   });
 
   test('retry-storm and top-errors', async ({ db }) => {
@@ -327,7 +327,7 @@ describe('rows', () => {
     await expectFound(db, 'unreadable-settings', 'warning', /Unsupported retry strategy kind "often"/);
   });
 
-  test('unusable-strategies: tasks that failed for good with attempts left', async ({ db }) => {
+  test('unusable-strategies: tasks that failed permanently with attempts left', async ({ db }) => {
     const queue = await db.queue();
     await db.spawn(queue, 'used up', {}, { max_attempts: 1, retry_strategy: { kind: 'fixed' } });
     await db.spawn(queue, 'odd', {}, { max_attempts: 5 });
@@ -337,7 +337,7 @@ describe('rows', () => {
     for (const run of await db.claim(queue, { qty: 2 })) {
       await db.query('select absurd.fail_run($1, $2, $3)', [queue, run.run_id, '{}']);
     }
-    await expectFound(db, 'unusable-strategies', 'warning', /^1 task failed for good .* must be between 0 and 86400$/);
+    await expectFound(db, 'unusable-strategies', 'warning', /^1 task failed permanently .* must be between 0 and 86400$/);
   });
 });
 

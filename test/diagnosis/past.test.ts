@@ -333,7 +333,7 @@ test('a role that is not shown sessions says so first, and still names the holde
     await second.query('select from absurd.t_q for update');
     await aged(db, await second.pid());
     const result = await run(['why', task.task_id], role);
-    expect(result.stdout.split('\n')[0]).toContain('This role is not shown what other sessions do');
+    expect(result.stdout.split('\n')[0]).toContain('This role cannot see what other sessions do');
     expect(result.stdout).toContain(`Session ${await second.pid()}`);
     expect((await run(['why', task.task_id, '--json'], role)).json()).toMatchObject({
       code: 'locked',

@@ -167,7 +167,7 @@ describe('asleep', () => {
     const result = await expectCode(db, () => askId(db, task.task_id), 'retry_backoff');
 
     expect(result.sentence).toBe(
-      'it waits for its backoff: attempt 2 of 4 comes in 10 minutes: the one before failed with Error: no route',
+      'it waits for its backoff: attempt 2 of 4 starts in 10 minutes: the one before failed with Error: no route',
     );
     expect(values(result)).toContain('retry strategy: exponential, 600 s × 2^(attempt - 1)');
   });

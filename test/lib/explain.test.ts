@@ -45,7 +45,7 @@ describe('a missing right', () => {
       expect((await run(['grants', role, '--as', 'reader', '--apply', '-d', db.url])).code).toBe(0);
       expect(await hint()).toContain(`absurdctl grants ${role} --as worker --apply`);
       expect((await run(['grants', role, '--as', 'worker', '--apply', '-d', db.url])).code).toBe(0);
-      expect(await hint()).toContain('only the owner may make queues and their functions');
+      expect(await hint()).toContain('only the owner can create queues and their functions');
     });
   });
 
@@ -56,7 +56,7 @@ describe('a missing right', () => {
       await db.query(`drop function absurd."spawn:q"`);
       const refused = await run(['spawn-task', 'x', '-q', 'q', '-d', url]);
       expect(refused.code).toBe(1);
-      expect(refused.stderr).toContain('only the owner may make queues and their functions');
+      expect(refused.stderr).toContain('only the owner can create queues and their functions');
     });
   });
 });
