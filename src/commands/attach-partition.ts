@@ -16,7 +16,7 @@ import { listPartitions } from '../sql/partitions.js';
 export default class AttachPartition extends BaseCommand<Attached> {
   static override summary = 'Attach the tables of a detached week to their queue again';
   static override description =
-    'Name one of the four tables of the week (t, r, c, w); all of them are attached in one transaction, so that tasks, runs, checkpoints and waits come back together. The bounds are those of the week that the ids are of. Rows of that week in a default partition are moved. The server reads every row to check it, and inserts into the queue wait until that is done. Running it again does no harm.';
+    'Name one of the four tables of the week (t, r, c, w); all four are attached in one transaction. It takes the bounds of the week from the ids, and moves rows of that week from the default partition. The server checks every row, and inserts into the queue wait until it has finished. Safe to repeat.';
   static override examples = ['<%= config.bin %> attach-partition t_audit_648'];
   static override args = {
     partition: Args.string({ required: true, description: 'one of the tables of the week' }),

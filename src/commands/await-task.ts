@@ -14,21 +14,21 @@ import type { Rendering } from '../lib/cli/output.js';
 import { locateTask } from '../lib/task/find-task.js';
 
 export default class AwaitTask extends BaseCommand<FollowedTask[]> {
-  static override summary = 'Wait for tasks to end, and exit by how they did';
+  static override summary = 'Wait for tasks to end, with an exit code for the outcome';
   static override description =
-    'Shows the steps as they land and prints the result. Exit code: 0 completed, 6 failed or cancelled, 7 when --timeout passed first. Ctrl-C ends the waiting, not the tasks. JSON is always a list.';
+    'Shows finished steps and prints the result. Exit code: 0 completed, 6 failed or cancelled, 7 if --timeout passed first. Ctrl-C ends the waiting, not the tasks. JSON is always a list.';
   static override examples = [
     '<%= config.bin %> await-task 019a32d3-8425-7ae2-a5af-2f17a6707666 --timeout 60',
     '<%= config.bin %> await-task $(<%= config.bin %> list-tasks -n import -o name)',
   ];
   static override strict = false;
   static override args = {
-    id: Args.string({ required: true, suggest: 'open-id', description: 'id of a task or run; more may follow' }),
+    id: Args.string({ required: true, suggest: 'open-id', description: 'ids of tasks or runs' }),
   };
   static override flags = {
     ...dbFlags,
     queue: queueFlag,
-    timeout: secondsFlag({ description: 'longest wait; none without it' }),
+    timeout: secondsFlag({ description: 'maximum time to wait; default: no limit' }),
   };
   static declares: Declaration = {
     topic: 'TASKS',

@@ -26,7 +26,7 @@ const mostTimes = 10_000;
 export default class BackfillSchedule extends BaseCommand<Backfill> {
   static override summary = 'Spawn the tasks of a schedule for times in the past';
   static override description =
-    'One task for every time of the schedule from --from to --to, both included. A time that has its task already gets no second one, so the command may be typed again. At most 10,000 times.';
+    'Spawns one task for each time of the schedule from --from to --to, both included, at most 10,000. A time that already has a task gets no second one, so it is safe to repeat.';
   static override examples = [
     '<%= config.bin %> backfill-schedule weekly-report --from 2026-01-01 --to 2026-02-01 --dry-run',
     '<%= config.bin %> backfill-schedule weekly-report --from 2026-01-01 --to 2026-02-01 --yes',

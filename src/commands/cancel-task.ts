@@ -23,15 +23,15 @@ interface CancelledTask {
 export default class CancelTask extends BulkCommand<CancelledTask> {
   static override summary = 'Cancel tasks';
   static override description = [
-    'Unfinished runs end and waits are forgotten; a worker hears of it at its next checkpoint or heartbeat. A task that has ended stays as it is.',
-    'Many at once: several ids, - for ids from standard input, or a filter. They are shown and asked about first (--yes off a terminal), then cancelled in batches; the same command may be typed again after a break.',
+    'Ends unfinished runs and waits; a worker learns of it at its next checkpoint or heartbeat. A finished task is not changed.',
+    'For many tasks: several ids, - for ids from standard input, or a filter. It shows them and asks (--yes without a terminal), then cancels them in batches. It is safe to repeat after an interruption.',
   ].join('\n');
   static override examples = [
     '<%= config.bin %> cancel-task 019a32d3-8425-7ae2-a5af-2f17a6707666',
     '<%= config.bin %> cancel-task -q mail --task-name send-mail --status pending,sleeping --until 1d --dry-run',
   ];
   static override args = {
-    id: Args.string({ multiple: true, suggest: 'open-id', description: 'ids of tasks, or of runs; - reads them' }),
+    id: Args.string({ multiple: true, suggest: 'open-id', description: 'ids of tasks or runs; - for standard input' }),
   };
   static override flags = { ...changeFlags, queue: queueFlag, status: statusFlag(unfinishedStates), ...bulkFlags };
   static declares: Declaration = {
@@ -65,7 +65,7 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
         refused: () => 'failed',
       },
       timeoutMs: flags.timeout * 1000,
-      passedOver: 'tasks that have ended are passed over',
+      passedOver: 'tasks that have ended are skipped',
     });
   }
 

@@ -30,10 +30,10 @@ interface CleanedQueues {
 }
 
 export default class Cleanup extends BaseCommand<CleanedQueues> {
-  static override summary = 'Delete tasks that ended, and events that were emitted, longer ago than a span';
+  static override summary = 'Delete finished tasks and emitted events that are older than a given age';
   static override description = [
-    'Goes on batch by batch, each a transaction of its own, until nothing is left: it may be interrupted and run again at any time. Tasks that are not over, and events that are only awaited, are never deleted.',
-    'With --all every queue is cleaned up, each by its own policy (queue-policy) unless --older-than is given. What another session has locked is left for the next time.',
+    'Deletes in batches, each in its own transaction, until nothing is left, so it is safe to interrupt and repeat. Unfinished tasks, and events that were not emitted, are never deleted.',
+    '--all cleans up every queue by its policy (queue-policy), or by --older-than. Rows that another session has locked are left for the next time.',
   ].join('\n');
   static override examples = [
     '<%= config.bin %> cleanup mail 30 --dry-run',
@@ -43,21 +43,21 @@ export default class Cleanup extends BaseCommand<CleanedQueues> {
   ];
   static override args = {
     queue: Args.string({ description: 'the queue' }),
-    days: Args.string({ description: 'keep what ended within so many days; fractions too' }),
+    days: Args.string({ description: 'age in days; fractions are allowed' }),
   };
   static override flags = {
     ...changeFlags,
     all: Flags.boolean({ description: 'every queue, each by its policy' }),
-    'older-than': Flags.string({ helpValue: 'INTERVAL', description: 'instead of days: 12h, 14 days, 1 month' }),
+    'older-than': Flags.string({ helpValue: 'INTERVAL', description: 'age as an interval: 12h, 14 days, 1 month' }),
     limit: wholeNumberFlag({
       char: 'l',
       min: 1,
       helpValue: 'N',
-      description: `rows a batch; default ${defaultLimit}, or what the policy says`,
+      description: `rows per batch; default: the policy's limit, or ${defaultLimit}`,
     }),
-    'tasks-only': Flags.boolean({ description: 'leave events alone', exclusive: ['events-only'] }),
-    'events-only': Flags.boolean({ description: 'leave tasks alone' }),
-    'dry-run': Flags.boolean({ char: 'n', description: 'count what would go, delete nothing' }),
+    'tasks-only': Flags.boolean({ description: 'do not delete events', exclusive: ['events-only'] }),
+    'events-only': Flags.boolean({ description: 'do not delete tasks' }),
+    'dry-run': Flags.boolean({ char: 'n', description: 'count what would be deleted, delete nothing' }),
   };
   static declares: Declaration = {
     topic: 'QUEUES',

@@ -12,7 +12,7 @@ interface CompletionScript {
 export default class Completion extends BaseCommand<CompletionScript> {
   static override summary = 'Print the script that completes this command line in bash, zsh or fish';
   static override description =
-    'The Tab key then offers commands, flags, their values, queues, names of tasks and events, and ids. Those of the database are read with the connection that the line and the environment name, within a second, and without a word when there is none.\n' +
+    'The Tab key then completes commands, flags, their values, queues, names of tasks and events, and ids. Names and ids come from the database that the line or the environment names, within a second; without a connection nothing is offered.\n' +
     'The name absurdctl must be on the PATH.';
   static override examples = [
     { description: 'bash, in ~/.bashrc', command: 'source <(<%= config.bin %> completion bash)' },

@@ -8,7 +8,7 @@ import { createQueue, type CreatedQueue } from '../sql/queues.js';
 export default class CreateQueue extends BaseCommand<CreatedQueue> {
   static override summary = 'Create a queue';
   static override description =
-    'A name may hold any characters, up to 57 bytes. A queue that is there already in the same storage mode is left as it is.';
+    'A name may contain any characters, up to 57 bytes. An existing queue with the same storage mode is not changed.';
   static override examples = [
     '<%= config.bin %> create-queue default',
     '<%= config.bin %> create-queue events --storage-mode partitioned',
@@ -38,7 +38,7 @@ export default class CreateQueue extends BaseCommand<CreatedQueue> {
   render({ queue_name, storage_mode, created }: CreatedQueue): Rendering {
     const mode = storage_mode === 'partitioned' ? 'partitioned queue' : 'queue';
     return {
-      note: created ? `Created ${mode} "${queue_name}"` : `Queue "${queue_name}" is there already`,
+      note: created ? `Created ${mode} "${queue_name}"` : `Queue "${queue_name}" already exists`,
       name: queue_name,
     };
   }

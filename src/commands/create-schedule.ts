@@ -31,7 +31,7 @@ export default class CreateSchedule extends BaseCommand<CreatedSchedule> {
   static override summary = 'Create a schedule that spawns a task regularly';
   static override description = [
     'Times come from --cron (minute, hour, day of month, month, day of week, or @hourly, @daily, @weekly, @monthly, @yearly) or from --every. The next five are shown. Workers of any SDK that claim from the queue fire what is due; no other process is needed. Each time fires exactly once.',
-    'A local time that a change of the clocks skips fires right after the gap; one that occurs twice fires once.',
+    'A local time that a change to daylight saving time skips fires right after the gap; one that occurs twice fires once.',
   ].join('\n');
   static override examples = [
     "<%= config.bin %> create-schedule weekly-report --task report --cron '0 9 * * mon' --time-zone Europe/Vienna",

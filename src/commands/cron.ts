@@ -15,18 +15,18 @@ interface CronJobs {
 }
 
 export default class Cron extends BaseCommand<CronJobs> {
-  static override summary = 'Have pg_cron make partitions, clean up and detach, or stop it';
+  static override summary = 'Schedule maintenance with pg_cron, or stop it';
   static override description =
-    "With -q for one queue, without for all of them. The jobs do what each queue's policy says. It needs the extension pg_cron in this database.";
+    "For one queue with -q, otherwise for all queues. The jobs follow each queue's policy. Needs the extension pg_cron in this database.";
   static override examples = ['<%= config.bin %> cron --enable', '<%= config.bin %> cron --disable -q mail'];
   static override flags = {
     ...changeFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only this queue' }),
-    enable: Flags.boolean({ description: 'make the jobs, or make them again', exclusive: ['disable'] }),
+    enable: Flags.boolean({ description: 'create the jobs, or replace them', exclusive: ['disable'] }),
     disable: Flags.boolean({ description: 'remove the jobs' }),
-    'partition-schedule': schedule('when partitions are made; default 5 * * * *'),
-    'cleanup-schedule': schedule('when ended tasks are deleted; default 17 * * * *'),
-    'detach-schedule': schedule('when detaching is planned; default 29 * * * *'),
+    'partition-schedule': schedule('when to create partitions; default 5 * * * *'),
+    'cleanup-schedule': schedule('when to delete finished tasks; default 17 * * * *'),
+    'detach-schedule': schedule('when to detach partitions; default 29 * * * *'),
   };
   static declares: Declaration = {
     topic: 'QUEUES',

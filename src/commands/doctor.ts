@@ -42,7 +42,7 @@ interface Examined {
 }
 
 export default class Doctor extends MetricsCommand<Examined> {
-  static override summary = 'Examine a whole database and say what is wrong with it';
+  static override summary = 'Find what is wrong with a database';
   static override description =
     'Read-only and bounded: each statement has a time limit, and none reads a whole queue. Exit code 1 on critical findings (--fail-on). docs/doctor.md explains every check.';
   static override examples = [
@@ -57,26 +57,26 @@ export default class Doctor extends MetricsCommand<Examined> {
       multiple: true,
       delimiter: ',',
       helpValue: 'CHECK',
-      description: 'make only these checks (repeat, or separate by commas)',
+      description: 'run only these checks (repeat, or separate by commas)',
     }),
     skip: Flags.string({
       suggest: checkIds,
       multiple: true,
       delimiter: ',',
       helpValue: 'CHECK',
-      description: 'leave these checks out',
+      description: 'skip these checks',
     }),
     'fail-on': Flags.option({
       options: [...severities, 'never'] as const,
       default: 'critical',
-      description: 'least severity that makes the exit code 1',
+      description: 'lowest severity that makes the exit code 1',
     })(),
     watch: watchFlag,
     timeout: wholeNumberFlag({
       min: 1,
       default: 5,
       helpValue: 'SECONDS',
-      description: 'longest time for one statement',
+      description: 'time limit of a statement',
     }),
     ...thresholdFlags,
   };
@@ -98,7 +98,7 @@ export default class Doctor extends MetricsCommand<Examined> {
       );
     }
     if (only?.length && only.every((id) => skip?.includes(id)))
-      throw usageError('No check is left to make: --skip names all that --only does');
+      throw usageError('No check is left to run: --skip names every check of --only');
     const chosen = Object.fromEntries(thresholdNames.map((name) => [name, Reflect.get(flags, name)])) as Thresholds;
     const look = async (): Promise<Examined> => {
       const options = { only, skip, thresholds: chosen, timeoutMs: flags.timeout * 1000 };
@@ -118,7 +118,7 @@ export default class Doctor extends MetricsCommand<Examined> {
     const blind =
       result.hidden_sessions.length === 0
         ? ''
-        : `Sessions of other roles are hidden from this role: of a session that holds a lock, only its process id is known\n${result.hidden_sessions.map((step) => `  → ${next(step)}\n`).join('')}\n`;
+        : `This role cannot see the sessions of other roles: for a session that holds a lock, only its process id is known\n${result.hidden_sessions.map((step) => `  → ${next(step)}\n`).join('')}\n`;
     const nothing = blocks.length === 0;
     return {
       text: `${blind}${nothing ? `Nothing found: ${made}` : blocks.join('\n\n')}\n`,

@@ -19,7 +19,7 @@ const lockTimeoutMs = 10_000;
 
 export default class DropSchedule extends BaseCommand<DroppedSchedule> {
   static override summary = 'Delete a schedule';
-  static override description = 'Tasks that it spawned stay as they are.';
+  static override description = 'Tasks that it spawned are kept.';
   static override examples = ['<%= config.bin %> drop-schedule weekly-report --yes'];
   static override args = {
     name: Args.string({ required: true, suggest: 'schedule', description: 'name of the schedule' }),

@@ -15,20 +15,20 @@ interface Dumped extends FoldedTask {
 }
 
 export default class DumpTask extends BaseCommand<Dumped> {
-  static override summary = 'Show all there is of a task: its runs, waits and checkpoints';
+  static override summary = 'Show everything about a task: runs, waits and checkpoints';
   static override description =
-    "The id may be that of a task or of one of its runs; every queue is searched. The latest attempt comes first, and attempts in a row that failed alike are shown as one. A terminal shows how results begin, and leaves absurdctl's own frames out of stacks (-v shows them); a pipe and JSON get results whole.";
+    "Takes the id of a task or a run and searches every queue. Shows the latest attempt first, and consecutive attempts with the same error as one. A terminal shows the beginning of results and omits absurdctl's own stack frames (-v shows them); a pipe and JSON get whole results.";
   static override examples = [
     '<%= config.bin %> dump-task 019a32d3-8425-7ae2-a5af-2f17a6707666',
     "<%= config.bin %> dump-task 019a32d3-8425-7ae2-a5af-2f17a6707666 --redact params.card --redact '**.token'",
     '<%= config.bin %> dump-task --run-id 019a32d3-8431-7cc2-9f0a-d2dd4f6be9e0 --json',
   ];
-  static override args = { id: Args.string({ description: "a task's id or a run's" }) };
+  static override args = { id: Args.string({ description: 'id of a task or a run' }) };
   static override flags = {
     ...dbFlags,
     queue: queueFlag,
     'task-id': Flags.string({ helpValue: 'ID', description: 'id of the task' }),
-    attempt: wholeNumberFlag({ min: 1, helpValue: 'N', description: 'show this attempt alone' }),
+    attempt: wholeNumberFlag({ min: 1, helpValue: 'N', description: 'show only this attempt' }),
     redact: redactFlag,
     'run-id': Flags.string({ helpValue: 'ID', description: 'id of one of its runs' }),
   };

@@ -21,7 +21,7 @@ interface Emission {
 export default class EmitEvent extends BaseCommand<Emission> {
   static override summary = 'Emit an event, which wakes the tasks that wait for it';
   static override description =
-    'The first emission of a name wins for ever: a later one changes nothing and wakes nobody. The payload is an object, {} when nothing is given.';
+    'The first emission of a name is final: a later one changes nothing and wakes no task. The payload is an object; default {}.';
   static override examples = [
     '<%= config.bin %> emit-event order.paid:42 -P amount:=1999 -P currency=EUR',
     `<%= config.bin %> emit-event approved -q reviews --payload '{"by": "ann"}'`,
@@ -74,7 +74,7 @@ export default class EmitEvent extends BaseCommand<Emission> {
     } catch (error) {
       if (errorCode(error) !== '55P03') throw error;
       throw new CliError(
-        `Another session has held event "${what.eventName}", or a task that waits for it, for ${patienceMs / 1000} seconds; nothing was emitted`,
+        `Another session has locked event "${what.eventName}", or a task that waits for it, for ${patienceMs / 1000} seconds; nothing was emitted`,
         {
           code: 'lock_timeout',
           hint: hint`${command('doctor', { 'idle-age': 1, 'transaction-age': 5 })} names the session`,
@@ -87,11 +87,11 @@ export default class EmitEvent extends BaseCommand<Emission> {
   render(emission: Emission): Rendering {
     const { queue_name, event_name, first, emitted_at, waiting } = emission.event;
     const woken = `${counted(waiting, 'run')} ${waiting === 1 ? 'was' : 'were'} waiting for it`;
-    const near = emission.near === undefined ? [] : [`Somebody waits for "${emission.near}" there: did you mean that?`];
+    const near = emission.near === undefined ? [] : [`A task waits for "${emission.near}" there: did you mean that?`];
     return {
       note: first
         ? [`Emitted "${event_name}" in queue "${queue_name}"; ${woken}`, ...others(emission), ...near]
-        : `"${event_name}" was emitted before, at ${emitted_at}: its first payload stays and nobody is woken`,
+        : `"${event_name}" was emitted before, at ${emitted_at}: its first payload stays, and no task is woken`,
       name: event_name,
       jsonResult: emission.event,
     };

@@ -14,9 +14,9 @@ interface EnsuredPartitions {
 }
 
 export default class EnsurePartitions extends BaseCommand<EnsuredPartitions> {
-  static override summary = 'Make the weekly partitions that the policies ask for';
+  static override summary = 'Create the weekly partitions that the policies require';
   static override description =
-    'From now minus partition_lookback to now plus partition_lookahead. Rows of such a week that lie in the default partition are moved into it. Run it daily where pg_cron does not.';
+    'From now minus partition_lookback to now plus partition_lookahead. It moves rows of such a week from the default partition. Run it daily if pg_cron does not.';
   static override examples = ['<%= config.bin %> ensure-partitions', '<%= config.bin %> ensure-partitions -q audit'];
   static override flags = {
     ...changeFlags,
@@ -46,7 +46,7 @@ export default class EnsurePartitions extends BaseCommand<EnsuredPartitions> {
     // Every partitioned queue has its default partition at least, or weeks.
     const none =
       partitions === 0
-        ? hint`No queue here is partitioned; ${command('create-queue', 'NAME', { 'storage-mode': 'partitioned' })} makes one`
+        ? hint`No queue is partitioned; ${command('create-queue', 'NAME', { 'storage-mode': 'partitioned' })} makes one`
         : undefined;
     return { record: { Created: created, Partitions: partitions }, note: none };
   }

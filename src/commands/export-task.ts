@@ -17,22 +17,22 @@ interface Exported {
 }
 
 export default class ExportTask extends BaseCommand<Exported> {
-  static override summary = 'Write all there is of a task as one JSON document';
+  static override summary = 'Write everything about a task as one JSON document';
   static override description =
-    'Inputs, runs, waits and checkpoints, every digit as it is stored. import-task loads it elsewhere under new ids, so that a failure in production can be looked at, and tried again, on a desk. Without FILE it goes to standard output. --redact takes paths below the task: params.card, checkpoints.state.token.';
+    'Contains inputs, runs, waits and checkpoints, with every digit as stored. import-task loads it into another database under new ids, so you can reproduce a failure in production on your machine. Without FILE it goes to standard output. --redact takes paths below the task: params.card, checkpoints.state.token.';
   static override examples = [
     '<%= config.bin %> export-task 019a32d3-8425-7ae2-a5af-2f17a6707666 task.json --redact params.card',
     '<%= config.bin %> export-task 019a32d3-8425-7ae2-a5af-2f17a6707666 | <%= config.bin %> import-task - -d embedded:',
   ];
   static override args = {
-    id: Args.string({ required: true, description: 'id of a task, or of a run' }),
-    file: Args.string({ description: 'file to write; one that is there is kept unless --force is given' }),
+    id: Args.string({ required: true, description: 'id of a task or a run' }),
+    file: Args.string({ description: 'file to write; an existing file needs --force' }),
   };
   static override flags = {
     ...dbFlags,
     queue: queueFlag,
     redact: redactFlag,
-    force: Flags.boolean({ description: 'write over a file that is there' }),
+    force: Flags.boolean({ description: 'replace an existing file' }),
   };
   static declares: Declaration = {
     topic: 'TASKS',

@@ -32,32 +32,32 @@ interface Forked {
 }
 
 export default class ForkTask extends BaseCommand<Forked> {
-  static override summary = 'Start a new task that goes on from a step of another';
+  static override summary = 'Start a new task that resumes from a step of another';
   static override description = [
-    'The new task has the old one’s inputs and the results of the steps that finished before --from-step, so it goes on there; without --from-step all finished steps are taken over. The old task stays as it is. The header forked_from says where the new one came from.',
-    '-P changes single parameters of the old task’s, --params replaces them all. Steps that are taken over keep what they made of the old ones.',
+    'The new task has the inputs of the old one and the results of the steps that finished before --from-step, or of all finished steps. The old task is not changed. The header forked_from of the new task names the old one.',
+    '-P changes single parameters, --params replaces all of them. Copied steps keep their results from the old parameters.',
   ].join('\n');
   static override examples = [
     '<%= config.bin %> fork-task 019a32d3-8425-7ae2-a5af-2f17a6707666 --from-step charge-card',
     '<%= config.bin %> fork-task 019a32d3-8425-7ae2-a5af-2f17a6707666 --from-step render -P size:=2 --dry-run',
   ];
-  static override args = { id: Args.string({ required: true, description: 'id of a task, or of a run' }) };
+  static override args = { id: Args.string({ required: true, description: 'id of a task or a run' }) };
   static override flags = {
     ...changeFlags,
     queue: queueFlag,
     'from-step': Flags.string({
       helpValue: 'STEP',
-      description: 'first step to do again, as list-checkpoints names it',
+      description: 'first step to run again, as list-checkpoints names it',
     }),
     param: Flags.string({
       char: 'P',
       multiple: true,
       multipleNonGreedy: true,
       helpValue: 'KEY=VALUE',
-      description: 'a parameter that differs: k=text, k:=json, a.b=text',
+      description: 'a parameter to change: k=text, k:=json, a.b=text',
     }),
-    params: Flags.string({ helpValue: 'JSON', description: 'other parameters: JSON, @file, or - for standard input' }),
-    'dry-run': Flags.boolean({ description: 'name the steps that would be taken over, start nothing' }),
+    params: Flags.string({ helpValue: 'JSON', description: 'all parameters: JSON, @file, or - for standard input' }),
+    'dry-run': Flags.boolean({ description: 'list the steps that would be copied, start nothing' }),
   };
   static declares: Declaration = {
     topic: 'TASKS',
@@ -97,7 +97,7 @@ export default class ForkTask extends BaseCommand<Forked> {
           steps,
           without: not_copied,
         });
-        if (made === undefined) throw notFound(`Task ${forked_from} is gone`, 'it was cleaned up a moment ago');
+        if (made === undefined) throw notFound(`Task ${forked_from} no longer exists`, 'it was just cleaned up');
         return { ...about, steps, task_id: made.task_id, run_id: made.run_id, attempt: made.attempt };
       },
       { touched: ({ task_id: id }) => ({ queue: queue_name, tasks: id === null ? [] : [id] }) },
@@ -105,7 +105,7 @@ export default class ForkTask extends BaseCommand<Forked> {
   }
 
   render({ task_id, run_id, attempt, steps, from_step: step, not_copied }: Forked): Rendering {
-    const next = step === null ? 'goes on after the last of them' : `goes on with ${step}`;
+    const next = step === null ? 'it resumes after the last of them' : `it resumes with ${step}`;
     const taken = steps.length === 0 ? 'No step' : counted(steps.length, 'step');
     const odd =
       not_copied.length === 0
@@ -119,9 +119,8 @@ export default class ForkTask extends BaseCommand<Forked> {
     }
     return {
       note:
-        (steps.length === 0
-          ? 'No step was taken over: it starts from the beginning'
-          : `${taken} taken over; it ${next}`) + odd,
+        (steps.length === 0 ? 'No step was copied: it starts from the beginning' : `${taken} taken over; it ${next}`) +
+        odd,
       record: { 'Task ID': task_id, 'Run ID': run_id, Attempt: attempt, Steps: steps.length },
     };
   }
@@ -140,8 +139,8 @@ function unknownStep(task: FoundTask, step: string, names: readonly string[]): E
   const meant = nearest(step, names);
   const hint =
     names.length === 0
-      ? 'none of its steps has finished; without --from-step only its inputs are taken over'
-      : advise`${command('list-checkpoints', task.task_id)}; without --from-step all finished steps are taken over`;
+      ? 'none of its steps has finished; without --from-step only its inputs are copied'
+      : advise`${command('list-checkpoints', task.task_id)}; without --from-step all finished steps are copied`;
   return notFound(
     `Task ${task.task_id} has no finished step "${step}"`,
     meant === undefined ? hint : `did you mean "${meant}"?`,

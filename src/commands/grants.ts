@@ -15,10 +15,10 @@ interface Granted extends GrantsPlan {
 }
 
 export default class Grants extends BaseCommand<Granted> {
-  static override summary = 'Print, or run, the rights that a role needs to read, to work or to operate';
+  static override summary = 'Print or grant the rights that a role needs to read, to work or to operate';
   static override description = [
-    'reader: every command that only looks. worker: also all that the SDK, its workers and the commands on tasks and events do. operator: also cleanup, queue-policy and cron, and membership in pg_read_all_stats, with which why and doctor see the sessions of other roles. Creating, upgrading and dropping stay with the owner of the schema (docs/operations.md, Roles).',
-    'Without --apply it prints a script for psql and changes nothing. --apply runs it in one transaction, needs a superuser or the owner of the tables, and may be run again at any time.',
+    'reader: all commands that only read. worker: also the SDK, its workers and the commands on tasks and events. operator: also cleanup, queue-policy and cron, and membership in pg_read_all_stats, so that why and doctor see the sessions of other roles. Only the owner of the schema can create, upgrade and drop (docs/operations.md, Roles).',
+    'Without --apply it prints a script for psql and changes nothing. --apply runs it in one transaction, needs a superuser or the owner of the tables, and is safe to repeat.',
   ].join('\n');
   static override examples = [
     '<%= config.bin %> grants reporting --as reader',
@@ -28,19 +28,19 @@ export default class Grants extends BaseCommand<Granted> {
   static override args = { role: Args.string({ required: true, description: 'an existing role' }) };
   static override flags = {
     ...changeFlags,
-    as: Flags.option({ options: kinds, required: true, description: 'what the role is for' })(),
+    as: Flags.option({ options: kinds, required: true, description: 'purpose of the role' })(),
     queue: Flags.string({
       char: 'q',
       multiple: true,
       helpValue: 'QUEUE',
-      description: 'only this queue (repeat for more); all that are there when absent',
+      description: 'only this queue (repeat for more); default: all existing queues',
     }),
     'new-queues': Flags.boolean({
-      description: "also queues made later by those who own the schema's tables now (default privileges)",
+      description: 'also queues that the present owners of the tables create later (default privileges)',
       exclusive: ['queue'],
     }),
     apply: Flags.boolean({ description: 'run the statements instead of printing them' }),
-    revoke: Flags.boolean({ description: 'take these rights away instead' }),
+    revoke: Flags.boolean({ description: 'revoke these rights instead' }),
   };
   static declares: Declaration = {
     topic: 'SCHEMA',
@@ -89,6 +89,6 @@ function advice({ role, kind, newQueues, revoke, superuser }: GrantsPlan): Advic
   const again = command('grants', role, { as: kind });
   return [
     ...(superuser ? [`"${role}" is a superuser and needs no grants`] : []),
-    ...(newQueues ? [] : [hint`Queues made later are not among them: ${again} again then, or with --new-queues now`]),
+    ...(newQueues ? [] : [hint`Queues created later are not included: ${again} again then, or with --new-queues now`]),
   ];
 }

@@ -20,8 +20,8 @@ interface Imported {
 export default class ImportTask extends BaseCommand<Imported> {
   static override summary = 'Load a task that export-task wrote, under new ids';
   static override description = [
-    'It comes as it was: state, attempts, failures, finished steps. A run that was claimed becomes a pending one, for nobody works on it here; cancellation limits and the idempotency key stay behind. The header imported_from says where it came from. A parent stays the parent where it exists in this database, or was imported before.',
-    'The queue is made where there is none. The same export again finds the task that it made before; --again makes another.',
+    'Keeps state, attempts, failures and finished steps. A claimed run becomes pending. Cancellation limits and the idempotency key are not imported. The header imported_from names the origin. A parent stays the parent where it exists in this database, or was imported before.',
+    'Creates the queue if it does not exist. Importing the same export again returns the same task; --again creates another one.',
   ].join('\n');
   static override examples = [
     '<%= config.bin %> import-task task.json -d embedded:',
@@ -32,8 +32,8 @@ export default class ImportTask extends BaseCommand<Imported> {
   };
   static override flags = {
     ...changeFlags,
-    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to load it into; its own when absent' }),
-    again: Flags.boolean({ description: 'load it again though it is here' }),
+    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to load it into; default: its own' }),
+    again: Flags.boolean({ description: 'import it again as another task' }),
   };
   static declares: Declaration = {
     topic: 'TASKS',
@@ -81,7 +81,7 @@ export default class ImportTask extends BaseCommand<Imported> {
     return {
       note: [
         ...(madeQueue ? [`Created queue "${queue}"`] : []),
-        created ? next : 'This export was loaded before: this is the task that it made; --again makes another',
+        created ? next : 'This export was imported before as this task; --again creates another one',
       ],
       record: { 'Task ID': task_id, 'Run ID': run_id, Queue: queue, State: state },
       jsonResult: task,

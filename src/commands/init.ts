@@ -15,19 +15,22 @@ const betweenTriesMs = 300;
 export default class Init extends BaseCommand<Installation> {
   static override summary = 'Install the schema in a database, or upgrade it';
   static override description =
-    'Running it again does no harm: queues, tasks and running workers are kept. It changes nothing where nothing is to do.';
+    'Safe to repeat: queues, tasks and running workers are kept, and an up-to-date schema is not changed.';
   static override examples = [
     '<%= config.bin %> init',
     '<%= config.bin %> init --database postgresql://localhost/app --wait 30',
   ];
   static override flags = {
     ...changeFlags,
-    ref: Flags.string({ helpValue: 'VERSION', description: 'version of the schema; only the one shipped is there' }),
+    ref: Flags.string({
+      helpValue: 'VERSION',
+      description: 'version of the schema; only the shipped version is available',
+    }),
     wait: wholeNumberFlag({
       helpValue: 'SECONDS',
       min: 0,
       default: 0,
-      description: 'how long to wait for a server that is still starting',
+      description: 'time to wait for a server that is still starting',
     }),
   };
   static declares: Declaration = {
@@ -46,7 +49,7 @@ export default class Init extends BaseCommand<Installation> {
     if (large !== undefined) {
       throw refused(
         `Queue "${large.queue_name}" has about ${large.rows} rows in ${large.table_name} and lacks the index ${large.index_name}`,
-        hint`${command('migrate')} builds it beside working workers, and then upgrades`,
+        hint`${command('migrate')} builds it while workers run, and then upgrades`,
         'large_queue',
       );
     }

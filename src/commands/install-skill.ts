@@ -17,7 +17,7 @@ interface InstalledSkill {
 export default class InstallSkill extends BaseCommand<InstalledSkill> {
   static override summary = 'Write a playbook for coding agents: how to debug with absurdctl';
   static override description =
-    'Writes absurd/SKILL.md under DIR. The same text there again is fine; another one is kept unless --force.';
+    'Writes absurd/SKILL.md under DIR. It does not replace a file with other content without --force.';
   static override examples = ['<%= config.bin %> install-skill', '<%= config.bin %> install-skill .claude/skills'];
   static override args = { dir: Args.string({ default: '.agents/skills', description: 'folder of skills' }) };
   static override flags = { force: Flags.boolean({ description: 'replace a file that differs' }) };

@@ -11,9 +11,9 @@ import { listCheckpointRows, type CheckpointRow } from '../sql/checkpoints.js';
 export default class ListCheckpoints extends BaseCommand<Listed<CheckpointRow>> {
   static override summary = "List a task's checkpoints, the oldest first";
   static override description =
-    'A checkpoint is the saved result of a finished step. A terminal shows how each begins; one of more than 10,000 bytes is left to show-checkpoint.';
+    'A checkpoint is the saved result of a finished step. A terminal shows the beginning of each. Results of more than 10,000 bytes are omitted; show-checkpoint prints them.';
   static override examples = ['<%= config.bin %> list-checkpoints 019a32d3-8425-7ae2-a5af-2f17a6707666'];
-  static override args = { id: Args.string({ required: true, description: 'id of a task, or of a run' }) };
+  static override args = { id: Args.string({ required: true, description: 'id of a task or a run' }) };
   static override flags = { ...dbFlags, queue: queueFlag, limit: listFlags.limit };
   static declares: Declaration = {
     topic: 'WHEN SOMETHING IS STUCK',

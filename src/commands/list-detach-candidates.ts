@@ -14,15 +14,15 @@ interface Candidates {
 export default class ListDetachCandidates extends BaseCommand<Candidates> {
   static override summary = 'List old, empty partitions that may be detached';
   static override description =
-    'A queue offers its partitions when its policy says detach_mode empty: those whose week ended longer ago than detach_min_age and that hold no rows.';
+    'Lists partitions of queues with detach_mode empty whose week ended before detach_min_age and that contain no rows.';
   static override examples = [
     '<%= config.bin %> list-detach-candidates',
     '<%= config.bin %> list-detach-candidates -q mail --show-sql',
   ];
   static override flags = {
     ...dbFlags,
-    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only of this queue' }),
-    'show-sql': Flags.boolean({ description: 'also the statement that detaches' }),
+    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only this queue' }),
+    'show-sql': Flags.boolean({ description: 'also show the statement that detaches' }),
   };
   static declares: Declaration = {
     topic: 'QUEUES',
@@ -53,7 +53,8 @@ export default class ListDetachCandidates extends BaseCommand<Candidates> {
       // A statement is there to be copied: it is never cut.
       ...(showSql ? [{ key: 'sql', type: 'id' } as const] : []),
     ];
-    const empty = 'No partition is old and empty where the policy allows detaching (queue-policy --detach-mode empty)';
+    const empty =
+      'No partition is old, empty and in a queue whose policy allows detaching (queue-policy --detach-mode empty)';
     // Scripts of the original read a header here, off a terminal too.
     if (!tty && mode === 'table' && rows.length > 0) {
       const header = Object.fromEntries(columns.map(({ key }) => [key, key]));

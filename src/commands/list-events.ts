@@ -9,7 +9,7 @@ import { listEventsOf, type EventRow } from '../sql/lists.js';
 export default class ListEvents extends BaseCommand<Listed<EventRow>> {
   static override summary = 'List events, the latest emission first';
   static override description =
-    'An event that is awaited and was never emitted has no time and comes last. A payload of more than 10,000 bytes is left to show-event.';
+    'An awaited event that was never emitted has no time and comes last. Payloads of more than 10,000 bytes are omitted; show-event prints them.';
   static override examples = ['<%= config.bin %> list-events -q mail', '<%= config.bin %> list-events --event paid:42'];
   static override flags = {
     ...dbFlags,
@@ -49,7 +49,7 @@ export default class ListEvents extends BaseCommand<Listed<EventRow>> {
           { key: 'payload', type: 'json', drop: 3 },
         ],
         rows: list.rows,
-        empty: 'No events here',
+        empty: 'No events found',
         truncated: joinNotes(cutNote(list), wideNote(list.rows, 'show-event NAME')),
       },
     };

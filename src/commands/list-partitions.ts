@@ -9,11 +9,11 @@ import { command, hint } from '../lib/cli/hint.js';
 export default class ListPartitions extends BaseCommand<PartitionRow[]> {
   static override summary = 'List the weekly partitions of queues';
   static override description =
-    'Their weeks, rows and sizes, and whether they are attached. Rows are the estimate of the planner (~), but counted in default partitions: rows there came outside of all weeks, and ensure-partitions moves them once it makes their week. A detached partition is a table of its own until it is dropped.';
+    "Shows their weeks, rows and sizes, and whether they are attached. Rows are the planner's estimate (~), but counted in default partitions: such rows belong to no existing week, and ensure-partitions moves them when it creates their week. A detached partition is a table of its own until it is dropped.";
   static override examples = ['<%= config.bin %> list-partitions', '<%= config.bin %> list-partitions -q audit --json'];
   static override flags = {
     ...dbFlags,
-    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only of this queue' }),
+    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'only this queue' }),
   };
   static declares: Declaration = {
     topic: 'QUEUES',
@@ -56,7 +56,7 @@ export default class ListPartitions extends BaseCommand<PartitionRow[]> {
           { key: 'attached', draw: (attached) => (attached === true ? 'yes' : 'no') },
         ],
         rows,
-        empty: 'No queue here is partitioned (create-queue --storage-mode partitioned)',
+        empty: 'No queue is partitioned (create-queue --storage-mode partitioned)',
       },
     };
   }

@@ -19,9 +19,9 @@ const queuesAtATime = 50;
 export default class ListQueues extends BaseCommand<Row[]> {
   static override summary = 'List the queues';
   static override description =
-    'On a terminal and in JSON with the number of tasks by state and since when the oldest one that could run has been ' +
-    'waiting; in a pipe one bare name a line. Counts are exact up to 10,000 tasks; beyond, finished ones are estimates ' +
-    '("~", in JSON listed under `estimated`) and unfinished ones end at "10000+" (`at_least`).';
+    'A terminal and JSON also show the number of tasks by state and the age of the oldest task that could run; a pipe gets ' +
+    'one name a line. Counts are exact up to 10,000 tasks. Beyond that, counts of finished tasks are estimates ("~", in JSON ' +
+    'listed under `estimated`) and counts of unfinished ones end at "10000+" (`at_least`).';
   static override examples = ['<%= config.bin %> list-queues', '<%= config.bin %> list-queues --json'];
   static override flags = { ...dbFlags, watch: watchFlag };
   static declares: Declaration = {

@@ -19,7 +19,7 @@ import { listRunsOf, type RunFilter, type RunRow } from '../sql/lists.js';
 
 export default class ListRuns extends BaseCommand<Listed<RunRow>> {
   static override summary = 'List runs, the latest claimed or available first';
-  static override description = "A run is one attempt at a task. dump-task shows all of one task's.";
+  static override description = 'A run is one attempt at a task. dump-task shows all runs of a task.';
   static override examples = ['<%= config.bin %> list-runs -q mail --status running'];
   static override flags = {
     ...dbFlags,
@@ -82,7 +82,7 @@ export default class ListRuns extends BaseCommand<Listed<RunRow>> {
           { key: 'wake_event', label: 'EVENT', drop: 5 },
         ],
         rows: list.rows,
-        empty: 'No runs here',
+        empty: 'No runs found',
         truncated: cutNote(list),
       },
     };

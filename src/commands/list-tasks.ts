@@ -25,7 +25,7 @@ interface LimitedList extends TaskList {
 export default class ListTasks extends BaseCommand<LimitedList> {
   static override summary = 'List tasks, the latest activity first';
   static override description =
-    'A task was last active when its latest attempt was claimed, made or woken. Without -q all queues are read. --where looks into what tasks hold, the newest tasks first, and says how far back it looked.';
+    'Activity is the time when the latest attempt was claimed, created or woken. Reads all queues without -q. --where searches what tasks hold, the newest tasks first, and says how far back it looked.';
   static override examples = [
     '<%= config.bin %> list-tasks --status failed --since 2h',
     '<%= config.bin %> list-tasks -q mail -n send-mail --limit 200',
@@ -34,7 +34,7 @@ export default class ListTasks extends BaseCommand<LimitedList> {
   ];
   static override flags = {
     ...dbFlags,
-    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to look in; all when absent' }),
+    queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to search; default: all' }),
     ...filterFlags,
     where: whereFlag(),
     'look-back': lookBackFlag(),
@@ -52,7 +52,7 @@ export default class ListTasks extends BaseCommand<LimitedList> {
       max: 10_000,
       default: 50,
       helpValue: 'N',
-      description: 'tasks at most',
+      description: 'maximum number of tasks',
     }),
     watch: watchFlag,
   };
@@ -92,7 +92,9 @@ export default class ListTasks extends BaseCommand<LimitedList> {
 
   render({ rows, more, stopped, limit, cut: unread = [], lookBack }: LimitedList, { now }: RenderContext): Rendering {
     const cut = more ? [`Showing ${counted(rows.length, 'task')}; --limit ${limit * 2} shows more`] : [];
-    const unseen = stopped ? ['Reading stopped before all tasks were seen: name a --status, -q or --until'] : [];
+    const unseen = stopped
+      ? ['Stopped before all tasks were read: narrow the search with --status, -q or --until']
+      : [];
     const said = [...cut, ...unseen].join('. ');
     return {
       table: {
@@ -110,7 +112,7 @@ export default class ListTasks extends BaseCommand<LimitedList> {
           { key: 'available_at', label: 'WAKES', drop: 4, draw: drawWake(now) },
         ],
         rows,
-        empty: 'No tasks here',
+        empty: 'No tasks found',
         truncated: said === '' ? undefined : said,
       },
       warning: cutNotes(unread, lookBack),

@@ -11,7 +11,7 @@ interface ListedWaits extends Listed<WaitRow> {
 }
 
 export default class ListWaits extends BaseCommand<ListedWaits> {
-  static override summary = 'List who waits for which event, the longest waiting first';
+  static override summary = 'List tasks that wait for events, the longest wait first';
   static override examples = ['<%= config.bin %> list-waits', '<%= config.bin %> list-waits --event order.paid:42'];
   static override flags = {
     ...dbFlags,
@@ -58,10 +58,10 @@ export default class ListWaits extends BaseCommand<ListedWaits> {
           { key: 'run_id', type: 'id', drop: 5 },
         ],
         rows: list.rows,
-        empty: 'Nobody waits for an event here',
+        empty: 'No task waits for an event',
         truncated: joinNotes(
           cutNote(list),
-          list.cut ? `of more than ${scanned} waits in a queue so many were looked at` : undefined,
+          list.cut ? `of more than ${scanned} waits in a queue, that many were read` : undefined,
         ),
       },
     };

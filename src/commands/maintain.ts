@@ -8,9 +8,9 @@ import { queuesToLookIn } from '../lib/task/find-task.js';
 import { command, hint } from '../lib/cli/hint.js';
 
 export default class Maintain extends BaseCommand<Chore[]> {
-  static override summary = 'Do once what the jobs of pg_cron do: partitions, cleanup, old partitions';
+  static override summary = 'Run the maintenance that pg_cron would run';
   static override description =
-    "For those without pg_cron: run it every hour from a system's cron or a CI schedule. For each queue it makes the weeks that the policy asks for, deletes one batch of what ended longer ago than cleanup_ttl (cleanup --all goes on until nothing is left), and detaches and drops one old, empty partition a table, after one whose detaching broke off. A queue that is in trouble keeps no other from it; the exit code is then 1.";
+    'For servers without pg_cron: run it every hour from cron or a CI schedule. For each queue it creates the partitions that the policy requires, deletes one batch of finished tasks and events older than cleanup_ttl (cleanup --all deletes all batches), and detaches and drops one old, empty partition per table. If one queue fails, it continues with the others and exits with 1.';
   static override examples = ['<%= config.bin %> maintain', '<%= config.bin %> maintain -q audit --json'];
   static override flags = {
     ...changeFlags,

@@ -18,11 +18,11 @@ interface Migration {
 }
 
 export default class Migrate extends BaseCommand<Migration> {
-  static override summary = 'Upgrade the schema of a database, large queues first';
+  static override summary = 'Upgrade the schema of a database with large queues';
   static override description = [
-    'Shows a plan, then does it: new columns and triggers in short transactions, one table at a time; new indexes concurrently, beside working workers, partition by partition; and then the schema script in one transaction, which finds all that done. A table that is busy is waited for shortly, again and again. Run it again after an interruption: it goes on from there.',
-    '--check says what differs from the shipped schema, thing by thing, and exits 1 when something does. It makes the shipped functions and an empty queue beside what is there, compares and takes them back: workers do not notice, and the role must own the schema.',
-    '--dump-sql prints the script for another migration tool. By itself it locks the tables of old queues while it builds their indexes: run migrate before it where queues are large.',
+    'Shows a plan, then runs it while workers continue: it adds columns and triggers in short transactions, one table at a time, builds indexes concurrently, one partition at a time, and then runs the schema script in one transaction. It waits for a busy table in short attempts. After an interruption, run it again: it resumes.',
+    '--check lists the differences from the shipped schema and exits 1 if there are any. It creates the shipped functions and an empty queue under other names, compares them and rolls back. Workers do not notice, and the role must own the schema.',
+    '--dump-sql prints the script for another migration tool. The script alone locks the tables of old queues while it builds their indexes: for large queues, run migrate first.',
   ].join('\n');
   static override examples = [
     '<%= config.bin %> migrate --dry-run',
@@ -31,10 +31,13 @@ export default class Migrate extends BaseCommand<Migration> {
   ];
   static override flags = {
     ...changeFlags,
-    from: Flags.string({ helpValue: 'VERSION', description: 'version that is expected to be there' }),
-    to: Flags.string({ helpValue: 'VERSION', description: 'version to come to; only the one shipped is there' }),
+    from: Flags.string({ helpValue: 'VERSION', description: 'expected version of the installed schema' }),
+    to: Flags.string({
+      helpValue: 'VERSION',
+      description: 'version to upgrade to; only the shipped version is available',
+    }),
     'dry-run': Flags.boolean({ description: 'show the plan, change nothing', exclusive: ['check', 'dump-sql'] }),
-    check: Flags.boolean({ description: 'say what differs; exit 1 when something does', exclusive: ['dump-sql'] }),
+    check: Flags.boolean({ description: 'list the differences; exit 1 if there are any', exclusive: ['dump-sql'] }),
     'dump-sql': Flags.boolean({
       description: 'print the script for another tool; does not connect',
       dependsOn: ['from'],
@@ -52,7 +55,7 @@ export default class Migrate extends BaseCommand<Migration> {
     const { flags } = await this.parse(Migrate);
     requireShippedRef(flags.to, '--to');
     if (flags.from !== undefined && !/^v?\d+\.\d+\.\d+$|^main$/.test(flags.from)) {
-      throw usageError(`"${flags.from}" is no version of the schema`, 'such as 0.4.0');
+      throw usageError(`"${flags.from}" is not a version of the schema`, 'such as 0.4.0');
     }
     if (flags['dump-sql']) return { what: 'sql', plan: null };
     const db = await this.db();
@@ -63,7 +66,7 @@ export default class Migrate extends BaseCommand<Migration> {
     if (flags['dry-run']) return { what: 'plan', plan };
     requireSchema(plan);
     if (this.mode() === 'table') await this.show({ what: 'plan', plan });
-    if (this.io.inTty && this.io.errTty) await confirm(this.io, `${headline(plan)} Go on?`, flags.yes);
+    if (this.io.inTty && this.io.errTty) await confirm(this.io, `${headline(plan)} Continue?`, flags.yes);
     const pause = (ms: number): Promise<void> => this.pause(ms);
     const drawn = this.io.errTty && this.mode() === 'table';
     await new Upgrade(db, {
@@ -84,7 +87,7 @@ export default class Migrate extends BaseCommand<Migration> {
   render({ what, plan }: Migration): Rendering {
     if (plan === null) return { text: readSchemaScript(), jsonResult: { sql: readSchemaScript() } };
     const rows = differenceRows(plan);
-    const left = rows.length === 0 ? '' : '; what differs is not migrate’s to mend';
+    const left = rows.length === 0 ? '' : '; migrate cannot fix the remaining differences';
     if (what === 'plan') return renderPlan(plan);
     if (what === 'done') {
       return {
@@ -95,7 +98,7 @@ export default class Migrate extends BaseCommand<Migration> {
     if (what === 'nothing') {
       const note = plan.compared
         ? `Nothing to do: the schema is up to date${left}`
-        : 'Nothing to do as far as the catalogs tell; what was changed by hand, --check finds as the owner on the primary';
+        : 'Nothing to do by the catalogs; to find manual changes, run --check as the owner on the primary';
       return { note, table: rows.length === 0 ? undefined : differenceTable(rows), jsonResult: planJson(plan) };
     }
     const note = rows.length === 0 ? 'The schema is what this absurdctl ships' : mend(plan);
@@ -106,14 +109,14 @@ export default class Migrate extends BaseCommand<Migration> {
   private requireFit(plan: MigrationPlan, from: string | undefined): void {
     if ((plan.from_revision ?? 0) > plan.to_revision) {
       throw refused(
-        `The schema has revision ${plan.from_revision}, this absurdctl brings only ${plan.to_revision}`,
+        `The schema has revision ${plan.from_revision}, this absurdctl contains only ${plan.to_revision}`,
         'use the newer absurdctl that installed it: a schema is never downgraded',
         'newer_schema',
       );
     }
     // Where everything is done already, a script that is run again is right to name where it once began.
     if (from !== undefined && plan.from_version !== null && from !== plan.from_version && !isCurrent(plan)) {
-      throw refused(`The schema is ${plan.from_version}, not ${from}`, 'leave --from away', 'other_version');
+      throw refused(`The schema is ${plan.from_version}, not ${from}`, 'omit --from', 'other_version');
     }
   }
 }
@@ -129,13 +132,11 @@ function requireSchema(plan: MigrationPlan): void {
 
 function mend({ installed, differences }: MigrationPlan): Advice {
   if (!installed) return hint`${command('init')} installs it`;
-  return differences.some(({ mended }) => mended)
-    ? hint`${command('migrate')} mends it`
-    : 'It is not migrate’s to mend';
+  return differences.some(({ mended }) => mended) ? hint`${command('migrate')} mends it` : 'migrate cannot fix it';
 }
 
 function headline(plan: MigrationPlan): string {
   const to = `${plan.to_version} (revision ${plan.to_revision})`;
-  if (plan.from_revision === plan.to_revision) return `Put right what differs in "${plan.database}".`;
+  if (plan.from_revision === plan.to_revision) return `Fix the differences in "${plan.database}".`;
   return `Upgrade "${plan.database}" from ${fromVersion(plan)} to ${to}.`;
 }

@@ -15,7 +15,7 @@ const lockTimeoutMs = 10_000;
 export default class PauseSchedule extends BaseCommand<Schedule> {
   static override summary = 'Pause a schedule: it spawns nothing until it is resumed';
   static override description =
-    'Its setting --missed decides on resume what becomes of the times in between. Pausing a paused schedule replaces the end and the reason.';
+    'When it is resumed, its setting --missed decides about the times in between. Pausing a paused schedule replaces the end and the reason.';
   static override examples = ['<%= config.bin %> pause-schedule weekly-report --for 7d --reason holidays'];
   static override args = {
     name: Args.string({ required: true, suggest: 'schedule', description: 'name of the schedule' }),

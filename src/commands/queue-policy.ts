@@ -20,9 +20,9 @@ const needs = (flags: readonly string[]): Need => {
 };
 
 export default class QueuePolicy extends BaseCommand<QueuePolicyRow> {
-  static override summary = 'Show or set how long a queue keeps what ended, and how it is partitioned';
+  static override summary = 'Show or set the retention and the partitions of a queue';
   static override description =
-    'Without flags it shows the policy. Flags set what they name and leave the rest. cleanup, ensure-partitions and the jobs of pg_cron follow it.';
+    'Without flags it shows the policy. Flags change only the settings that they name. cleanup, ensure-partitions and the jobs of pg_cron follow it.';
   static override examples = [
     '<%= config.bin %> queue-policy mail',
     `<%= config.bin %> queue-policy mail --cleanup-ttl '14 days' --cleanup-limit 5000`,
@@ -34,10 +34,10 @@ export default class QueuePolicy extends BaseCommand<QueuePolicyRow> {
       options: ['enabled', 'disabled'] as const,
       description: 'a partition for rows outside of all weeks',
     })(),
-    'partition-lookahead': span('make weeks so far ahead'),
-    'partition-lookback': span('make weeks so far back'),
-    'cleanup-ttl': span('keep ended tasks and emitted events so long'),
-    'cleanup-limit': wholeNumberFlag({ min: 1, helpValue: 'N', description: 'rows a batch of the cleanup' }),
+    'partition-lookahead': span('how far ahead to create weeks'),
+    'partition-lookback': span('how far back to create weeks'),
+    'cleanup-ttl': span('how long to keep finished tasks and emitted events'),
+    'cleanup-limit': wholeNumberFlag({ min: 1, helpValue: 'N', description: 'rows per batch of the cleanup' }),
     'detach-mode': Flags.option({
       options: ['none', 'empty'] as const,
       description: 'which partitions may be detached',
@@ -45,7 +45,7 @@ export default class QueuePolicy extends BaseCommand<QueuePolicyRow> {
     'detach-min-age': span('how old a week must be to be detached'),
     wakeup: Flags.option({
       options: ['on', 'off'] as const,
-      description: 'tell workers of new work at once, by NOTIFY; costs every spawn a little',
+      description: 'wake workers at once by NOTIFY; makes each spawn slightly slower',
     })(),
   };
   static declares: Declaration = {

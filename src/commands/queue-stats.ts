@@ -22,10 +22,10 @@ interface QueueStats {
 }
 
 export default class QueueStatsCommand extends MetricsCommand<QueueStats> {
-  static override summary = 'Show how queues are doing: what waits, what comes in and goes out, and how long it takes';
+  static override summary = 'Show backlog, throughput and latency of queues';
   static override description = [
-    'IN is tasks made since --since, OUT and FAILED are runs claimed since then that completed or failed; all end at 10,000. RATE is FAILED as a share of both. WAIT and RUN are the median and the 95th percentile, in seconds, of the latest 1,000 runs that completed; WAIT goes from the making of a run to its last claim, so it holds its sleeps.',
-    `With --by task-name everything is taken from a sample, up to ${sampleSize} runs of each state; a row says in JSON whether it was cut.`,
+    'IN counts tasks created since --since; OUT and FAILED count runs claimed since then that completed or failed; all stop at 10,000. RATE is the share of FAILED in both. WAIT and RUN are the median and the 95th percentile, in seconds, of the latest 1,000 completed runs; WAIT is the time from the creation of a run to its last claim, including sleeps.',
+    `With --by task-name the figures come from a sample of up to ${sampleSize} runs of each state; in JSON each row says whether it was cut.`,
   ].join('\n');
   static override examples = [
     '<%= config.bin %> queue-stats',
@@ -35,10 +35,14 @@ export default class QueueStatsCommand extends MetricsCommand<QueueStats> {
   static override flags = {
     ...dbFlags,
     queue: queueFlag,
-    by: Flags.option({ options: ['queue', 'task-name'] as const, default: 'queue', description: 'what a row is of' })(),
+    by: Flags.option({
+      options: ['queue', 'task-name'] as const,
+      default: 'queue',
+      description: 'what each row is about',
+    })(),
     'task-name': Flags.string({ char: 'n', helpValue: 'NAME', description: 'only tasks of this name, by name' }),
     watch: watchFlag,
-    since: Flags.string({ default: '1h', helpValue: 'TIME', description: 'since when IN, OUT and FAILED are counted' }),
+    since: Flags.string({ default: '1h', helpValue: 'TIME', description: 'start of the span of IN, OUT and FAILED' }),
   };
   static declares: Declaration = {
     topic: 'WHEN SOMETHING IS STUCK',
@@ -90,9 +94,9 @@ export default class QueueStatsCommand extends MetricsCommand<QueueStats> {
           ...(named ? [] : [...sizes, ...pauseColumns(rows, context)]),
         ],
         rows,
-        empty: named ? 'No task here' : hint`No queues yet: ${command('create-queue', 'default')}`,
+        empty: named ? 'No task found' : hint`No queues yet: ${command('create-queue', 'default')}`,
         truncated: rows.some((row) => row.sampled)
-          ? `Some numbers end at the sample: ${sampleSize} runs of each state`
+          ? `Some numbers are limited by the sample: ${sampleSize} runs of each state`
           : undefined,
       },
     };

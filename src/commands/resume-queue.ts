@@ -20,7 +20,7 @@ const lockTimeoutMs = 10_000;
 export default class ResumeQueue extends BaseCommand<ResumedQueue[]> {
   static override summary = 'Resume paused queues';
   static override description =
-    'Workers claim from them at their next poll. A queue that is not paused stays as it is, exit code 0. Schedules that were due meanwhile follow their --missed setting.';
+    'Workers claim from them at their next poll. A queue that is not paused is not changed (exit code 0). Schedules that were due meanwhile follow their --missed setting.';
   static override examples = ['<%= config.bin %> resume-queue mail', '<%= config.bin %> resume-queue --all'];
   static override args = {
     queue: Args.string({ multiple: true, suggest: 'queue', description: 'names of queues' }),

@@ -17,7 +17,7 @@ const lockTimeoutMs = 10_000;
 
 export default class ResumeSchedule extends BaseCommand<ResumedSchedule> {
   static override summary = 'Resume a paused schedule';
-  static override description = 'A schedule that is not paused stays as it is, exit code 0.';
+  static override description = 'A schedule that is not paused is not changed (exit code 0).';
   static override examples = ['<%= config.bin %> resume-schedule weekly-report'];
   static override args = {
     name: Args.string({ required: true, suggest: 'schedule', description: 'name of the schedule' }),

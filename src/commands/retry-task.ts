@@ -18,8 +18,8 @@ const states = ['failed'] as const;
 export default class RetryTask extends BulkCommand<SpawnedTask> {
   static override summary = 'Give failed tasks another attempt';
   static override description = [
-    'Finished steps are kept: the new attempt goes on after the last one. With --spawn-new a fresh task starts from the same inputs.',
-    'Many at once: several ids, - for ids from standard input, or a filter. They are shown and asked about first (--yes off a terminal), then retried in batches; tasks that are not failed are skipped, so the same command may be typed again after a break.',
+    'Finished steps are kept: the new attempt resumes after the last one. --spawn-new starts a new task with the same inputs instead.',
+    'For many tasks: several ids, - for ids from standard input, or a filter. It shows them and asks (--yes without a terminal), then retries them in batches. It skips tasks that are not failed, so it is safe to repeat after an interruption.',
   ].join('\n');
   static override examples = [
     '<%= config.bin %> retry-task 019a32d3-8425-7ae2-a5af-2f17a6707666',
@@ -31,13 +31,13 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
     id: Args.string({
       multiple: true,
       suggest: 'failed-id',
-      description: 'ids of failed tasks, or of their runs; - reads them',
+      description: 'ids of failed tasks or their runs; - for standard input',
     }),
   };
   static override flags = {
     ...changeFlags,
     queue: queueFlag,
-    'max-attempts': wholeNumberFlag({ min: 1, description: 'new limit of attempts, the past ones included' }),
+    'max-attempts': wholeNumberFlag({ min: 1, description: 'new limit of attempts, including past attempts' }),
     'spawn-new': Flags.boolean({ description: 'start a new task instead' }),
     status: statusFlag(states),
     ...bulkFlags,
@@ -79,7 +79,7 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
         refused: (_code, message) => (message.includes('not currently failed') ? 'skipped' : 'failed'),
       },
       timeoutMs: flags.timeout * 1000,
-      passedOver: flags['spawn-new'] ? null : 'tasks that are not failed any more are passed over',
+      passedOver: flags['spawn-new'] ? null : 'tasks that are no longer failed are skipped',
     });
   }
 
@@ -87,7 +87,7 @@ export default class RetryTask extends BulkCommand<SpawnedTask> {
     if (isBulk(result)) return renderMany(result, context);
     return {
       note: result.created
-        ? 'Started a new task from the same inputs'
+        ? 'Started a new task with the same inputs'
         : `Attempt ${result.attempt} is waiting for a worker of queue "${result.queue_name}"`,
       record: { 'Task ID': result.task_id, 'Run ID': result.run_id, Attempt: result.attempt },
     };

@@ -12,7 +12,7 @@ interface Version {
 export default class SchemaVersion extends BaseCommand<Version> {
   static override summary = 'Print the version of the schema in a database';
   static override description =
-    'Prints `unknown` where there is no schema, or one older than 0.2.0. With --json also our own revision of it.';
+    'Prints `unknown` if there is no schema, or one older than 0.2.0. --json adds the revision of our schema.';
   static override examples = ['<%= config.bin %> schema-version'];
   static override flags = { ...dbFlags };
   static declares: Declaration = {

@@ -11,16 +11,16 @@ import { command, hint } from '../lib/cli/hint.js';
 type Shown = { queue_name: string; task_id: string } & CheckpointDetail;
 
 export default class ShowCheckpoint extends BaseCommand<Shown> {
-  static override summary = "Print one step's saved result, whole, as JSON";
+  static override summary = 'Print the whole saved result of a step as JSON';
   static override description =
-    'Standard output gets the JSON alone, every digit as it is stored; --json adds which run saved it, and when.';
+    'Standard output gets only the JSON, with every digit as stored; --json adds the run that saved it, and the time.';
   static override examples = [
     '<%= config.bin %> show-checkpoint 019a32d3-8425-7ae2-a5af-2f17a6707666 charge-card',
     '<%= config.bin %> show-checkpoint 019a32d3-8425-7ae2-a5af-2f17a6707666 fetch-rows | jq length',
   ];
   static override args = {
-    id: Args.string({ required: true, description: 'id of a task, or of a run' }),
-    step: Args.string({ required: true, description: "the step's name; the second of a name is name#2" }),
+    id: Args.string({ required: true, description: 'id of a task or a run' }),
+    step: Args.string({ required: true, description: 'name of the step; the second step of a name is name#2' }),
   };
   static override flags = { ...dbFlags, queue: queueFlag };
   static declares: Declaration = {

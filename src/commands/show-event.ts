@@ -9,9 +9,9 @@ import { command, hint } from '../lib/cli/hint.js';
 import type { QueueReader } from '../sql/each-queue.js';
 
 export default class ShowEvent extends BaseCommand<EventRow> {
-  static override summary = "Print an event's payload, whole, as JSON";
+  static override summary = 'Print the whole payload of an event as JSON';
   static override description =
-    'Without -q every queue is looked through. Standard output gets the JSON alone; --json adds the queue, the time and how many wait. An event that is only awaited has no payload yet: exit code 3.';
+    'Searches every queue without -q. Standard output gets only the JSON; --json adds the queue, the time and the number of waiting runs. An event that was not emitted has no payload: exit code 3.';
   static override examples = ['<%= config.bin %> show-event paid:42 -q mail'];
   static override args = { name: Args.string({ required: true, suggest: 'event', description: "the event's name" }) };
   static override flags = { ...dbFlags, queue: queueFlag };
@@ -54,7 +54,7 @@ async function missing(
     const { queue_name: queue, waiting } = awaited;
     return notFound(
       `Event "${name}" was never emitted; waiting for it in queue "${queue}": ${waiting}`,
-      hint`${command('emit-event', name, { q: queue })} emits it; ${command('list-waits', { e: name })} shows who waits`,
+      hint`${command('emit-event', name, { q: queue })} emits it; ${command('list-waits', { e: name })} shows the tasks that wait`,
       'event_not_emitted',
     );
   }
@@ -65,7 +65,7 @@ async function missing(
   const where = queues.length === 1 ? `queue "${queues[0] ?? ''}"` : `any of ${queues.length} queues${read}`;
   return notFound(
     `There is no event "${name}" in ${where}`,
-    meant === undefined ? hint`${command('list-events')} shows those that are there` : `did you mean "${meant}"?`,
+    meant === undefined ? hint`${command('list-events')} shows the existing ones` : `did you mean "${meant}"?`,
     'event_not_found',
   );
 }

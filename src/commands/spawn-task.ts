@@ -25,7 +25,7 @@ type Spawned = SpawnedTask & Partial<Omit<FollowedTask, 'queue_name' | 'task_id'
 export default class SpawnTask extends BaseCommand<Spawned> {
   static override summary = 'Start a task';
   static override description =
-    'Parameters come from --params (JSON, @file, or - for standard input) and -P on top of it: k=v is a string, k:=json any value, a.b=v goes into an object. --at and --in start the task later: until then no worker gets it, and --max-delay counts from that start. With --wait the exit code tells how the task ended: 0 completed, 6 failed or cancelled, 7 when --timeout passed first.';
+    'Parameters come from --params (JSON, @file, or - for standard input) and -P on top of it: k=v is a string, k:=json any value, a.b=v goes into an object. --at and --in start the task later: until then no worker gets it, and --max-delay counts from that start. With --wait the exit code says how the task ended: 0 completed, 6 failed or cancelled, 7 if --timeout passed first.';
   static override examples = [
     '<%= config.bin %> spawn-task send-mail -P to=ann@example.com -P retries:=3',
     '<%= config.bin %> spawn-task import --params @job.json --idempotency-key import-2026-01-02',
@@ -34,7 +34,7 @@ export default class SpawnTask extends BaseCommand<Spawned> {
     '<%= config.bin %> spawn-task charge --max-attempts 5 --retry-kind exponential --retry-base 10',
   ];
   static override args = {
-    name: Args.string({ required: true, suggest: 'task-name', description: "the task's name" }),
+    name: Args.string({ required: true, suggest: 'task-name', description: 'name of the task' }),
   };
   static override flags = {
     ...changeFlags,
@@ -42,10 +42,10 @@ export default class SpawnTask extends BaseCommand<Spawned> {
     ...startFlags,
     'idempotency-key': Flags.string({
       helpValue: 'KEY',
-      description: 'at most one task a queue has this key; the one that is there is returned',
+      description: 'key that is unique in the queue; returns the existing task with this key',
     }),
-    wait: Flags.boolean({ description: 'follow the task to its end and print its result' }),
-    timeout: secondsFlag({ description: 'longest wait, with --wait' }),
+    wait: Flags.boolean({ description: 'wait for the task to end and print its result' }),
+    timeout: secondsFlag({ description: 'maximum time to wait, with --wait' }),
   };
   static declares: Declaration = {
     topic: 'TASKS',
@@ -55,7 +55,7 @@ export default class SpawnTask extends BaseCommand<Spawned> {
 
   async execute(): Promise<Spawned> {
     const { args, flags } = await this.parse(SpawnTask);
-    if (flags.timeout !== undefined && !flags.wait) throw usageError('--timeout means nothing without --wait');
+    if (flags.timeout !== undefined && !flags.wait) throw usageError('--timeout requires --wait');
     const start = readStart(flags);
     const { params, settings } = await readSpawnFlags(this.io, flags);
     const options = spawnOptions({ ...settings, ...start, idempotencyKey: flags['idempotency-key'] });
@@ -101,7 +101,7 @@ export default class SpawnTask extends BaseCommand<Spawned> {
     return {
       note: task.created
         ? hint`Spawned in queue "${task.queue_name}"; ${command('dump-task', task.task_id)} shows it`
-        : `The idempotency key is known: this is the task that has it, in queue "${task.queue_name}"`,
+        : `The idempotency key exists: this is its task, in queue "${task.queue_name}"`,
       record,
     };
   }

@@ -34,14 +34,16 @@ const sampleLine = '{"name": "open", "params": {"n": 1}, "options": {"idempotenc
 export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
   static override summary = 'Start many tasks from a file or a pipe, one JSON object a line';
   static override description = [
-    'A line is {"name": "…", "params": …, "options": {…}}; options are headers, retry_strategy, max_attempts, cancellation, idempotency_key, and start_at (a time) or delay_seconds for a later start. The delays of a retry_strategy are 0 to 86400 seconds. Every line is checked before the first task is spawned.',
-    'Tasks are spawned in batches of 500, each all or none. With idempotency keys the same file may be sent again after a break: what is there is returned, nothing is started twice.',
+    'A line is {"name": "…", "params": …, "options": {…}}; options are headers, retry_strategy, max_attempts, cancellation, idempotency_key, and start_at (a time) or delay_seconds for a later start. The delays of a retry_strategy are 0 to 86400 seconds. All lines are checked before the first task is spawned.',
+    'Tasks are spawned in batches of 500, each all or none. With idempotency keys it is safe to send the same file again after an interruption: existing tasks are returned, and no task starts twice.',
   ].join('\n');
   static override examples = [
     '<%= config.bin %> spawn-tasks mails.ndjson -q mail',
     `jq -c '{name: "import", params: ., options: {idempotency_key: .id}}' rows.json | <%= config.bin %> spawn-tasks -`,
   ];
-  static override args = { file: Args.string({ required: true, description: 'file of lines; - for standard input' }) };
+  static override args = {
+    file: Args.string({ required: true, description: 'file with the lines; - for standard input' }),
+  };
   static override flags = {
     ...changeFlags,
     queue: Flags.string({ char: 'q', helpValue: 'QUEUE', default: 'default', description: 'queue to spawn in' }),
@@ -87,7 +89,7 @@ export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
     const { queue_name: queue, total, spawned, existing } = result;
     return {
       note: result.dry_run
-        ? `${total === 1 ? '1 line is' : `${total} lines are`} fit to be spawned; nothing was done`
+        ? `${total === 1 ? '1 line is' : `${total} lines are`} valid; nothing was spawned`
         : undefined,
       record: { Queue: queue, Lines: total, Spawned: spawned, 'Already there': existing },
       name: result.tasks.map((task) => task.task_id),

@@ -27,10 +27,10 @@ const lockTimeoutMs = 10_000;
 class Undo extends Error {}
 
 export default class SyncSchedules extends BaseCommand<Synced> {
-  static override summary = 'Bring the schedules in line with a file';
+  static override summary = 'Make the schedules match a file';
   static override description = [
-    'The file is JSON: {"schedules": [{"name", "task", "queue", "cron" or "every", "time_zone", "overlap", "missed", "catch_up", "params", "headers", "max_attempts", "retry_strategy", "cancellation", "delay_seconds"}]}. Schedules that the file does not name stay, unless --prune drops them.',
-    'With --dry-run nothing is saved; the exit code is 1 when something differs, 0 when nothing does. All changes are made in one transaction, or none.',
+    'The file is JSON: {"schedules": [{"name", "task", "queue", "cron" or "every", "time_zone", "overlap", "missed", "catch_up", "params", "headers", "max_attempts", "retry_strategy", "cancellation", "delay_seconds"}]}. Schedules that the file does not name are kept without --prune.',
+    '--dry-run saves nothing; its exit code is 1 if something differs, else 0. All changes are made in one transaction.',
   ].join('\n');
   static override examples = [
     '<%= config.bin %> sync-schedules schedules.json --dry-run',

@@ -20,7 +20,7 @@ const lockTimeoutMs = 10_000;
 export default class TriggerSchedule extends BaseCommand<TriggeredTask> {
   static override summary = 'Spawn the task of a schedule once, now';
   static override description =
-    'Its next times stay as they are, and a pause does not matter: a person asked for it. Typed twice it spawns twice.';
+    'Does not change its next times, and works while it is paused. Each call spawns a task.';
   static override examples = ['<%= config.bin %> trigger-schedule weekly-report'];
   static override args = {
     name: Args.string({ required: true, suggest: 'schedule', description: 'name of the schedule' }),

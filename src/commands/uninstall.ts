@@ -39,15 +39,15 @@ const queuesAtATime = 50;
 export default class Uninstall extends BaseCommand<Uninstalled> {
   static override summary = 'Remove the schema from a database, with every queue and task in it';
   static override description = [
-    "Says first what would be lost, and asks for the database's name on a terminal; elsewhere it needs --yes. One transaction: all of it goes, or nothing. Jobs of pg_cron go with it; extensions, roles and the database stay.",
-    'Where tables or views of the schema are not ours, or something in another schema hangs on it (a view, a foreign key), it refuses unless --cascade is given.',
+    "Shows what would be lost, and asks for the database's name on a terminal; otherwise it needs --yes. It drops everything in one transaction, with the jobs of pg_cron; extensions, roles and the database stay.",
+    'If the schema contains tables or views that are not ours, or something in another schema depends on it (a view, a foreign key), it refuses without --cascade.',
   ].join('\n');
   static override examples = ['<%= config.bin %> uninstall --dry-run', '<%= config.bin %> uninstall -d staging --yes'];
   static override flags = {
     ...dbFlags,
     yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
-    cascade: Flags.boolean({ description: 'also drop what is not ours and what hangs on the schema' }),
-    'dry-run': Flags.boolean({ description: 'say what would be lost, drop nothing' }),
+    cascade: Flags.boolean({ description: 'also drop what is not ours and what depends on the schema' }),
+    'dry-run': Flags.boolean({ description: 'show what would be lost, drop nothing' }),
   };
   static declares: Declaration = {
     topic: 'SCHEMA',
@@ -65,17 +65,22 @@ export default class Uninstall extends BaseCommand<Uninstalled> {
     if (foreign.length > 0 && !flags.cascade) {
       throw refused(
         `This would also drop ${foreign.slice(0, 5).join(', ')}${foreign.length > 5 ? ` and ${foreign.length - 5} more` : ''}`,
-        'move them away first, or add --cascade; --dry-run names all',
+        'move them away first, or add --cascade; --dry-run lists all',
         'not_ours',
       );
     }
     if (!flags.yes) for (const line of lines(loss)) this.note(line);
-    await confirmByName(this.io, `Drop all of it, for good? Type the database's name`, database, flags.yes);
+    await confirmByName(
+      this.io,
+      `Drop all of it? This cannot be undone. Type the database's name`,
+      database,
+      flags.yes,
+    );
     try {
       await this.write((db) => dropSchema(db, loss.cron_jobs.length > 0));
     } catch (error) {
       if (errorCode(error) !== '53200') throw error;
-      throw new CliError(`${loss.queues.length} queues are more than one transaction can lock`, {
+      throw new CliError(`${loss.queues.length} queues need more locks than one transaction can take`, {
         code: 'too_many_locks',
         hint: hint`drop queues first (${command('drop-queue', 'NAME', { yes: true })}), or raise max_locks_per_transaction; nothing was dropped`,
         cause: error,
@@ -113,7 +118,7 @@ export default class Uninstall extends BaseCommand<Uninstalled> {
         Size: byteSize(loss.bytes),
         'Cron jobs': loss.cron_jobs.join(', ') || 'none',
         'Not ours': loss.strangers.join(', ') || 'none',
-        'Hangs on it': loss.dependents.join(', ') || 'none',
+        'Depends on it': loss.dependents.join(', ') || 'none',
       },
     };
   }
@@ -126,5 +131,5 @@ const lines = ({ database, queues, unfinished, at_least, running, bytes, ...othe
     : []),
   ...(others.cron_jobs.length > 0 ? [`Jobs of pg_cron: ${others.cron_jobs.join(', ')}`] : []),
   ...(others.strangers.length > 0 ? [`Not ours, in the schema: ${others.strangers.join(', ')}`] : []),
-  ...(others.dependents.length > 0 ? [`Elsewhere, hanging on it: ${others.dependents.join(', ')}`] : []),
+  ...(others.dependents.length > 0 ? [`Elsewhere, depending on it: ${others.dependents.join(', ')}`] : []),
 ];

@@ -27,8 +27,8 @@ const reasons: Record<string, string> = { 'awaits event': 'it waits for an event
 export default class WakeTask extends BulkCommand<WokenTask> {
   static override summary = 'Let sleeping tasks run now';
   static override description = [
-    'Ends a sleep, a delay or the backoff before a retry: a worker can claim the task at once. A task that waits for an event is left alone; with --as-timeout its wait ends as its timeout would end it.',
-    'Many at once: several ids, - for ids from standard input, or a filter. They are shown and asked about first (--yes off a terminal), then woken in batches; tasks that do not sleep are skipped.',
+    'Ends a sleep, a delay or the backoff before a retry: a worker can claim the task at once. A task that waits for an event is skipped; with --as-timeout its wait ends as its timeout would end it.',
+    'For many tasks: several ids, - for ids from standard input, or a filter. It shows them and asks (--yes without a terminal), then wakes them in batches. It skips tasks that do not sleep.',
   ].join('\n');
   static override examples = [
     '<%= config.bin %> wake-task 019a32d3-8425-7ae2-a5af-2f17a6707666',
@@ -39,7 +39,7 @@ export default class WakeTask extends BulkCommand<WokenTask> {
     id: Args.string({
       multiple: true,
       suggest: 'open-id',
-      description: 'ids of sleeping tasks, or of their runs; - reads them',
+      description: 'ids of sleeping tasks or their runs; - for standard input',
     }),
   };
   static override flags = {
@@ -81,7 +81,7 @@ export default class WakeTask extends BulkCommand<WokenTask> {
         refused: () => 'failed',
       },
       timeoutMs: flags.timeout * 1000,
-      passedOver: 'tasks that do not sleep any more are passed over',
+      passedOver: 'tasks that no longer sleep are skipped',
     });
   }
 

@@ -24,16 +24,16 @@ interface WhyFlags {
 }
 
 export default class Why extends BaseCommand<WhyResult> {
-  static override summary = 'Say why a task, a run, a queue or a task name does not move';
+  static override summary = 'Explain why a task, a run, a queue or a task name does not move';
   static override description =
-    'Answers in one sentence, then the evidence (known, or inferred where rows only suggest it), then what to type next. ' +
-    'It reads the tables of any schema since 0.2.0, writes nothing and locks nothing. docs/why.md explains every cause.';
+    'Answers in one sentence, then the evidence (known, or inferred if the rows only suggest it), then the next commands. ' +
+    'Works on any schema since 0.2.0, writes nothing and locks no rows. docs/why.md explains every cause.';
   static override examples = [
     '<%= config.bin %> why 019a32d3-8425-7ae2-a5af-2f17a6707666',
     '<%= config.bin %> why --queue mail',
     '<%= config.bin %> why --task-name send-mail --json',
   ];
-  static override args = { id: Args.string({ description: "a task's id or a run's" }) };
+  static override args = { id: Args.string({ description: 'id of a task or a run' }) };
   static override flags = {
     ...dbFlags,
     queue: queueFlag,
@@ -42,32 +42,32 @@ export default class Why extends BaseCommand<WhyResult> {
       min: 1,
       default: 300,
       helpValue: 'SECONDS',
-      description: 'time over which claims are counted',
+      description: 'time span in which claims are counted',
     }),
     watch: watchFlag,
     retries: wholeNumberFlag({
       min: 2,
       default: defaultThresholds.retries,
       helpValue: 'N',
-      description: 'failures in a row, all alike, that are too many without a limit',
+      description: 'consecutive failures with the same error that are too many without a limit',
     }),
     polling: wholeNumberFlag({
       min: 1,
       default: defaultThresholds.polling,
       helpValue: 'N',
-      description: 'sleeps a minute from which on a task polls',
+      description: 'sleeps per minute that count as polling',
     }),
     'large-mb': wholeNumberFlag({
       min: 1,
       default: defaultThresholds.largeBytes / 1024 / 1024,
       helpValue: 'MB',
-      description: 'size of all checkpoints of a task, as stored, that is large',
+      description: 'stored size of all checkpoints of a task that is large',
     }),
     timeout: wholeNumberFlag({
       min: 1,
       default: 5,
       helpValue: 'SECONDS',
-      description: 'longest time for one statement',
+      description: 'time limit of a statement',
     }),
   };
   static declares: Declaration = {
@@ -89,7 +89,7 @@ export default class Why extends BaseCommand<WhyResult> {
       timeoutMs: flags.timeout * 1000,
       thresholds: { retries: flags.retries, polling: flags.polling, largeBytes: flags['large-mb'] * 1024 * 1024 },
     };
-    if (id !== undefined && name !== undefined) throw usageError('An id and --task-name exclude each other');
+    if (id !== undefined && name !== undefined) throw usageError('Use either an id or --task-name, not both');
     if (id !== undefined) return whyId(await this.db(), requireId(id), queue, options);
     if (name !== undefined) return whyTaskName(await this.db(), name, queue, options);
     if (queue !== undefined) return whyQueue(await this.db(), queue, options);
@@ -102,7 +102,7 @@ export default class Why extends BaseCommand<WhyResult> {
     const line = (mark: string, text: string): string[] => (tty ? hanging(mark, text, columns) : [mark + text]);
     const unseen = result.sees_sessions || ['ended', 'fine'].includes(result.verdict) ? [] : [blind];
     const clock = result.clock_stopped_at;
-    const stopped = `the clock is stopped at ${clock ?? ''} (absurd.fake_now): ages and times to come are unreliable`;
+    const stopped = `the clock is stopped at ${clock ?? ''} (absurd.fake_now): ages and future times are unreliable`;
     const lines = [
       ...unseen.flatMap((text) => line('', text)),
       ...line('', sentenceCase(result.sentence)),
@@ -123,7 +123,7 @@ export default class Why extends BaseCommand<WhyResult> {
 
 /** Said before all else: an answer that could not see a lock's holder may name the wrong cause. */
 const blind =
-  'This role is not shown what other sessions do (grant pg_read_all_stats to it): a session that holds a lock may be missing here.';
+  'This role cannot see what other sessions do (grant pg_read_all_stats to it): a session that holds a lock may be missing here.';
 
 /** Which task that is: an id that was typed may have been a run's, and says nothing to a reader. */
 function subject({ task_id: id, task_name: name, queue }: WhyResult): string[] {

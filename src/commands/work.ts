@@ -14,47 +14,51 @@ import { command } from '../lib/cli/hint.js';
 export default class Work extends BaseCommand<WorkReport> {
   static override summary = 'Run a worker for the tasks of a module';
   static override description = [
-    'FILE is a TypeScript or JavaScript module. Its default export is a function that takes the client and registers tasks, or an array of { name, handler }. Its import of absurdctl is this program, wherever that is installed.',
-    'Every event is a line on standard error; -o ndjson makes it one JSON object a line. Ctrl-C or SIGTERM: takes no more work and waits for what runs; a second time: ends at once.',
+    'FILE is a TypeScript or JavaScript module. Its default export is a function that takes the client and registers tasks, or an array of { name, handler }. Its import of absurdctl is this program, wherever it is installed.',
+    'Each event is a line on standard error, or one JSON object a line with -o ndjson. On Ctrl-C or SIGTERM the worker claims nothing more and waits for its runs; the second time it ends at once.',
   ].join('\n');
   static override examples = [
     '<%= config.bin %> work tasks.ts',
     '<%= config.bin %> work tasks.ts --concurrency 10 --watch',
-    { description: 'Work off what is there, then end', command: '<%= config.bin %> work tasks.ts --burst' },
+    { description: 'Work until the queue is empty, then exit', command: '<%= config.bin %> work tasks.ts --burst' },
   ];
   static override strict = false;
   static override args = {
-    file: Args.string({ required: true, description: 'module that registers tasks; more may follow' }),
+    file: Args.string({ required: true, description: 'modules that register tasks' }),
   };
   static override flags = {
     ...dbFlags,
     queue: Flags.string({
       char: 'q',
       helpValue: 'QUEUE',
-      description: 'work on this queue alone, and let modules register for it by default',
+      description: 'only this queue; modules register tasks on it by default',
     }),
-    concurrency: wholeNumberFlag({ min: 1, default: 1, helpValue: 'N', description: 'most runs at a time' }),
+    concurrency: wholeNumberFlag({
+      min: 1,
+      default: 1,
+      helpValue: 'N',
+      description: 'maximum of runs at the same time',
+    }),
     'claim-timeout': wholeNumberFlag({ min: 1, default: 120, helpValue: 'SECONDS', description: 'length of a lease' }),
     'poll-interval': secondsFlag({
       min: 0.01,
       default: 0.25,
-      description: 'pause between two looks at an empty queue',
+      description: 'pause between two polls of an empty queue',
     }),
-    'worker-id': Flags.string({ helpValue: 'ID', description: 'who holds the leases; default HOST:PID:RANDOM' }),
+    'worker-id': Flags.string({ helpValue: 'ID', description: 'id of the worker; default HOST:PID:RANDOM' }),
     'program-version': Flags.string({
       helpValue: 'VERSION',
       description: 'release that list-workers shows; default: the version in the package.json of FILE',
     }),
     'drain-timeout': secondsFlag({
-      description: 'when told to stop: how long to wait before what runs is released',
+      description: 'time to wait for its runs on a stop signal before it releases them',
     }),
     'listen-url': Flags.string({
       helpValue: 'URI',
-      description:
-        'direct connection for announcements of new work, where a pooler stands between (or ABSURD_LISTEN_URL)',
+      description: 'direct connection for wake-ups, if a pooler is in between (or ABSURD_LISTEN_URL)',
     }),
-    burst: Flags.boolean({ description: 'end when nothing is left to claim', exclusive: ['watch'] }),
-    watch: Flags.boolean({ description: 'load the modules again when one of their files changes' }),
+    burst: Flags.boolean({ description: 'exit when there is nothing to claim', exclusive: ['watch'] }),
+    watch: Flags.boolean({ description: 'reload the modules when one of their files changes' }),
   };
   static declares: Declaration = {
     topic: 'WORK',

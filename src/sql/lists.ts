@@ -1,5 +1,5 @@
 /**
- * The lists of an investigation. Each reads one queue through an index, so many rows at most: what it costs follows the limit,
+ * The lists of an investigation. Each reads one queue through an index, so many maximum number of rows: what it costs follows the limit,
  * not the queue. Only tables of the contract are read.
  */
 import { errorMatches, tasksOfKey, type ErrorFilter } from './bulk.js';

@@ -73,7 +73,7 @@ test('the exit code tells a failure (6), a cancellation (6) and a wait that was 
 
   const late = await run(['await-task', open.task_id, '--timeout', '0.2'], { url: db.url });
   expect(late.code).toBe(7);
-  expect(late.stderr).toContain(`absurdctl await-task ${open.task_id} goes on waiting`);
+  expect(late.stderr).toContain(`absurdctl await-task ${open.task_id} continues waiting`);
 });
 
 test('several at once: a line each, and the worst of them decides', async ({ db }) => {
@@ -130,7 +130,7 @@ test('a connection that is lost ends the waiting, and says how to go on', () => 
 
   const error = toCliError(waitingInterrupted(ended, ['a', 'b']));
   expect(error).toMatchObject({ exitCode: 5, code: 'unreachable' });
-  expect(adviceText(error.hint ?? '')).toBe('absurdctl await-task a b goes on waiting');
+  expect(adviceText(error.hint ?? '')).toBe('absurdctl await-task a b continues waiting');
 });
 
 test('what happened is told in its order: a failure before the step that came after it', async ({ db }) => {

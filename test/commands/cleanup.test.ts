@@ -86,7 +86,7 @@ test('what is locked stays, and does not end the deletion of the rest', async ({
   expect((await run(['cleanup', 'q', '1', '--json'], db)).json()).toMatchObject({ tasks: 2 });
 });
 
-test('interrupted, it says what is gone, and the same command goes on', async ({ db }) => {
+test('interrupted, it says what is gone, and the same command continues', async ({ db }) => {
   await db.queue('q');
   await db.query(`select absurd.spawn_task('q', 'job', '{}') from generate_series(1, 3000)`);
   await db.query(`select absurd.cancel_task('q', t.task_id) from absurd.t_q t`);
@@ -101,7 +101,7 @@ test('interrupted, it says what is gone, and the same command goes on', async ({
   const remaining = await left();
   expect(stopped.code).toBe(130);
   expect(stopped.stderr).toContain('Interrupted: ');
-  expect(stopped.stderr).toContain('the same command goes on');
+  expect(stopped.stderr).toContain('the same command continues');
   expect(remaining).toBeGreaterThan(0);
   expect((await run(['cleanup', 'q', '0', '--json'], db)).json()).toMatchObject({ tasks: remaining });
 });

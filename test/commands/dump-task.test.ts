@@ -35,7 +35,7 @@ test('the latest attempt comes first, and attempts in a row that failed alike ar
   expect(titles).toEqual(
     [
       'Attempt 6',
-      'Attempts 3 to 5: alike but for numbers and ids; the last of them',
+      'Attempts 3 to 5: the same except for numbers and ids; the last of them',
       'Checkpoints of attempts 3 to 5',
       'Attempt 2',
       'Checkpoints of attempt 2',
@@ -98,7 +98,7 @@ test('results that are large stay on the server for a screen, and are whole in a
   expect(screen.stdout.length).toBeLessThan(10_000);
   expect(screen.stdout).toMatch(/chunk-3 +\S+ kB stored, not shown/);
   expect(screen.stdout).toContain('"here"');
-  expect(screen.stderr).toContain(`absurdctl show-checkpoint ${task.task_id} chunk-0 prints one whole`);
+  expect(screen.stderr).toContain(`absurdctl show-checkpoint ${task.task_id} chunk-0 prints the whole value`);
   const pipe = await run(['dump-task', task.task_id], db);
   expect(pipe.stdout.length).toBeGreaterThan(12 * 6_400_000);
   expect(pipe.stderr).toBe('');

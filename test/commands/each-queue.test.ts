@@ -164,7 +164,7 @@ describe('the beginning of an id', () => {
     for (const argv of [['why'], ['dump-task'], ['cancel-task', '--yes'], ['cancel-task', '--yes', one]]) {
       const result = await run([...argv, '019a32d3'], db);
       expect(result.code).toBe(2);
-      expect(result.stderr).toContain('019a32d3 begins the ids of more than one task');
+      expect(result.stderr).toContain('019a32d3 matches the ids of several tasks');
       expect(result.stderr).toContain(`${near}  "near" completed, queue "a"`);
       expect(result.stderr).toContain(`${two}  "two" pending, queue "b"`);
     }
@@ -180,6 +180,6 @@ describe('the beginning of an id', () => {
     expect((await run(['why', '11111111'], db)).code).toBe(3);
     const short = await run(['dump-task', '019a32d'], db);
     expect(short.code).toBe(2);
-    expect(short.stderr).toContain('its first 8 characters are the least');
+    expect(short.stderr).toContain('type at least its first 8 characters');
   });
 });

@@ -56,7 +56,7 @@ describe('emit-event', () => {
     expect((await db.query('select payload from absurd.e_default')).rows).toEqual([{ payload: 1 }]);
   });
 
-  test('without a payload it is {}; what is no object is refused', async ({ db }) => {
+  test('without a payload it is {}; what is not an object is refused', async ({ db }) => {
     await db.queue('default');
     await run(['emit-event', 'plain'], db);
     expect((await db.query('select payload from absurd.e_default')).rows).toEqual([{ payload: {} }]);

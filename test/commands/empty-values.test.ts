@@ -59,7 +59,7 @@ test('an empty idempotency key does not make one task of many', async ({ db }) =
   const { code, stderr } = await run(['spawn-task', 'a', '--idempotency-key', ''], db);
   expect({ code, stderr }).toEqual({
     code: 2,
-    stderr: 'Error: --idempotency-key is empty\nHint: is a variable of the shell unset? Omit what is not meant\n',
+    stderr: 'Error: --idempotency-key is empty\nHint: is a shell variable unset? Omit the flag to use its default\n',
   });
   expect((await run(['spawn-task', 'a', '-P', 'k=', '--idempotency-key', 'k'], db)).code).toBe(0);
 });

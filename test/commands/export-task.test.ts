@@ -163,8 +163,8 @@ test('a file that is no export is refused, and nothing is loaded', async ({ db }
     [[], 'is not the export of a task'],
     [{ ...good, format_version: 2 }, 'format version 2'],
     [{ ...good, task: undefined }, 'has no task in it'],
-    [{ ...good, task: { ...good.task, task_id: '[redacted]' } }, 'lacks a proper "task_id"'],
-    [{ ...good, task: { ...good.task, runs: [{}] } }, 'lacks a proper "run_id" in its runs'],
+    [{ ...good, task: { ...good.task, task_id: '[redacted]' } }, 'lacks a valid "task_id"'],
+    [{ ...good, task: { ...good.task, runs: [{}] } }, 'lacks a valid "run_id" in its runs'],
     [{ ...good, task: { ...good.task, state: 'odd' } }, 'violates check constraint'],
   ];
   for (const [content, words] of bad) {
@@ -280,5 +280,5 @@ test.for([
   writeFileSync(join(cwd, 'bad.json'), stdout.replace(new RegExp(`"${member}": null`), `"${member}": ${value}`));
   const refused = await run(['import-task', 'bad.json'], { ...db, cwd });
   expect(refused.code).toBe(2);
-  expect(refused.stderr).toContain(`lacks a proper "${member}" in its task`);
+  expect(refused.stderr).toContain(`lacks a valid "${member}" in its task`);
 });

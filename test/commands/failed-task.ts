@@ -1,6 +1,6 @@
 import type { Filler } from '../support/database.js';
 
-/** A task of three steps, the last of which failed for good. */
+/** A task of three steps, the last of which failed permanently. */
 export async function failedTask(db: Filler, queue: string): Promise<string> {
   const { task_id: id } = await db.spawn(
     queue,

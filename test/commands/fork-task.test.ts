@@ -54,11 +54,11 @@ test('without a step all are taken over; other parameters; what is wrong is said
   const id = await failedTask(db, 'mail');
   const all = await run(['fork-task', id, '--params', '[1]'], db);
   expect(all.stdout).toMatch(/^Task ID: .+\nRun ID: .+\nAttempt: 1\nSteps: 3\n$/);
-  expect(all.stderr).toBe('3 steps taken over; it goes on after the last of them\n');
+  expect(all.stderr).toBe('3 steps taken over; it it resumes after the last of them\n');
   const params = await db.query(`select params from absurd.t_mail where state = 'pending'`);
   expect(params.rows).toEqual([{ params: [1] }]);
   const first = await run(['fork-task', id, '--from-step', 'reserve'], db);
-  expect(first.stderr).toBe('No step was taken over: it starts from the beginning\n');
+  expect(first.stderr).toBe('No step was copied: it starts from the beginning\n');
   const near = await run(['fork-task', id, '--from-step', 'chrage'], db);
   expect(near.code).toBe(3);
   expect(near.stderr).toContain('did you mean "charge"?');

@@ -51,7 +51,7 @@ test(
         ].join('\n'),
       );
       expect(printed.stderr).toBe(
-        `Queues made later are not among them: absurdctl grants ${name} --as worker again then, or with --new-queues now\n`,
+        `Queues created later are not included: absurdctl grants ${name} --as worker again then, or with --new-queues now\n`,
       );
       expect(asJson.map(({ statement, why }) => `${statement};  -- ${why}\n`).join('')).toBe(printed.stdout);
       expect(await rights(db, name)).toEqual([]);
@@ -210,7 +210,7 @@ test('--revoke by one who may not, or of what another role granted, changes noth
       expect(warnedOnly.code).toBe(1);
       expect(errorOf(warnedOnly)).toMatchObject({
         code: 'not_permitted',
-        message: `This role may not take usage on schema absurd from "${name}": "postgres" granted it`,
+        message: `This role may not revoke usage on schema absurd from "${name}": "postgres" granted it`,
         hint: 'connect as the role that granted it: -U postgres',
       });
       expect(await rights(db, name)).toEqual(before);

@@ -85,7 +85,7 @@ test('list-tasks says when a task wakes, and for what', async ({ db }) => {
 test('columns that a narrow terminal has no room for are named', async ({ db }) => {
   await scene(db);
   const narrow = await run(['list-tasks'], { ...db, width: 80, now });
-  expect(narrow.stderr).toMatch(/^Left out for want of width: .*QUEUE.*; a wider window, a pipe or --json has them$/m);
+  expect(narrow.stderr).toMatch(/^Columns that do not fit: .*QUEUE.*; a wider window, a pipe or --json shows them$/m);
   expect((await run(['list-tasks'], { ...db, width: 300, now })).stderr).toBe('');
   expect((await run(['list-tasks'], db)).stderr).toBe('');
 });

@@ -51,7 +51,7 @@ test('list-waits: who waits for what, since when', async ({ db }) => {
     { event_name: 'go', queue_name: 'b', task_name: 'waiter', run_id: ids['waiter'], step_name: 's', timeout_at: null },
   ]);
   expect((await run(['list-waits', '--event', 'other', '--json'], db)).stdout).toBe('[]\n');
-  expect((await run(['list-waits', '-q', 'a'], db)).stderr).toBe('Nobody waits for an event here\n');
+  expect((await run(['list-waits', '-q', 'a'], db)).stderr).toBe('No task waits for an event\n');
 });
 
 test('list-events: the latest emission first, what is only awaited last, every digit kept', async ({ db }) => {
@@ -84,14 +84,14 @@ test('JSON too large for a list is left to the command that shows one', async ({
     payload: null,
   });
   expect(events.stderr).toBe(
-    '1 of more than 10000 bytes is not carried here; absurdctl show-event NAME prints one whole\n',
+    '1 of more than 10000 bytes is omitted here; absurdctl show-event NAME prints the whole value\n',
   );
   expect(steps.json()).toMatchObject([
     { checkpoint_name: 'small', bytes: 4, state: 1.5 },
     { checkpoint_name: 'wide', bytes: 18_045, state: null },
   ]);
   expect(screen.stdout).toMatch(/wide .* 18 kB +-\n$/);
-  expect(screen.stderr).toContain('absurdctl show-checkpoint ID STEP prints one whole');
+  expect(screen.stderr).toContain('absurdctl show-checkpoint ID STEP prints the whole value');
   expect(runs.json()).toMatchObject([{ failure_reason: { name: 'Error', message: 'm'.repeat(2000), cut: true } }]);
   expect((await run(['show-event', 'wide'], db)).stdout).toHaveLength(18_046);
   expect((await run(['show-checkpoint', id, 'wide'], db)).stdout).toHaveLength(18_046);
@@ -177,7 +177,7 @@ test('queue-stats by task name, and as metrics', async ({ db }) => {
   expect(await run(['queue-stats', '-n', 'nobody'], db)).toMatchObject({
     code: 0,
     stdout: '',
-    stderr: 'No task here\n',
+    stderr: 'No task found\n',
   });
 });
 

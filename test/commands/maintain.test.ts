@@ -63,7 +63,7 @@ describe('list-partitions', () => {
     expect((await partitions(db)).filter(({ attached }) => !attached)).toEqual([]);
     const none = await run(['list-partitions', '-q', 'p_401'], db);
     expect(none).toMatchObject({ code: 0, stdout: '' });
-    expect(none.stderr).toContain('No queue here is partitioned');
+    expect(none.stderr).toContain('No queue is partitioned');
     expect((await run(['list-partitions', '-q', 'nowhere'], db)).code).toBe(3);
   });
 });

@@ -2,7 +2,7 @@ import { expect, test, type TestDatabase } from '../support/database.js';
 import { startCli } from '../support/cli.js';
 import { run } from '../support/command.js';
 
-/** Tasks that failed for good, each with this error. */
+/** Tasks that failed permanently, each with this error. */
 async function failures(db: TestDatabase, queue: string, name: string, error: unknown, n: number): Promise<string[]> {
   for (let i = 0; i < n; i++) await db.spawn(queue, name, {}, { max_attempts: 1 });
   const claimed = await db.claim(queue, { qty: n });
@@ -52,7 +52,7 @@ test('a filter takes what it says and no more, first as a dry run', async ({ db 
   expect(done.json<Many>().tasks.every((task) => task.attempt === 2)).toBe(true);
   expect(await states(db, 'a')).toEqual({ failed: 2, pending: 3 });
   const again = await run(['retry-task', '--error', 'ECONNREFUSED', '--yes'], db);
-  expect(again).toMatchObject({ code: 0, stdout: 'Tasks: 0\n', stderr: 'No task fits\n' });
+  expect(again).toMatchObject({ code: 0, stdout: 'Tasks: 0\n', stderr: 'No task matches\n' });
 });
 
 test('what names nothing, or contradicts itself, is refused before anything is touched', async ({ db }) => {
@@ -162,7 +162,7 @@ test('many cancelled by state and name; the preview is on standard error', async
   expect(await states(db, 'a')).toEqual({ cancelled: 250, pending: 3, running: 2 });
   const screen = await run(['cancel-task', '-s', 'running', '--dry-run'], { ...db, width: 100 });
   expect(screen.stdout).toMatch(/^TASK ID +QUEUE +NAME +STATE +ATTEMPTS\n/);
-  expect(screen.stderr).toContain('2 tasks would be taken; nothing was changed');
+  expect(screen.stderr).toContain('2 tasks would be changed; nothing was changed');
 });
 
 /** Tasks that failed, made by rows. */
@@ -209,9 +209,7 @@ test('ten thousand retried, interrupted, and gone on with: each exactly once', {
   // One that was retried fails again before the command goes on: it has had its turn.
   const [again] = await db.claim('a');
   await db.query(`select absurd.fail_run('a', $1, '{"message": "still no"}')`, [again?.run_id]);
-  const typed = /^absurdctl (retry-task .*) goes on: tasks that are not failed any more are passed over$/.exec(
-    error.hint,
-  );
+  const typed = /^absurdctl (retry-task .*) continues: tasks that are no longer failed are skipped$/.exec(error.hint);
   expect(typed?.[1]).toMatch(/^retry-task --task-name bulk --rate 2000 --yes --since \S+ --until \S+$/);
   const resumed = [...(typed?.[1] ?? '').split(' '), '-o', 'ndjson'];
   const second = await (await startCli(resumed, { env, timeoutMs: 120_000 })).done;
@@ -288,7 +286,7 @@ test('an expression without an end is ended by the time limit, before anything i
   expect(started).toMatchObject({ code: 1, stdout: '' });
   expect(JSON.parse(started.stderr)).toMatchObject({
     code: 'statement_timeout',
-    message: 'Looking for the tasks took longer than 1 seconds; nothing was changed',
+    message: 'The search for tasks took longer than 1 seconds; nothing was changed',
   });
   expect(await states(db, 'a')).toEqual({ failed: 1 });
 });
@@ -321,7 +319,7 @@ test('one task that another session has locked: no wait without an end, and who 
 
   expect(result).toMatchObject({ code: 1, stdout: '' });
   expect(result.stderr).toBe(
-    `Error: Another session has held task ${id} for 10 seconds; nothing was changed\nHint: absurdctl why ${id} names the session\n`,
+    `Error: Another session has locked task ${id} for 10 seconds; nothing was changed\nHint: absurdctl why ${id} names the session\n`,
   );
   expect(await states(db, 'a')).toEqual({ pending: 1 });
 });

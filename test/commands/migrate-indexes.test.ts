@@ -114,7 +114,7 @@ test('a part that is not attached and not valid is dropped; one that is valid is
   const kept = await oid(db, `absurd.${good}_ti`);
   const { code, stderr } = await run(['migrate'], db);
   expect(code).toBe(0);
-  expect(stderr).toContain(`Dropping what is left of ${bad}_ti`);
+  expect(stderr).toContain(`Dropping the rest of ${bad}_ti`);
   expect(stderr).not.toContain(`in ${good} (`);
   expect(await oid(db, `absurd.${good}_ti`)).toBe(kept);
   expect(await run(['migrate', '--check'], db)).toMatchObject({ code: 0, stdout: '' });
@@ -186,7 +186,7 @@ test('on a terminal: the plan, the question, and how far a build is', { timeout:
     columns: 130,
     timeoutMs: 60_000,
   });
-  await session.waitFor(/Steps, in this order[\s\S]*build index r_q_rdy[\s\S]*Go on\?/);
+  await session.waitFor(/Steps, in this order[\s\S]*build index r_q_rdy[\s\S]*Continue\?/);
   session.type('y\r');
   await session.waitFor(/r_q_rdy: waiting for writers before build 0%, for process \d+/);
   await writer.query('commit');

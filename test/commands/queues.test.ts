@@ -9,7 +9,7 @@ describe('create-queue', () => {
     const again = await run(['create-queue', 'q'], db);
 
     expect(created.json()).toEqual({ queue_name: 'q', storage_mode: 'unpartitioned', created: true });
-    expect(again).toMatchObject({ code: 0, stdout: '', stderr: 'Queue "q" is there already\n' });
+    expect(again).toMatchObject({ code: 0, stdout: '', stderr: 'Queue "q" already exists\n' });
     expect((await db.query('select * from absurd.list_queues()')).rows).toEqual([{ queue_name: 'q' }]);
   });
 

@@ -71,7 +71,7 @@ test('settings that cannot be used are refused by their flag or their value', as
   await db.queue('q');
   await create(db, 'weekly', '--cron', '@weekly');
   for (const [argv, code, words] of [
-    [['create-schedule', 'x', '--task', 't', '-q', 'q'], 2, 'Nothing says when'],
+    [['create-schedule', 'x', '--task', 't', '-q', 'q'], 2, 'No time is given'],
     [['create-schedule', 'x', '--task', 't', '-q', 'q', '--cron', '@hourly', '--every', '1h'], 2, 'not both'],
     [['create-schedule', 'x', '--task', 't', '-q', 'q', '--cron', '0 0 30 2 *'], 2, 'never matches'],
     [['create-schedule', 'x', '--task', 't', '-q', 'q', '--cron', '61 * * * *'], 2, 'minute'],

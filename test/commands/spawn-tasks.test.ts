@@ -112,7 +112,7 @@ test('what only the server refuses names the lines and how to go on', async ({ d
 test('a dry run checks and does nothing; an unknown queue and a missing file are told', async ({ db }) => {
   await db.queue('default');
   const dry = await run(['spawn-tasks', '-', '--dry-run'], { ...db, stdin: line('a') });
-  expect(dry).toMatchObject({ code: 0, stderr: '1 line is fit to be spawned; nothing was done\n' });
+  expect(dry).toMatchObject({ code: 0, stderr: '1 line is valid; nothing was spawned\n' });
   expect((await run(['spawn-tasks', '-', '-n'], { ...db, stdin: 'x' })).code).toBe(2);
   const stdin = `${line('a')}\n${line('b', { options: { retry_strategy: { kind: 'fixed', base_seconds: -1 } } })}`;
   const bad = await run(['spawn-tasks', '-', '-n'], { ...db, stdin });

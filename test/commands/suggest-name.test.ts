@@ -14,22 +14,20 @@ test('a name that a filter finds nothing for: the nearest one', async ({ db }) =
   const said = async (...argv: string[]): Promise<string> => (await run(argv, db)).stderr;
 
   const task = 'There is no task "chrage" here: did you mean "charge"?\n';
-  expect(await said('list-tasks', '-n', 'chrage')).toBe(`${task}No tasks here\n`);
-  expect(await said('queue-stats', '-n', 'chrage')).toBe(`${task}No task here\n`);
+  expect(await said('list-tasks', '-n', 'chrage')).toBe(`${task}No tasks found\n`);
+  expect(await said('queue-stats', '-n', 'chrage')).toBe(`${task}No task found\n`);
   expect(await said('retry-task', '-n', 'chrage', '--dry-run')).toContain(task);
   expect(await said('cancel-task', '-n', 'chrage', '--yes')).toContain(task);
   expect(await said('why', '-n', 'chrage')).toContain('did you mean "charge"?');
   // A name that is there, and nothing near: no guess.
-  expect(await said('list-tasks', '-n', 'charge', '-s', 'failed')).toBe('No tasks here\n');
-  expect(await said('list-tasks', '-n', 'something-else')).toBe('No tasks here\n');
+  expect(await said('list-tasks', '-n', 'charge', '-s', 'failed')).toBe('No tasks found\n');
+  expect(await said('list-tasks', '-n', 'something-else')).toBe('No tasks found\n');
 
   const event = 'There is no event "order.payd" here: did you mean "order.paid"?\n';
   expect(await said('list-events', '-e', 'order.payd')).toContain(event);
   expect(await said('list-waits', '-e', 'order.payd')).toContain(event);
   expect(await said('show-event', 'order.payd')).toContain('did you mean');
-  expect(await said('emit-event', 'order.payd')).toContain(
-    'Somebody waits for "order.paid" there: did you mean that?\n',
-  );
+  expect(await said('emit-event', 'order.payd')).toContain('A task waits for "order.paid" there: did you mean that?\n');
   expect(await said('emit-event', 'other')).not.toContain('did you mean');
 });
 

@@ -247,7 +247,7 @@ describe('list-tasks', () => {
 
   test('nothing there is [] and a note; what cannot be is an error', async ({ db }) => {
     expect(await run(['list-tasks', '--json'], db)).toMatchObject({ code: 0, stdout: '[]\n' });
-    expect(await run(['list-tasks'], db)).toMatchObject({ code: 0, stdout: '', stderr: 'No tasks here\n' });
+    expect(await run(['list-tasks'], db)).toMatchObject({ code: 0, stdout: '', stderr: 'No tasks found\n' });
     expect((await run(['list-tasks', '-s', 'stuck'], db)).code).toBe(2);
     expect((await run(['list-tasks', '--since', 'lately'], db)).code).toBe(2);
     expect((await run(['list-tasks', '-l', '0'], db)).code).toBe(2);

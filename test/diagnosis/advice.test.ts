@@ -82,7 +82,7 @@ describe('what is suggested runs as it is printed, and mends', () => {
     expect(await findings(db, 'unreadable-settings')).toEqual([]);
   });
 
-  test('failed for good by its retry strategy: tried again, and started again without it', async ({ db }) => {
+  test('failed permanently by its retry strategy: tried again, and started again without it', async ({ db }) => {
     const queue = await db.queue();
     const task = await db.spawn(queue, 'a', { to: 'x' });
     await db.query(`update absurd.t_q set retry_strategy = 'null'`);
@@ -91,7 +91,7 @@ describe('what is suggested runs as it is printed, and mends', () => {
     const { code, sentence, next } = await askId(db, task.task_id);
     expect(code).toBe('failed_retry_strategy');
     expect(sentence).toBe(
-      'it failed for good: its stored retry_strategy cannot be used: retry_strategy must be a JSON object',
+      'it failed permanently: its stored retry_strategy cannot be used: retry_strategy must be a JSON object',
     );
     const [finding] = await findings(db, 'unusable-strategies');
     expect(await type(finding?.mend[0] ?? '', db)).toMatchObject({ code: 0 });

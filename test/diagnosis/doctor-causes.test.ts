@@ -136,7 +136,7 @@ describe('who holds what', () => {
       const row = await doctor({ url }, '--only', 'blocked');
 
       expect(blind.code).toBe(1);
-      expect(blind.stdout).toMatch(/^Sessions of other roles are hidden from this role/);
+      expect(blind.stdout).toMatch(/^This role cannot see the sessions of other roles/);
       expect(blind.stdout).toContain(`absurdctl grants ${name} --as operator --apply -U postgres`);
       expect(first).toMatchObject({ check: 'blocked', queue: 'q', leads_to: [{ check: 'unread' }] });
       expect(first?.seen).toMatch(

@@ -129,7 +129,7 @@ describe('the schema', () => {
     );
     expect(await findings(db, 'schema-behind')).toEqual([]);
     await db.query(`create or replace function absurd.get_schema_revision() returns int language sql as 'select 0'`);
-    await expectHere(db, 'schema-behind', 'warning', /has revision 0, this program brings \d+/);
+    await expectHere(db, 'schema-behind', 'warning', /has revision 0, this program contains \d+/);
   });
 
   test('schema-drifted: a column dropped, another type, a function gone', async ({ db }) => {
@@ -216,9 +216,14 @@ describe('flow', () => {
     const queue = await db.queue();
     await db.query(`select absurd.spawn_task($1, 'a', '{}') from generate_series(1, 300)`, [queue]);
     await db.claim(queue);
-    await expectHere(db, 'backlog-growing', 'warning', /300 runs came in and about 1 were claimed; 299 runs ready/);
+    await expectHere(
+      db,
+      'backlog-growing',
+      'warning',
+      /300 runs were created and about 1 were claimed; 299 runs ready/,
+    );
     await expectFound(db, 'backlog', 'warning', /299 runs ready/, { 'max-ready': 200 });
-    await expectHere(db, 'backlog-growing', 'warning', /300 runs came in/);
+    await expectHere(db, 'backlog-growing', 'warning', /300 runs were created/);
   });
 
   test('retry-storm and top-errors', async ({ db }) => {
@@ -322,7 +327,7 @@ describe('rows', () => {
     await expectFound(db, 'unreadable-settings', 'warning', /Unsupported retry strategy kind "often"/);
   });
 
-  test('unusable-strategies: tasks that failed for good with attempts left', async ({ db }) => {
+  test('unusable-strategies: tasks that failed permanently with attempts left', async ({ db }) => {
     const queue = await db.queue();
     await db.spawn(queue, 'used up', {}, { max_attempts: 1, retry_strategy: { kind: 'fixed' } });
     await db.spawn(queue, 'odd', {}, { max_attempts: 5 });
@@ -332,7 +337,12 @@ describe('rows', () => {
     for (const run of await db.claim(queue, { qty: 2 })) {
       await db.query('select absurd.fail_run($1, $2, $3)', [queue, run.run_id, '{}']);
     }
-    await expectFound(db, 'unusable-strategies', 'warning', /^1 task failed for good .* must be between 0 and 86400$/);
+    await expectFound(
+      db,
+      'unusable-strategies',
+      'warning',
+      /^1 task failed permanently .* must be between 0 and 86400$/,
+    );
   });
 });
 

@@ -148,7 +148,7 @@ test('a handler that takes its workers down', async ({ db }) => {
   const result = await askId(db, task.task_id);
   expect(result.code).toBe('ends_its_worker');
   expect(result.sentence).toBe(
-    'attempts 1 and 2 ended without an answer from their workers, after step "load": this task may be what ends them',
+    'attempts 1 and 2 ended without a result from their workers, after step "load": this task may be what crashes them',
   );
   expect(values(result)).toContain('their workers: "w2", "w1"');
   expect(values(result)).toContain('lease taken: 30 s');
@@ -318,7 +318,7 @@ test('a stopped clock is said', async ({ db }) => {
   await db.freeze(start);
   expect((await askId(db, task.task_id)).clock_stopped_at).toBe('2026-03-02T10:00:00.000Z');
   expect((await run(['why', task.task_id], db)).stdout).toContain(
-    'the clock is stopped at 2026-03-02T10:00:00.000Z (absurd.fake_now): ages and times to come are unreliable',
+    'the clock is stopped at 2026-03-02T10:00:00.000Z (absurd.fake_now): ages and future times are unreliable',
   );
 });
 
@@ -333,7 +333,7 @@ test('a role that is not shown sessions says so first, and still names the holde
     await second.query('select from absurd.t_q for update');
     await aged(db, await second.pid());
     const result = await run(['why', task.task_id], role);
-    expect(result.stdout.split('\n')[0]).toContain('This role is not shown what other sessions do');
+    expect(result.stdout.split('\n')[0]).toContain('This role cannot see what other sessions do');
     expect(result.stdout).toContain(`Session ${await second.pid()}`);
     expect((await run(['why', task.task_id, '--json'], role)).json()).toMatchObject({
       code: 'locked',

@@ -101,6 +101,6 @@ test('a lease that ran out is no good lease, and no sleep', async ({ db }) => {
 
   expect(dead).toBeDefined();
   expect(both).toMatchObject({ code: 'leases_expired', also: [{ code: 'all_claimed' }] });
-  expect(both.also[0]?.sentence).toContain('1 run with a good lease');
+  expect(both.also[0]?.sentence).toContain('1 run with a valid lease');
   expect(one).toMatchObject({ code: 'leases_expired', also: [] });
 });

@@ -167,7 +167,7 @@ describe('asleep', () => {
     const result = await expectCode(db, () => askId(db, task.task_id), 'retry_backoff');
 
     expect(result.sentence).toBe(
-      'it waits out its backoff: attempt 2 of 4 comes in 10 minutes: the one before failed with Error: no route',
+      'it waits for its backoff: attempt 2 of 4 starts in 10 minutes: the one before failed with Error: no route',
     );
     expect(values(result)).toContain('retry strategy: exponential, 600 s × 2^(attempt - 1)');
   });
@@ -271,7 +271,7 @@ describe('over', () => {
     const result = await expectCode(db, () => askId(db, task.task_id), 'failed');
 
     expect(result.sentence).toBe(
-      'it failed for good: 2 of 2 attempts are used, and the last failed with Error: \\x1b[31mcard refused',
+      'it failed permanently: 2 of 2 attempts are used, and the last failed with Error: \\x1b[31mcard refused',
     );
     expect(values(result)).toContain('same error: 2 of 2 failed attempts');
     expect(values(result)).toContain('it fails after step: "charge"');

@@ -36,7 +36,7 @@ test('Ctrl-C ends a wait with 130, leaves the task alone and says how to go on',
     const { code, stderr } = await waiting.done;
     const id = /Spawned task (\S+)/.exec(stderr)?.[1] ?? 'none';
     expect(code).toBe(130);
-    expect(stderr).toContain(`absurdctl await-task ${id} goes on waiting`);
+    expect(stderr).toContain(`absurdctl await-task ${id} continues waiting`);
     expect((await runCli(['list-tasks', '-o', 'name'], { cwd })).stdout).toBe(`${id}\n`);
   } finally {
     await runCli(['dev', '--stop'], { cwd });

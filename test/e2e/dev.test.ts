@@ -121,7 +121,7 @@ describe('in the foreground', () => {
     const before = await status();
     const second = await cli(['dev']);
     expect(second.code).toBe(0);
-    expect(second.stderr).toContain('It runs already');
+    expect(second.stderr).toContain('It is already running');
     expect(await status()).toEqual(before);
   });
 });
@@ -429,12 +429,12 @@ describe('at a terminal', () => {
   test('--reset asks, and no keeps the data', async () => {
     await cli(['dev', '--detach']);
     const declined = await terminal(['dev', '--reset']);
-    await declined.waitFor(/Throw away all data/);
+    await declined.waitFor(/Delete all data/);
     declined.type('n\r');
     expect((await declined.done).code).toBe(4);
     expect((await status()).state).toBe('running');
     const agreed = await terminal(['dev', '--reset']);
-    await agreed.waitFor(/Throw away all data/);
+    await agreed.waitFor(/Delete all data/);
     agreed.type('y\r');
     expect((await agreed.done).code).toBe(0);
     expect((await status()).state).toBe('none');

@@ -66,7 +66,7 @@ const asking: Record<string, Asking> = {
   },
   migrate: {
     command: ['migrate'],
-    question: /Upgrade .* Go on\?.*\(y\/N\)/,
+    question: /Upgrade .* Continue\?.*\(y\/N\)/,
     yes: 'y\r',
     no: 'n\r',
     declined: 4,

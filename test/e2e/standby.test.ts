@@ -64,7 +64,7 @@ describe.skipIf(missing !== null)(`a hot standby${missing === null ? '' : ` (ski
   );
 
   test.for([
-    ['a standby', '', /^This server is a standby and takes no writes: /, 'target_session_attrs=read-write'],
+    ['a standby', '', /^This server is a standby and accepts no writes: /, 'target_session_attrs=read-write'],
     ['a read-only connection', '-c default_transaction_read_only=on', /^This connection may only read: /, 'PGOPTIONS'],
   ] as const)('every write is refused by %s', { timeout: 120_000 }, ([, options, message, hint]) =>
     withFolder(async (folder) => {

@@ -45,7 +45,7 @@ describe('a missing right', () => {
       expect((await run(['grants', role, '--as', 'reader', '--apply', '-d', db.url])).code).toBe(0);
       expect(await hint()).toContain(`absurdctl grants ${role} --as worker --apply`);
       expect((await run(['grants', role, '--as', 'worker', '--apply', '-d', db.url])).code).toBe(0);
-      expect(await hint()).toContain('only the owner may make queues and their functions');
+      expect(await hint()).toContain('only the owner can create queues and their functions');
     });
   });
 
@@ -56,7 +56,7 @@ describe('a missing right', () => {
       await db.query(`drop function absurd."spawn:q"`);
       const refused = await run(['spawn-task', 'x', '-q', 'q', '-d', url]);
       expect(refused.code).toBe(1);
-      expect(refused.stderr).toContain('only the owner may make queues and their functions');
+      expect(refused.stderr).toContain('only the owner can create queues and their functions');
     });
   });
 });
@@ -72,7 +72,7 @@ describe('a statement that ran out of time', () => {
       const said = await explainError(error, database, { queue: 'q', need: 'worker' as const, command: 'spawn-task' });
       expect(said).toMatchObject({
         code: 'statement_timeout',
-        hint: `statement_timeout is 1234ms (set for the role ${role}); PGOPTIONS='-c statement_timeout=0' overrules it`,
+        hint: `statement_timeout is 1234ms (set for the role ${role}); PGOPTIONS='-c statement_timeout=0' overrides it`,
       });
       const ours = await database
         .read((inside) => inside.query('select pg_sleep(30)'), 50)

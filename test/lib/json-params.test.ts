@@ -72,7 +72,7 @@ describe('JSON from the command line', () => {
     );
   });
 
-  test('a path through something that is no object is an error that names it', async () => {
+  test('a path through something that is not an object is an error that names it', async () => {
     await expect(read(undefined, ['a=1', 'a.b=2'])).rejects.toThrow(/"a", which is "1" already/);
   });
 });

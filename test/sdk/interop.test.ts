@@ -32,7 +32,7 @@ test('each runs what the other spawned', async ({ absurd, db }) => {
 });
 
 test.for(['ours', 'theirs'] as const)(
-  'a task begun by %s goes on with the other from its checkpoints',
+  'a task begun by %s it resumes with the other from its checkpoints',
   async (first, { absurd, db }) => {
     const theirs = other(db);
     const ran: string[] = [];

@@ -130,7 +130,7 @@ function accounts(batch: readonly ChosenTask[], rows: readonly BatchOutcome[], w
   const byId = new Map(rows.map((row) => [row.task_id, row]));
   return batch.map((task) => {
     const row = byId.get(task.task_id);
-    if (row === undefined) return { ...account(task, 'failed'), reason: 'the task is gone' };
+    if (row === undefined) return { ...account(task, 'failed'), reason: 'the task no longer exists' };
     const { new_task_id, run_id, attempt } = row;
     const other = new_task_id === task.task_id ? null : new_task_id;
     return { ...account(task, 'failed'), ...work.outcome(row), new_task_id: other, run_id, attempt };

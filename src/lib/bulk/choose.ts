@@ -86,9 +86,9 @@ async function byIds(
 /** The ids of a command line, with those of standard input where one is `-`; each once. Raises a usage error for a bad one. */
 export async function readIds(io: Io, typed: readonly string[]): Promise<string[]> {
   if (!typed.includes('-')) return [...new Set(typed.map((id) => requireId(id)))];
-  if (typed.length > 1) throw usageError('- reads all ids from standard input', 'leave out the others');
+  if (typed.length > 1) throw usageError('- reads all ids from standard input', 'omit the other ids');
   if (io.inTty) throw usageError('- reads ids from a pipe, and standard input is a terminal');
   const ids = (await text(io.stdin)).split(/\s+/).filter((id) => id !== '');
-  if (ids.length === 0) throw usageError('No ids came on standard input', 'one id a line');
+  if (ids.length === 0) throw usageError('No ids came on standard input', 'write one id per line');
   return [...new Set(ids.map((id) => requireId(id)))];
 }

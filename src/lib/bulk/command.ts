@@ -133,7 +133,7 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
     } catch (error) {
       if (errorCode(error) !== '55P03') throw error;
       throw new CliError(
-        `Another session has held task ${taskId} for ${patienceMs / 1000} seconds; nothing was changed`,
+        `Another session has locked task ${taskId} for ${patienceMs / 1000} seconds; nothing was changed`,
         {
           code: 'lock_timeout',
           hint: hint`${command('why', taskId)} names the session`,
@@ -149,7 +149,7 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
     } catch (error) {
       if (errorCode(error) !== '57014') throw error;
       throw new CliError(
-        `Looking for the tasks took longer than ${plan.timeoutMs / 1000} seconds; nothing was changed`,
+        `The search for tasks took longer than ${plan.timeoutMs / 1000} seconds; nothing was changed`,
         {
           code: 'statement_timeout',
           hint: 'a narrower filter (--queue, --since, a simpler expression), or --timeout SECONDS',
@@ -180,7 +180,7 @@ export function renderMany(result: BulkResult, { mode }: RenderContext): Renderi
   const left = result.list_left ? result.tasks.filter((task) => task.outcome === 'left') : [];
   const skipped = result.tasks.filter((task) => task.outcome === 'skipped');
   return {
-    note: result.total === 0 ? 'No task fits' : undefined,
+    note: result.total === 0 ? 'No task matches' : undefined,
     foundNothing: result.total === 0,
     record: {
       Tasks: result.total,
@@ -227,7 +227,7 @@ function renderChoice({ would_take: rows, total, counts }: BulkResult): Renderin
   const others = total - rows.length;
   return {
     note: [
-      `${counted(rows.length, 'task')} would be taken; nothing was changed`,
+      `${counted(rows.length, 'task')} would be changed; nothing was changed`,
       ...(others > 0 ? [`${others} would not: ${counts.skipped} in another state, ${counts.failed} unknown`] : []),
     ],
     table: {
@@ -239,7 +239,7 @@ function renderChoice({ would_take: rows, total, counts }: BulkResult): Renderin
         { key: 'attempts', type: 'number', drop: 1 },
       ],
       rows,
-      empty: 'No task fits',
+      empty: 'No task matches',
     },
   };
 }
@@ -298,8 +298,8 @@ function resume(
   if (passedOver === null)
     return hint`the ids that are left have "outcome": "left" in JSON; ${command(id, '-', typed(['since', 'until', 'limit', 'all']))} takes them from standard input`;
   if ('ids' in choice) {
-    if (choice.ids.length > idsTyped) return `the same command goes on: ${passedOver}`;
-    return hint`${command(id, ...choice.ids, typed([]))} goes on: ${passedOver}`;
+    if (choice.ids.length > idsTyped) return `this command continues: ${passedOver}`;
+    return hint`${command(id, ...choice.ids, typed([]))} continues: ${passedOver}`;
   }
   const { since, until } = choice.filter;
   const flags = {
@@ -308,5 +308,5 @@ function resume(
     until: until !== undefined && 'at' in until ? until.at : at,
     limit: choice.limit === undefined ? undefined : left,
   };
-  return hint`${command(id, flags)} goes on: ${passedOver}`;
+  return hint`${command(id, flags)} continues: ${passedOver}`;
 }

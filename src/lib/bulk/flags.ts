@@ -16,22 +16,37 @@ export const bulkFlags = {
   error: Flags.string({
     helpGroup: 'MANY',
     helpValue: 'TEXT|/REGEX/',
-    description: 'whose last error contains the text, or matches the expression (/…/i: any case)',
+    description: 'tasks whose last error contains the text or matches the expression (/…/i ignores case)',
   }),
-  worker: Flags.string({ helpGroup: 'MANY', helpValue: 'ID', description: 'whose latest attempt this worker claimed' }),
+  worker: Flags.string({
+    helpGroup: 'MANY',
+    helpValue: 'ID',
+    description: 'tasks whose latest attempt this worker claimed',
+  }),
   key: Flags.string({ helpGroup: 'MANY', helpValue: 'KEY', description: 'the task with this idempotency key' }),
   where: whereFlag('MANY'),
-  limit: wholeNumberFlag({ char: 'l', helpGroup: 'MANY', min: 1, helpValue: 'N', description: 'tasks at most' }),
-  all: Flags.boolean({ helpGroup: 'MANY', description: 'every task that fits, with no filter but -q' }),
-  rate: wholeNumberFlag({ helpGroup: 'MANY', min: 1, helpValue: 'N', description: 'tasks a second at most' }),
+  limit: wholeNumberFlag({
+    char: 'l',
+    helpGroup: 'MANY',
+    min: 1,
+    helpValue: 'N',
+    description: 'maximum number of tasks',
+  }),
+  all: Flags.boolean({ helpGroup: 'MANY', description: 'all tasks, without a filter except -q' }),
+  rate: wholeNumberFlag({
+    helpGroup: 'MANY',
+    min: 1,
+    helpValue: 'N',
+    description: 'maximum number of tasks per second',
+  }),
   timeout: wholeNumberFlag({
     helpGroup: 'MANY',
     min: 1,
     default: 30,
     helpValue: 'SECONDS',
-    description: 'longest time for one statement that looks for them',
+    description: 'time limit of a statement that searches for tasks',
   }),
-  'dry-run': Flags.boolean({ helpGroup: 'MANY', description: 'list what would be taken, change nothing' }),
+  'dry-run': Flags.boolean({ helpGroup: 'MANY', description: 'list the tasks, change nothing' }),
   yes: Flags.boolean({ char: 'y', helpGroup: 'MANY', description: 'do not ask' }),
 };
 
@@ -80,18 +95,18 @@ export function readChoice(id: string, ids: readonly string[], flags: Given, sta
   const chosen = flags.all ? ['all', ...filters] : filters;
   if (ids.length > 0) {
     const [extra] = flags.limit === undefined ? chosen : [...chosen, 'limit'];
-    if (extra !== undefined) throw usageError(`Ids and --${extra} exclude each other`, command(id, { help: true }));
+    if (extra !== undefined) throw usageError(`Use either ids or --${extra}, not both`, command(id, { help: true }));
     return { ids, queue: flags.queue };
   }
   if (flags.all && filters[0] !== undefined) {
     throw usageError(
-      `--all and --${filters[0]} exclude each other`,
-      'leave --all out to take only what the filter finds',
+      `Use either --all or --${filters[0]}, not both`,
+      'omit --all to take only the tasks that match the filter',
     );
   }
   if (chosen.length === 0) {
     throw usageError(
-      'Nothing says which tasks',
+      'No tasks are named',
       hint`${command(id)} ID…, - for ids from standard input, a filter such as --task-name NAME --since 2h, or --all`,
     );
   }

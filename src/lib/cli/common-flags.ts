@@ -19,7 +19,7 @@ export const dbFlags = {
   verbose: Flags.boolean({
     char: 'v',
     helpGroup: 'CONNECTION',
-    description: 'show on standard error how the connection is made, the password masked',
+    description: 'show on standard error how it connects, with the password masked',
   }),
 };
 
@@ -44,6 +44,6 @@ export const outputFlags = {
   json: Flags.boolean({ helpGroup: 'OUTPUT', description: 'the same as -o json; errors are JSON too' }),
   'no-pager': Flags.boolean({
     helpGroup: 'OUTPUT',
-    description: 'print a long answer at once; otherwise a terminal shows it in $PAGER, or less',
+    description: 'do not show long answers in $PAGER or less',
   }),
 };

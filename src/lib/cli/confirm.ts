@@ -45,7 +45,7 @@ export const askPassword = (io: Io, message: string): Promise<string> =>
   ask({ type: 'password', message }, io, noPassword);
 
 const noAnswer = (): CliError =>
-  refused('Not confirmed: there was no answer', 'type yes, or add --yes to go ahead', 'not_confirmed');
+  refused('Not confirmed: there was no answer', 'type yes, or add --yes to continue', 'not_confirmed');
 
 /**
  * Asks before something that destroys or touches many. `yes` is the command's --yes. Raises exit code 4 when the answer is
@@ -56,7 +56,7 @@ export async function confirm(io: Io, question: string, yes: boolean | undefined
   if (!io.inTty || !io.errTty) {
     throw refused(
       `Not confirmed: ${question}`,
-      'there is no terminal to ask on; add --yes to go ahead',
+      'there is no terminal to ask on; add --yes to continue',
       'not_confirmed',
     );
   }
@@ -101,7 +101,7 @@ export async function confirmByName(io: Io, question: string, name: string, yes:
   if (!io.inTty || !io.errTty) {
     throw refused(
       `Not confirmed: ${question}`,
-      'there is no terminal to ask on; add --yes to go ahead',
+      'there is no terminal to ask on; add --yes to continue',
       'not_confirmed',
     );
   }

@@ -101,7 +101,7 @@ const rules: Rule[] = [
     test: /^57014$/,
     exitCode: exit.failed,
     code: 'statement_timeout',
-    hint: advise`${command('doctor', { only: 'blocked,unread' })} says whether a lock holds it up`,
+    hint: advise`${command('doctor', { only: 'blocked,unread' })} says whether a lock blocks it`,
   },
   { test: /^40/, exitCode: exit.failed, code: 'retry', hint: 'try again' },
 ];
@@ -114,7 +114,7 @@ const outsidePartitions = (error: ServerError): CliError =>
   new CliError(error.message, {
     exitCode: exit.refused,
     code: 'partition_missing',
-    hint: advise`${command('ensure-partitions', { queue: (error.table ?? '').slice(2) })} makes the missing partitions`,
+    hint: advise`${command('ensure-partitions', { queue: (error.table ?? '').slice(2) })} creates the missing partitions`,
     cause: error,
   });
 
@@ -148,7 +148,7 @@ export function toCliError(error: unknown): CliError {
     return new CliError(`The connection to the server was lost: ${message || code}`, {
       exitCode: exit.unreachable,
       code: 'unreachable',
-      hint: 'the server stopped or restarted, or the session was ended; what wrote may be done: look before you repeat it',
+      hint: 'the server stopped or restarted, or the session was ended; a write may have been committed: check before you repeat it',
       cause: error,
     });
   }

@@ -84,7 +84,7 @@ async function outOfTime(plain: CliError, database: Database): Promise<CliError>
   const found = await readStatementTimeout(database);
   if (found === undefined) return plain;
   const { message, exitCode, code, cause } = plain;
-  const hint = `statement_timeout is ${found.value} (${found.origin}); PGOPTIONS='-c statement_timeout=0' overrules it`;
+  const hint = `statement_timeout is ${found.value} (${found.origin}); PGOPTIONS='-c statement_timeout=0' overrides it`;
   return new CliError(message, { exitCode, code, cause, hint });
 }
 
@@ -92,13 +92,13 @@ async function readOnly({ message, code }: CliError, database: Database): Promis
   const { standby } = await database.read(readStanding);
   return standby
     ? refused(
-        `This server is a standby and takes no writes: ${message}`,
+        `This server is a standby and accepts no writes: ${message}`,
         'connect to the primary (-h, or several hosts in a URI that ends in ?target_session_attrs=read-write)',
         code,
       )
     : refused(
         `This connection may only read: ${message}`,
-        `default_transaction_read_only is on for this role or database; PGOPTIONS='-c default_transaction_read_only=off' overrules it`,
+        `default_transaction_read_only is on for this role or database; PGOPTIONS='-c default_transaction_read_only=off' overrides it`,
         code,
       );
 }
@@ -130,7 +130,7 @@ async function missing(
       {
         exitCode: exit.unreachable,
         code: 'schema_too_old',
-        hint: advise`${typed('init')} brings what is missing; data and running workers are kept`,
+        hint: advise`${typed('init')} upgrades it; data and running workers are kept`,
         cause: error,
       },
     );

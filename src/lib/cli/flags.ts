@@ -6,7 +6,7 @@ type Range = { min?: number; max?: number };
 
 /** An empty value is an unset variable of a shell. */
 export const emptyError = (what: string): CliError =>
-  usageError(`${what} is empty`, 'is a variable of the shell unset? Omit what is not meant');
+  usageError(`${what} is empty`, 'is a shell variable unset? Omit the flag to use its default');
 
 function readNumber(what: string, text: string, { min = 0, max = Infinity }: Range): number {
   const number = Number(text);

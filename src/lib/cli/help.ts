@@ -137,7 +137,7 @@ export function programHelp(io: Io, topics: Topic[]): string {
   }
   lines.push(
     '',
-    'absurdctl COMMAND --help tells more of one. Everywhere: -d NAME|URI names the database, -o json the output.',
+    'absurdctl COMMAND --help shows more about one. Every command takes -d NAME|URI for the database and -o for the output format.',
   );
   return `${lines.join('\n')}\n`;
 }

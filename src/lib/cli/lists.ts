@@ -9,8 +9,15 @@ import type { Column } from './output.js';
 import { wholeNumberFlag } from './flags.js';
 
 export const listFlags = {
-  queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to look in; all when absent' }),
-  limit: wholeNumberFlag({ char: 'l', min: 1, max: 10_000, default: 50, helpValue: 'N', description: 'rows at most' }),
+  queue: Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to search; default: all' }),
+  limit: wholeNumberFlag({
+    char: 'l',
+    min: 1,
+    max: 10_000,
+    default: 50,
+    helpValue: 'N',
+    description: 'maximum number of rows',
+  }),
 };
 
 /** What narrows a list of tasks or of runs. */
@@ -20,9 +27,9 @@ export const filterFlags = {
   until: Flags.string({ helpValue: 'TIME', description: 'active at or before' }),
   error: Flags.string({
     helpValue: 'TEXT|/REGEX/',
-    description: 'only those whose last error contains the text, or matches the expression (/…/i: any case)',
+    description: 'only those tasks whose last error contains the text or matches the expression (/…/i ignores case)',
   }),
-  worker: Flags.string({ helpValue: 'ID', description: 'only those that this worker claimed last' }),
+  worker: Flags.string({ helpValue: 'ID', description: 'only tasks tasks whose latest attempt this worker claimed' }),
   key: Flags.string({ helpValue: 'KEY', description: 'only the task with this idempotency key' }),
 };
 
@@ -83,7 +90,7 @@ export const latestFirst = (a: string | null, b: string | null): number =>
 export function wideNote(rows: readonly { bytes: number | null }[], id: string): Advice | undefined {
   const wide = rows.filter(({ bytes }) => (bytes ?? 0) > wideBytes).length;
   if (wide === 0) return undefined;
-  return hint`${wide} of more than ${wideBytes} bytes ${wide === 1 ? 'is' : 'are'} not carried here; ${command(id)} prints one whole`;
+  return hint`${wide} of more than ${wideBytes} bytes ${wide === 1 ? 'is' : 'are'} omitted here; ${command(id)} prints the whole value`;
 }
 
 /** Several notes about what is not shown, as one. */

@@ -181,6 +181,6 @@ export async function show(
   else io.out(parts(rendering).map(pipeText).join('\n'));
   const said = mode === 'json' || mode === 'ndjson' ? notes({ ...rendering, note: undefined }) : notes(rendering);
   if (leftOut.length > 0)
-    said.push(`Left out for want of width: ${leftOut.join(', ')}; a wider window, a pipe or --json has them`);
+    said.push(`Columns that do not fit: ${leftOut.join(', ')}; a wider window, a pipe or --json shows them`);
   for (const note of [...said, ...(rendering.warning ?? [])]) io.err(`${harmless(say(note))}\n`);
 }

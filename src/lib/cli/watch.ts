@@ -3,7 +3,7 @@ import * as Flags from '@oclif/core/flags';
 import { displayWidth } from './format/text.js';
 import type { Io } from './io.js';
 
-export const watchFlag = Flags.boolean({ description: 'look again every two seconds until Ctrl-C' });
+export const watchFlag = Flags.boolean({ description: 'repeat every two seconds until Ctrl-C' });
 
 export const watchPauseMs = 2000;
 

@@ -61,7 +61,7 @@ function unreachable({ at, cause: error }: DialError, settings: Settings): CliEr
     return new CliError(`There is no database "${settings.database}" at ${where}`, {
       ...options,
       code: 'database_missing',
-      hint: `name another one with --database, or make it: ${createdb(settings, at)}`,
+      hint: `name another one with --database, or create it: ${createdb(settings, at)}`,
     });
   }
   if (isServerError(error)) return refusedBy(error, where, error);
@@ -78,15 +78,15 @@ function unreachable({ at, cause: error }: DialError, settings: Settings): CliEr
     return new CliError(`The certificate of the server at ${where} cannot be trusted: ${message}`, {
       ...options,
       code: 'untrusted_certificate',
-      hint: 'name the authority that signed it with sslrootcert; sslmode=require encrypts without looking at it',
+      hint: 'name the authority that signed it with sslrootcert; sslmode=require encrypts without checking it',
     });
   }
   // The driver's own words.
   if (/does not support SSL/.test(message)) {
-    return new CliError(`The server at ${where} offers no TLS, and sslmode ${settings.sslMode} demands it`, {
+    return new CliError(`The server at ${where} offers no TLS, and sslmode ${settings.sslMode} requires it`, {
       ...options,
       code: 'no_tls',
-      hint: 'sslmode=prefer goes without where there is none',
+      hint: 'sslmode=prefer connects without TLS if the server has none',
     });
   }
   const reason = (code && reasons[code]) ?? (message || code || 'no answer');

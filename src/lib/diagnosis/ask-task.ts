@@ -31,7 +31,7 @@ export interface WhyResult extends Diagnosis {
   task_name: string | null;
   /** Questions that got no answer in time, or for want of a right. */
   unread: Unread[];
-  /** The stopped clock's time, RFC 3339: then ages and times to come are unreliable. Null where the clock runs. */
+  /** The stopped clock's time, RFC 3339: then ages and future times are unreliable. Null where the clock runs. */
   clock_stopped_at: string | null;
   /** False where the role is not shown what other sessions do: then a holder of a lock is a process id at most. */
   sees_sessions: boolean;

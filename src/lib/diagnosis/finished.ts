@@ -50,7 +50,7 @@ const completed: Cause<TaskSubject> = {
   group: 'end',
   applies: ({ task }) => task?.state === 'completed',
   explain: ({ task, run }) => ({
-    sentence: `it is completed, and fine: attempt ${run?.attempt ?? task?.attempts ?? '?'} finished ${at(run?.completed_at ?? null)}`,
+    sentence: `it is completed: attempt ${run?.attempt ?? task?.attempts ?? '?'} finished ${at(run?.completed_at ?? null)}`,
     evidence: [known('attempts', task?.attempts ?? 0), known('worker', shown(run?.claimed_by ?? 'unknown'))],
     next: [dumpTask(task?.task_id ?? '')],
   }),
@@ -86,7 +86,7 @@ function cancellation(code: string, key: 'max_delay' | 'max_duration' | null): C
           known('cancelled at', at(task?.cancelled_at ?? null)),
           inferred(
             'cause',
-            key === null ? 'no limit of its own explains it, so somebody cancelled it' : `${key} had passed by then`,
+            key === null ? 'no limit of the task explains it, so somebody cancelled it' : `${key} had passed by then`,
           ),
           known('enqueued', at(task?.enqueue_at ?? null)),
           known('first started', task?.first_started_at == null ? 'never' : at(task.first_started_at)),
@@ -129,8 +129,8 @@ function failure(code: string, silent: boolean): Cause<TaskSubject> {
       const used = `${task?.attempts ?? 0} of ${task?.max_attempts ?? 'unlimited'} attempts are used`;
       return {
         sentence: silent
-          ? `it failed for good: ${used}, and each lease expired without an answer from its worker`
-          : `it failed for good: ${used}, and the last failed with ${last ? errorLine(last) : 'an unknown error'}`,
+          ? `it failed permanently: ${used}, and each lease expired without a result from its worker`
+          : `it failed permanently: ${used}, and the last failed with ${last ? errorLine(last) : 'an unknown error'}`,
         evidence: [
           known('attempts', used),
           ...failureEvidence(subject),
@@ -166,7 +166,7 @@ const unusableStrategy: Cause<TaskSubject> = {
     const { task, queue } = subject;
     const id = task?.task_id ?? '';
     return {
-      sentence: `it failed for good: its stored retry_strategy cannot be used: ${shown(strategyFault(subject) ?? '')}`,
+      sentence: `it failed permanently: its stored retry_strategy cannot be used: ${shown(strategyFault(subject) ?? '')}`,
       evidence: [
         known('attempts', `${task?.attempts ?? 0} of ${task?.max_attempts ?? 'unlimited'} attempts are used`),
         known('retry_strategy', shown(JSON.stringify(task?.retry_strategy))),

@@ -31,7 +31,7 @@ export const taskCauses: Cause<TaskSubject>[] = [
     group: 'other',
     applies: ({ run, task }) => run !== null && task !== null && run.run_id !== task.last_attempt_run,
     explain: ({ run, task }) => ({
-      sentence: `this run is over (${run?.state ?? 'unknown'}): the task went on with another attempt and is ${task?.state ?? 'unknown'}`,
+      sentence: `this run is over (${run?.state ?? 'unknown'}): the task has another attempt and is ${task?.state ?? 'unknown'}`,
       evidence: [{ certainty: 'known', what: 'attempt', value: `${run?.attempt ?? '?'} of ${task?.attempts ?? '?'}` }],
       next: [command('why', task?.task_id ?? '')],
     }),
@@ -49,7 +49,7 @@ export const taskCauses: Cause<TaskSubject>[] = [
             next: [command('doctor', { only: 'blocked,unread' })],
           }
         : {
-            sentence: `no cause that this command knows fits: the task is ${task?.state ?? 'missing'}, its run ${run?.state ?? 'missing'}`,
+            sentence: `no known cause applies: the task is ${task?.state ?? 'missing'}, its run ${run?.state ?? 'missing'}`,
             evidence: [],
             next: [dumpTask(task?.task_id ?? run?.task_id ?? '')],
           },

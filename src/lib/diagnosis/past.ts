@@ -190,7 +190,7 @@ const causes: Cause<TaskSubject>[] = [
     group: 'worker',
     applies: (subject) => subject.task?.state !== 'completed' && silentEnds(subject).length >= 2,
     explain: (subject) => ({
-      sentence: `${attemptsOf(silentEnds(subject))} ended without an answer from their workers${afterStep(subject)}: this task may be what ends them`,
+      sentence: `${attemptsOf(silentEnds(subject))} ended without a result from their workers${afterStep(subject)}: this task may be what crashes them`,
       evidence: [
         ...silentEvidence(subject),
         inferred('the cause', 'a crash (memory, exit) of the process, or work that is longer than the lease'),
@@ -219,7 +219,7 @@ const causes: Cause<TaskSubject>[] = [
           ...(last ? [known('latest step', shown(last.checkpoint_name))] : []),
         ],
         next: [
-          'wait for an event, or sleep longer between two looks',
+          'wait for an event, or sleep longer between two polls',
           command('list-checkpoints', id(subject), { queue: subject.queue }),
         ],
       };
@@ -237,7 +237,7 @@ const causes: Cause<TaskSubject>[] = [
         known('stored', byteSize(subject.past.figures?.bytes ?? 0)),
       ],
       next: [
-        'keep large results elsewhere, and their place in the checkpoint',
+        'store large results elsewhere, and their address in the checkpoint',
         command('list-checkpoints', id(subject), { queue: subject.queue }),
       ],
     }),

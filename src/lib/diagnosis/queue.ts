@@ -64,7 +64,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
     explain: (subject) => ({
       sentence: `${plural(subject.flow.expired, 'lease')} in queue ${quoted(subject.queue)} expired, the oldest ${since(subject.flow.oldest_expired_at ?? subject.now, subject.now)}, and no claim has swept ${subject.flow.expired === 1 ? 'it' : 'them'} since`,
       evidence: [...claimEvidence(subject), ...states(subject)],
-      next: ['start a worker: a claim fails those attempts and hands the tasks on', workers(subject)],
+      next: ['start a worker: the next claim fails those attempts and retries the tasks', workers(subject)],
     }),
   },
   {
@@ -73,7 +73,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
     group: 'lease',
     applies: ({ flow }) => flow.without_lease > 0 && flow.without_lease >= flow.running,
     explain: (subject) => ({
-      sentence: `every running run of queue ${quoted(subject.queue)} was claimed without a lease: if its worker is gone, nothing takes it over`,
+      sentence: `every running run of queue ${quoted(subject.queue)} was claimed without a lease: if its worker crashed, no other worker takes it over`,
       evidence: [known('without a lease', tally(subject.flow.without_lease)), ...states(subject)],
       next: [workers(subject), command('doctor', { only: 'runs-without-lease' })],
     }),
@@ -99,7 +99,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
     group: 'line',
     applies: (subject) => leased(subject) > 0,
     explain: (subject) => ({
-      sentence: `workers are on all that is ready in queue ${quoted(subject.queue)}: ${plural(leased(subject), 'run')} with a good lease, none waits`,
+      sentence: `workers run everything that is ready in queue ${quoted(subject.queue)}: ${plural(leased(subject), 'run')} with a valid lease, none waits`,
       evidence: [...states(subject), ...claimEvidence(subject)],
       next: [workers(subject)],
     }),
@@ -116,7 +116,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
           ? 'and none has a time to wake'
           : `and the first wakes ${until(flow.next_wake_at, now)}`;
       return {
-        sentence: `all that is unfinished in queue ${quoted(subject.queue)} sleeps: ${plural(flow.sleeping, 'run')}, ${wake}`,
+        sentence: `all unfinished tasks in queue ${quoted(subject.queue)} sleeps: ${plural(flow.sleeping, 'run')}, ${wake}`,
         evidence: [
           known('next to wake', flow.next_wake_at === null ? 'none' : at(flow.next_wake_at)),
           known('waiting for an event without a timeout', tally(flow.sleeping_forever)),
@@ -134,7 +134,7 @@ export const queueCauses: Cause<QueueSubject>[] = [
     group: 'line',
     applies: () => true,
     explain: (subject) => ({
-      sentence: `queue ${quoted(subject.queue)} has nothing unfinished`,
+      sentence: `queue ${quoted(subject.queue)} has no unfinished tasks`,
       evidence: claimEvidence(subject),
       next: [stats(subject)],
     }),

@@ -11,7 +11,7 @@ const mostNames = 10;
 
 const namesOf = ({ live }: Workforce): string[] => [...new Set(live.flatMap(({ task_names: names }) => names))].sort();
 
-/** Whether workers of the registry are alive and none of them has the task's name. */
+/** Whether workers of the registry are alive and none of them has name of the task. */
 export const isUnregistered = (workforce: Workforce | null, taskName: string | undefined): workforce is Workforce =>
   workforce !== null && taskName !== undefined && !namesOf(workforce).includes(taskName);
 

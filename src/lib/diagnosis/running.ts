@@ -41,7 +41,7 @@ export const running: Cause<TaskSubject>[] = [
         ...claimEvidence(subject),
       ],
       next: [
-        `start a worker on queue ${quoted(subject.queue)}: a claim fails the attempt and hands the task on`,
+        `start a worker on queue ${quoted(subject.queue)}: the next claim fails the attempt and retries the task`,
         command('list-workers', { queue: subject.queue }),
         cancel(subject),
       ],
@@ -53,7 +53,7 @@ export const running: Cause<TaskSubject>[] = [
     group: 'lease',
     applies: (subject) => isRunning(subject) && subject.run?.claim_expires_at === null,
     explain: (subject) => ({
-      sentence: `${worker(subject)} claimed it without a lease ${since(subject.run?.started_at ?? subject.now, subject.now)}: if that worker is gone, nothing will ever take the task over`,
+      sentence: `${worker(subject)} claimed it without a lease ${since(subject.run?.started_at ?? subject.now, subject.now)}: if that worker crashed, no other worker takes the task over`,
       evidence: [
         known('lease', 'none'),
         ...signOfLife(subject),
@@ -68,7 +68,7 @@ export const running: Cause<TaskSubject>[] = [
     group: 'lease',
     applies: (subject) => isRunning(subject),
     explain: (subject) => ({
-      sentence: `${worker(subject)} is on it: its lease is good until ${at(subject.run?.claim_expires_at ?? null)}, ${until(subject.run?.claim_expires_at ?? 0, subject.now)}`,
+      sentence: `${worker(subject)} is on it: its lease is valid until ${at(subject.run?.claim_expires_at ?? null)}, ${until(subject.run?.claim_expires_at ?? 0, subject.now)}`,
       evidence: [
         known('attempt', `${subject.run?.attempt ?? '?'} of ${subject.task?.max_attempts ?? 'unlimited'}`),
         known('claimed', at(subject.run?.started_at ?? null)),

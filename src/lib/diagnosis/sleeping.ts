@@ -177,7 +177,7 @@ export const sleeping: Cause<TaskSubject>[] = [
       const { task, run, runs, now } = subject;
       const last = runs.find((candidate) => candidate.state === 'failed');
       return {
-        sentence: `it waits out its backoff: attempt ${run?.attempt ?? '?'} of ${task?.max_attempts ?? 'unlimited'} comes ${until(run?.available_at ?? Infinity, now)}: the one before failed with ${last ? errorLine(last) : 'an unknown error'}`,
+        sentence: `it waits for its backoff: attempt ${run?.attempt ?? '?'} of ${task?.max_attempts ?? 'unlimited'} starts ${until(run?.available_at ?? Infinity, now)}: the one before failed with ${last ? errorLine(last) : 'an unknown error'}`,
         evidence: [
           known('next try', at(run?.available_at ?? null)),
           known('retry strategy', strategyWords(task?.retry_strategy)),
@@ -210,7 +210,7 @@ export const sleeping: Cause<TaskSubject>[] = [
     explain: (subject) => {
       const step = sleepingStep(subject);
       const { run, now, gaps } = subject;
-      const by = step ? `, by its own step ${quoted(step.name)}` : ', as somebody scheduled it';
+      const by = step ? `, by its own step ${quoted(step.name)}` : ', as scheduled';
       return {
         sentence: `it sleeps until ${at(run?.available_at ?? null)}, ${until(run?.available_at ?? Infinity, now)}${gaps.has('checkpoints') ? '' : by}`,
         evidence: [
@@ -221,7 +221,7 @@ export const sleeping: Cause<TaskSubject>[] = [
                   : inferred('step', `${quoted(step.name)}, the last one saved`),
               ]
             : []),
-          known('asleep since a claim of', run?.started_at == null ? 'none' : at(run.started_at)),
+          known('asleep since a claim at', run?.started_at == null ? 'none' : at(run.started_at)),
           ...stepsSaved(subject),
         ],
         next: [...wakeNow(subject), dumpTask(subject.task?.task_id ?? '')],

@@ -124,7 +124,7 @@ export const waiting: Cause<TaskSubject>[] = [
     explain: (subject) => ({
       sentence: `it waits behind ${plural(subject.ahead ?? 0, 'older run')}; they are claimed at ${subject.flow ? rate(subject.flow, subject.windowSeconds) : 'an unknown rate'}`,
       evidence: [...readiness(subject), ...inLine(subject), ...pace(subject), ...claimEvidence(subject)],
-      next: ['give the queue more workers, or more concurrency', ...lists(subject.queue)],
+      next: ['run more workers, or raise their concurrency', ...lists(subject.queue)],
     }),
   },
   {
@@ -133,7 +133,7 @@ export const waiting: Cause<TaskSubject>[] = [
     group: 'line',
     applies: (subject) => isReady(subject) && subject.ahead !== null && subject.flow !== null,
     explain: (subject) => ({
-      sentence: 'it is the next in line, and the queue is being claimed from',
+      sentence: 'it is next in line, and workers claim from the queue',
       evidence: [...readiness(subject), ...claimEvidence(subject)],
       next: [command('why', subject.task?.task_id ?? '', { queue: subject.queue })],
     }),
@@ -141,7 +141,7 @@ export const waiting: Cause<TaskSubject>[] = [
 ];
 
 function inLine({ ahead }: TaskSubject): Evidence[] {
-  return ahead === null ? [] : [known('older runs before it', tally(ahead))];
+  return ahead === null ? [] : [known('older runs ahead of it', tally(ahead))];
 }
 
 function pace({ flow, ahead, windowSeconds }: TaskSubject): Evidence[] {

@@ -51,7 +51,7 @@ export const flowChecks: Check[] = [
   },
   {
     id: 'unclaimed-work',
-    why: 'Ready work that no worker claims stays where it is: no worker polls the queue, or none can reach it.',
+    why: 'No worker polls the queue, or none can reach the database, so ready work is not started.',
     needs: ['queues'],
     find: perFlow((flow, queue, facts) => {
       const { now, thresholds } = facts;
@@ -61,8 +61,8 @@ export const flowChecks: Check[] = [
       if (flow.last_claim_at !== null && now - flow.last_claim_at < age) return [];
       const claims =
         flow.last_claim_at === null
-          ? 'nothing has ever claimed, as far as the rows show'
-          : `no claim since ${at(flow.last_claim_at)}`;
+          ? 'no worker has ever claimed from this queue, as far as the rows show'
+          : `no worker has claimed from this queue since ${at(flow.last_claim_at)}`;
       const seen = `${plural(ready(flow), 'run')} ready, the oldest for ${span((now - (flow.oldest_ready_at ?? now)) / 1000)}; ${claims}`;
       return [
         inQueue(
@@ -77,7 +77,7 @@ export const flowChecks: Check[] = [
   },
   {
     id: 'expired-leases',
-    why: 'The worker no longer exists, and the task waits until a claim sweeps its lease.',
+    why: 'The worker crashed or hangs, and the task waits until a claim sweeps its lease.',
     needs: ['queues'],
     find: perFlow((flow, queue, { now, thresholds }) => {
       const late = (now - (flow.oldest_expired_at ?? now)) / 1000;
@@ -89,7 +89,7 @@ export const flowChecks: Check[] = [
           severity,
           queue,
           seen,
-          'start a worker: a claim hands the tasks on',
+          'start a worker: the next claim retries the tasks',
           command('list-workers', inIt(queue)),
         ),
       ];
@@ -97,7 +97,7 @@ export const flowChecks: Check[] = [
   },
   {
     id: 'runs-without-lease',
-    why: 'If their worker dies, nothing will ever take these tasks over.',
+    why: 'If their worker crashes, no other worker takes these tasks over.',
     needs: ['queues'],
     find: perFlow((flow, queue) =>
       flow.without_lease === 0
@@ -107,7 +107,7 @@ export const flowChecks: Check[] = [
               'warning',
               queue,
               `${plural(flow.without_lease, 'run')} running without a lease`,
-              'claim with a timeout above 0',
+              'claim with a timeout greater than 0',
               command('list-runs', { ...inIt(queue), status: 'running' }),
             ),
           ],
@@ -115,7 +115,7 @@ export const flowChecks: Check[] = [
   },
   {
     id: 'backlog',
-    why: 'New work waits for all of it first.',
+    why: 'New work waits until all of it is done.',
     needs: ['queues'],
     find: perFlow((flow, queue, { thresholds }) =>
       ready(flow) <= thresholds['max-ready']
@@ -125,7 +125,7 @@ export const flowChecks: Check[] = [
               'warning',
               queue,
               `${plural(ready(flow), 'run')} ready, claimed at ${rate(flow, thresholds.window)}`,
-              'give the queue more workers, or more concurrency',
+              'run more workers, or raise their concurrency',
               command('queue-stats', inIt(queue)),
             ),
           ],
@@ -133,25 +133,25 @@ export const flowChecks: Check[] = [
   },
   {
     id: 'backlog-growing',
-    why: 'More comes in than goes out: the wait grows until that changes.',
+    why: 'More runs are created than claimed: the wait grows until that changes.',
     needs: ['queues'],
     find: perFlow((flow, queue, { thresholds }) => {
       const growing = ready(flow) > 100 && flow.window_created > flow.window_claims * 1.2 + 50;
       if (!growing) return [];
-      const seen = `in the last ${span(thresholds.window)} ${plural(flow.window_created, 'run')} came in and about ${flow.window_claims} were claimed; ${plural(ready(flow), 'run')} ready`;
-      return [inQueue('warning', queue, seen, 'give the queue more workers', command('queue-stats', inIt(queue)))];
+      const seen = `in the last ${span(thresholds.window)} ${plural(flow.window_created, 'run')} were created and about ${flow.window_claims} were claimed; ${plural(ready(flow), 'run')} ready`;
+      return [inQueue('warning', queue, seen, 'run more workers', command('queue-stats', inIt(queue)))];
     }),
   },
   {
     id: 'retry-storm',
-    why: 'Attempts that only fail take the place of work that would not.',
+    why: 'Attempts that fail take the place of other work.',
     needs: ['queues'],
     find: perFlow((flow, queue, { thresholds }) => {
       const finished = flow.window_failed + flow.window_completed;
       const percent = finished === 0 ? 0 : (flow.window_failed * 100) / finished;
       if (flow.window_failed < thresholds['min-failures'] || percent < thresholds['failure-percent']) return [];
       const worst = queue.errors[0];
-      const error = worst ? `; the commonest error: ${errorText(worst)}` : '';
+      const error = worst ? `; the most common error: ${errorText(worst)}` : '';
       const seen = `${plural(flow.window_failed, 'failed run')} in the last ${span(thresholds.window)}, ${Math.round(percent)} % of what finished${error}`;
       return [
         inQueue(
@@ -160,14 +160,14 @@ export const flowChecks: Check[] = [
           seen,
           // The tasks of a storm are pending again; their failed runs are what shows them.
           command('list-runs', { ...inIt(queue), status: 'failed' }),
-          'longer or exponential retry delays',
+          'use longer or exponential retry delays',
         ),
       ];
     }),
   },
   {
     id: 'top-errors',
-    why: 'One error with which many runs fail is one thing to fix.',
+    why: 'One fix may solve the failures of many runs.',
     needs: ['queues'],
     find: ({ queues, thresholds }) =>
       queues.flatMap((queue) =>
@@ -185,7 +185,7 @@ export const flowChecks: Check[] = [
   },
   {
     id: 'unusable-strategies',
-    why: 'A task whose retry_strategy cannot be used fails for good at its first failure, whatever attempts are left.',
+    why: 'A task with an invalid retry_strategy fails permanently at its first failure, even with attempts left.',
     needs: ['queues'],
     find: ({ queues, thresholds }) =>
       queues.flatMap((queue) => {
@@ -195,7 +195,7 @@ export const flowChecks: Check[] = [
         });
         const [first] = failed;
         if (!first) return [];
-        const seen = `${plural(failed.length, 'task')} failed for good in the last ${span(thresholds.window)} with attempts left, such as ${first.id}: ${shown(first.fault)}`;
+        const seen = `${plural(failed.length, 'task')} failed permanently in the last ${span(thresholds.window)} with attempts left, such as ${first.id}: ${shown(first.fault)}`;
         return [
           inQueue('warning', queue, seen, command('why', first.id), command('retry-task', first.id, inIt(queue))),
         ];
@@ -203,7 +203,7 @@ export const flowChecks: Check[] = [
   },
   {
     id: 'lost-waits',
-    why: 'A wait without a timeout, for an event that never comes, is a task that never ends.',
+    why: 'A task that waits without a timeout for an event that never comes never ends.',
     needs: ['queues'],
     find: ({ queues, now, thresholds }) =>
       queues.flatMap((queue) => {
@@ -216,7 +216,7 @@ export const flowChecks: Check[] = [
         const [oldest] = lost;
         if (!oldest) return [];
         const seen = `${plural(lost.length, 'event')} awaited without a timeout ${lost.length === 1 ? 'has' : 'have'} not come, the oldest ${quoted(oldest.event_name)} since ${since(oldest.oldest_at, now)}`;
-        return [inQueue('warning', queue, seen, command('why', oldest.task_id), 'give awaits a timeout')];
+        return [inQueue('warning', queue, seen, command('why', oldest.task_id), 'give waits a timeout')];
       }),
   },
 ];

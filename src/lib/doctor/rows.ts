@@ -100,7 +100,7 @@ export const rowChecks: Check[] = [
   },
   {
     id: 'contradictions',
-    why: 'Such a task will not move by itself, whatever workers do.',
+    why: 'Such a task does not move, whatever workers do.',
     needs: ['queues'],
     find: ({ queues }) =>
       queues.flatMap((queue) => {
@@ -112,7 +112,7 @@ export const rowChecks: Check[] = [
   },
   {
     id: 'hanging-runs',
-    why: 'A worker keeps the lease alive and gets nowhere: a step that never returns.',
+    why: 'A worker extends the lease and makes no progress: a step that never returns.',
     needs: ['queues'],
     find: pick(
       'warning',
@@ -123,19 +123,19 @@ export const rowChecks: Check[] = [
         now - Math.max(run.started_at, run.checkpoint_at ?? 0) >= thresholds['hang-after'] * 1000,
       (found, queue, { now }) => ({
         seen: `${picked(found, queue, 'run')} without a checkpoint for long, such as ${found[0].task_id} (${quoted(found[0].task_name ?? '')}, claimed ${span((now - (found[0].started_at ?? now)) / 1000)} ago by ${quoted(found[0].claimed_by ?? 'unknown')})`,
-        mend: [command('why', found[0].task_id), 'look at what that worker does'],
+        mend: [command('why', found[0].task_id), 'check what that worker does'],
       }),
     ),
   },
   {
     id: 'unknown-names',
-    why: 'Workers put tasks of a name that they do not know back for a while, for ever.',
+    why: 'Workers put back tasks of a name that they do not know, again and again.',
     needs: ['queues'],
     find: pick(
       'warning',
       (run, { now }) => run.task_name !== null && isPutBackPattern(run, now),
       (found, queue) => ({
-        seen: `no worker seems to take ${names(found)}: ${picked(found, queue, 'run')} claimed and put back without a checkpoint (inferred)`,
+        seen: `no worker seems to know ${names(found)}: ${picked(found, queue, 'run')} claimed and put back without a checkpoint (inferred)`,
         mend: [
           command('why', found[0].task_id),
           `register the name in a worker of queue ${quoted(queue.queue.queue_name)}`,
@@ -145,7 +145,7 @@ export const rowChecks: Check[] = [
   },
   {
     id: 'unlimited-retries',
-    why: 'A task without an attempt limit that cannot succeed fails forever.',
+    why: 'A task without a limit of attempts that cannot succeed fails forever.',
     needs: ['queues'],
     find: pick(
       'warning',
@@ -157,7 +157,7 @@ export const rowChecks: Check[] = [
         const delay =
           hasty === 0 ? '' : `, ${hasty === found.length ? '' : `${hasty} of them `}without a delay between attempts`;
         return {
-          seen: `${picked(found, queue, 'task')} without an attempt limit${delay}, the highest at attempt ${worst.attempt}: ${names(found)}`,
+          seen: `${picked(found, queue, 'task')} without a limit of attempts${delay}, the highest at attempt ${worst.attempt}: ${names(found)}`,
           mend: [
             command('why', worst.task_id),
             command('cancel-task', worst.task_id, { queue: queue.queue.queue_name }),
@@ -183,13 +183,7 @@ export const rowChecks: Check[] = [
         const { run, load, perMinute } = worst;
         const seen = `task ${run.task_id} (${quoted(run.task_name ?? '')}) sleeps about ${Math.round(perMinute)} times a minute and has ${tally(load.checkpoints)} checkpoints`;
         return [
-          inQueue(
-            'warning',
-            queue,
-            seen,
-            command('why', run.task_id),
-            'let it await an event, or sleep longer each time',
-          ),
+          inQueue('warning', queue, seen, command('why', run.task_id), 'let it wait for an event, or sleep longer'),
         ];
       }),
   },
@@ -214,14 +208,14 @@ export const rowChecks: Check[] = [
             queue,
             seen,
             command('list-checkpoints', first.run.task_id),
-            'keep large values elsewhere, and their address in the checkpoint',
+            'store large values elsewhere, and their address in the checkpoint',
           ),
         ];
       }),
   },
   {
     id: 'far-future',
-    why: 'No task is meant to wait for years: a number of milliseconds was taken for seconds.',
+    why: 'A task that waits for years is probably a mistake: milliseconds instead of seconds.',
     needs: ['queues'],
     find: pick(
       'warning',
@@ -246,7 +240,7 @@ export const rowChecks: Check[] = [
   },
   {
     id: 'unreadable-settings',
-    why: 'A cancellation setting that cannot be read counts as absent, a retry_strategy that cannot be used fails its task for good at the first failed attempt; on schemas of others either can make every claim fail.',
+    why: 'An unreadable cancellation setting counts as absent, and an invalid retry_strategy fails its task permanently at the first failed attempt; on other schemas either can make every claim fail.',
     needs: ['queues'],
     find: pick(
       'warning',

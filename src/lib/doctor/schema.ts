@@ -108,7 +108,7 @@ export const schemaChecks: Check[] = [
       if (!schema.installed) return [];
       if (schema.version === null) return [overall('warning', 'the schema is older than 0.2.0', command('init'))];
       if (schema.revision !== null && shippedRevision !== null && schema.revision < shippedRevision) {
-        const seen = `the schema has revision ${schema.revision}, this program brings ${shippedRevision}`;
+        const seen = `the schema has revision ${schema.revision}, this program contains ${shippedRevision}`;
         return [overall('warning', seen, command('init'))];
       }
       return before(schema.version, '0.5.0')
@@ -118,7 +118,7 @@ export const schemaChecks: Check[] = [
   },
   {
     id: 'schema-drifted',
-    why: 'A schema that was changed by hand fails in the middle of the night, and not when it was changed.',
+    why: 'A schema that was changed by hand fails later, when that part is used.',
     needs: ['catalog'],
     find: drift,
   },
@@ -143,7 +143,7 @@ export const schemaChecks: Check[] = [
   },
   {
     id: 'queue-unregistered',
-    why: 'No command and no worker sees such tables, and they take space.',
+    why: 'No command and no worker sees such tables, and they use space.',
     needs: ['catalog'],
     // Where the registry hides rows, a queue that is not seen may well be registered.
     find: (facts) =>
@@ -163,7 +163,7 @@ export const schemaChecks: Check[] = [
   },
   {
     id: 'row-security',
-    why: 'Rows that are hidden look like rows that do not exist: counts are too low, and queues look empty.',
+    why: 'Hidden rows look like missing rows: counts are too low, and queues look empty.',
     needs: [],
     find: filtered,
   },

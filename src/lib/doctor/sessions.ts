@@ -97,7 +97,7 @@ function atLimit({ of, name, limit, used, holders }: ConnectionLimit, percentAll
     overall(
       full ? 'critical' : 'warning',
       seen,
-      'smaller pools, or a pooler',
+      'use smaller pools, or a pooler',
       raiseLimit[of](name ?? '', Math.max(1, limit)),
     ),
   ];
@@ -106,13 +106,13 @@ function atLimit({ of, name, limit, used, holders }: ConnectionLimit, percentAll
 export const sessionChecks: Check[] = [
   {
     id: 'blocked',
-    why: 'Workers wait for a lock that a session holds, or skip the work that it is on.',
+    why: 'Workers wait for a lock that a session holds, or skip the rows that it has locked.',
     needs: ['sessions', 'queues'],
     find: blocking,
   },
   {
     id: 'old-transactions',
-    why: 'While its snapshot is open, no dead row of this database can be removed, and claims slow down.',
+    why: 'While its snapshot is open, vacuum cannot remove dead rows of this database, and claims slow down.',
     needs: ['sessions'],
     find: ({ transactions, thresholds }) =>
       transactions
@@ -134,7 +134,7 @@ export const sessionChecks: Check[] = [
   },
   {
     id: 'idle-in-transaction',
-    why: 'It does nothing, and keeps its locks and its snapshot.',
+    why: 'It does nothing, but keeps its locks and its snapshot.',
     needs: ['sessions'],
     find: ({ transactions, thresholds }) =>
       transactions
@@ -154,7 +154,7 @@ export const sessionChecks: Check[] = [
   },
   {
     id: 'prepared-transactions',
-    why: 'A forgotten prepared transaction keeps its locks and its snapshot, also over a restart.',
+    why: 'A forgotten prepared transaction keeps its locks and its snapshot, even after a restart.',
     needs: ['sessions'],
     find: ({ transactions, thresholds }) =>
       transactions
@@ -171,7 +171,7 @@ export const sessionChecks: Check[] = [
   },
   {
     id: 'replication-slots',
-    why: 'A slot that no server reads holds back the removal of dead rows, and keeps the log on disk.',
+    why: 'An unused slot prevents the removal of dead rows, and keeps the log on disk.',
     needs: ['sessions'],
     find: ({ server }) =>
       (server?.slots ?? [])
@@ -187,7 +187,7 @@ export const sessionChecks: Check[] = [
   },
   {
     id: 'connections',
-    why: 'At the limit, workers and this command cannot connect any more.',
+    why: 'At the limit, workers and this command can no longer connect.',
     needs: ['sessions'],
     find: ({ server, thresholds }) =>
       (server?.limits ?? []).flatMap((limit) => atLimit(limit, thresholds['connection-percent'])),

@@ -64,7 +64,7 @@ function missingPartitions(facts: Facts): Finding[] {
 export const storageChecks: Check[] = [
   {
     id: 'partitions-missing',
-    why: 'Outside the weeks that have partitions, rows go to the default partition, or a spawn fails.',
+    why: 'Rows of a week without a partition go to the default partition, or a spawn fails.',
     needs: ['partitions'],
     find: missingPartitions,
   },
@@ -79,7 +79,10 @@ export const storageChecks: Check[] = [
           severity: 'warning',
           queue: queueOf(facts, partition),
           seen: `default partition ${quoted(partition)} holds ${plural(rows, 'row')}`,
-          mend: [command('ensure-partitions'), 'a longer --partition-lookback or --partition-lookahead (queue-policy)'],
+          mend: [
+            command('ensure-partitions'),
+            'set a longer --partition-lookback or --partition-lookahead (queue-policy)',
+          ],
         })),
   },
   {
@@ -121,7 +124,7 @@ export const storageChecks: Check[] = [
   },
   {
     id: 'cleanup-behind',
-    why: 'Finished work that is kept beyond its time costs space, and time in every vacuum.',
+    why: 'Finished tasks that are kept too long cost space, and time in every vacuum.',
     needs: ['queues'],
     find: ({ queues, schema }) =>
       queues.flatMap((queue) => {
@@ -140,7 +143,7 @@ export const storageChecks: Check[] = [
             command('cleanup', name, String(ttl)),
             schema.cron
               ? command('cron', { enable: true, queue: name })
-              : hint`run ${command('maintain')} every hour, as a system's cron does it`,
+              : hint`run ${command('maintain')} every hour, for example from cron`,
           ),
         ];
       }),

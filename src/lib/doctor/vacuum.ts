@@ -73,7 +73,7 @@ function switchedOff(facts: Facts): Finding[] {
 export const vacuumChecks: Check[] = [
   {
     id: 'dead-rows',
-    why: 'Claims read past dead rows: the more there are, the slower every claim.',
+    why: 'Claims read past dead rows: the more there are, the slower each claim.',
     needs: ['catalog', 'sessions'],
     find: perTable('warning', (table, { thresholds }) => {
       const { live, dead } = table;
@@ -128,7 +128,7 @@ export const vacuumChecks: Check[] = [
   },
   {
     id: 'indexes-invalid',
-    why: 'An invalid index is kept up at every write, and used by no read.',
+    why: 'An invalid index costs every write and helps no read.',
     needs: ['catalog'],
     find: (facts) =>
       facts.indexes

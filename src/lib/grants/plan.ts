@@ -135,7 +135,7 @@ export function planGrants(
             {
               privileges: ['select'],
               on: { kind: 'tables' as const, names: partitions },
-              why: 'look whether a partition is empty: doctor, list-detach-candidates',
+              why: 'check whether a partition is empty: doctor, list-detach-candidates',
             },
           ]
         : []),
@@ -207,14 +207,14 @@ export function planGrants(
       {
         privileges: everyRight(kind),
         on: { kind: 'future', maker, what: 'tables' },
-        why: 'queues made later; the tables cannot be told apart before they are there, so this is on all of them',
+        why: 'queues created later; default privileges cannot name tables, so this applies to all of them',
       },
       ...(closed
         ? [
             {
               privileges: ['execute'],
               on: { kind: 'future' as const, maker, what: 'functions' as const },
-              why: 'functions made later',
+              why: 'functions created later',
             },
           ]
         : []),

@@ -99,7 +99,7 @@ async function settleWeek(db: Queryable, tables: readonly WeekTable[], tag: stri
     if (stray)
       throw refused(
         `"${table.partition}" holds ids of the week of ${String(stray.from_at)}, which is not the week of its name`,
-        'move these rows out of it first',
+        'move these rows to another table first',
         'other_week',
       );
     settled = week;

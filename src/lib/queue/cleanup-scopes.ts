@@ -26,14 +26,14 @@ const usage = hint`${command('cleanup', 'QUEUE', 'TTL_DAYS')}, or QUEUE --older-
 /** Raises a usage error where the words contradict each other or say too little. */
 export function checkAsked<Words extends Asked>(asked: Words): Words {
   const { all, queue, days, 'older-than': olderThan } = asked;
-  if (all && queue !== undefined) throw usageError('--all means every queue: name none', usage);
+  if (all && queue !== undefined) throw usageError('--all means every queue: omit the name', usage);
   if (!all && queue === undefined) throw usageError('Name a queue', usage);
   if (days !== undefined && olderThan !== undefined) throw usageError('Give days or --older-than, not both', usage);
-  if (!all && days === undefined && olderThan === undefined) throw usageError('Say how long to keep what ended', usage);
+  if (!all && days === undefined && olderThan === undefined) throw usageError('No age is given', usage);
   if (days !== undefined) secondsOfDays(days);
   if (olderThan !== undefined && lacksUnit(olderThan)) {
     throw usageError(
-      `--older-than "${olderThan}" names no unit: PostgreSQL would take seconds`,
+      `--older-than "${olderThan}" has no unit: PostgreSQL would take seconds`,
       `write '${olderThan.trim()} days', or ${olderThan.trim()}s`,
     );
   }
@@ -45,7 +45,7 @@ export async function scopesOf(db: Queryable, asked: Asked): Promise<Scope[]> {
   const { days, 'older-than': olderThan } = asked;
   const ofDays = days === undefined ? undefined : secondsOfDays(days);
   const given = olderThan === undefined ? ofDays : await readInterval(db, olderThan);
-  if (given !== undefined && given < 0) throw usageError(`--older-than "${olderThan}" lies ahead, not back`);
+  if (given !== undefined && given < 0) throw usageError(`--older-than "${olderThan}" is in the future`);
   const scopes: Scope[] = [];
   for (const queue of await queuesToLookIn(db, asked.queue)) {
     const policy = given === undefined ? await readCleanupPolicy(db, queue) : undefined;
@@ -61,7 +61,7 @@ export async function scopesOf(db: Queryable, asked: Asked): Promise<Scope[]> {
 }
 
 function hasGone(queue: string): never {
-  throw new CliError(`Queue "${queue}" has gone`, { exitCode: exit.notFound, code: 'queue_not_found' });
+  throw new CliError(`Queue "${queue}" no longer exists`, { exitCode: exit.notFound, code: 'queue_not_found' });
 }
 
 function secondsOfDays(text: string): number {

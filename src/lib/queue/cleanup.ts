@@ -50,8 +50,8 @@ export async function drainQueue(
   } catch (error) {
     if (!(error instanceof CliError) || error.exitCode !== exit.interrupted) throw error;
     throw new CliError(
-      `Interrupted: ${counted(deleted.tasks, 'task')} and ${counted(deleted.events, 'event')} of queue "${queue_name}" are deleted for good`,
-      { exitCode: exit.interrupted, code: 'interrupted', hint: 'the same command goes on', cause: error },
+      `Interrupted: ${counted(deleted.tasks, 'task')} and ${counted(deleted.events, 'event')} of queue "${queue_name}" are deleted`,
+      { exitCode: exit.interrupted, code: 'interrupted', hint: 'the same command continues', cause: error },
     );
   }
   return deleted;

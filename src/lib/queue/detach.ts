@@ -61,7 +61,7 @@ async function requireEmpty(db: Database, partition: string): Promise<void> {
   if (!(await db.read((read) => holdsRows(read, partition)))) return;
   throw refused(
     `Detached partition "${partition}" holds rows`,
-    hint`they came after it was found empty: ${command('attach-partition', partition)} brings them back`,
+    hint`they were inserted after it was found empty: ${command('attach-partition', partition)} brings them back`,
     'partition_not_empty',
   );
 }

@@ -17,10 +17,10 @@ const gauges: [string, string, Value][] = [
     '1 where the queue is paused: its workers get no new work.',
     (row) => ('paused_at' in row ? Number(row.paused_at !== null) : null),
   ],
-  ['spawned', 'Tasks made within the window.', (row) => row.spawned],
+  ['spawned', 'Tasks created within the window.', (row) => row.spawned],
   ['completed', 'Runs claimed within the window that completed.', (row) => row.completed_runs],
   ['failed', 'Runs claimed within the window that failed.', (row) => row.failed_runs],
-  ['failure_ratio', 'Share of failed runs among those of the window that ended.', (row) => row.failure_rate],
+  ['failure_ratio', 'Share of failed runs among the finished runs of the window.', (row) => row.failure_rate],
   ['bytes', "Bytes of the queue's tables and indexes.", (row) => ('bytes' in row ? row.bytes : null)],
   [
     'dead_rows',

@@ -15,7 +15,7 @@ export interface ScheduleFlags {
 export function scheduleOptions(flags: ScheduleFlags): Record<string, unknown> {
   if (flags.cron !== undefined && flags.every !== undefined) throw usageError('Use either --cron or --every, not both');
   if (flags.cron === undefined && flags.every === undefined) {
-    throw usageError('Nothing says when', "--cron '0 9 * * mon' or --every 15m");
+    throw usageError('No time is given', "--cron '0 9 * * mon' or --every 15m");
   }
   return {
     cron: flags.cron,

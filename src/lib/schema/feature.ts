@@ -12,6 +12,6 @@ export async function requireFeature(db: Queryable, feature: string, what: strin
     exitCode: exit.unreachable,
     // The base says it where there is no schema at all.
     code: installed ? 'schema_too_old' : 'schema_missing',
-    hint: hint`${command('init')} brings what is missing; data and running workers are kept`,
+    hint: hint`${command('init')} upgrades it; data and running workers are kept`,
   });
 }

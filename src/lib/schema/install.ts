@@ -78,9 +78,9 @@ export async function install(
 
 /** An upgrade of many old queues in one transaction needs more locks than the server has room for. */
 const tooManyLocks = (cause: unknown): CliError =>
-  new CliError('The server has no room for the locks that this upgrade needs in one transaction', {
+  new CliError('The server cannot hold the locks that this upgrade needs in one transaction', {
     code: 'too_many_locks',
-    hint: hint`${command('migrate')} upgrades one table at a time first; a larger max_locks_per_transaction makes room, too`,
+    hint: hint`${command('migrate')} upgrades one table at a time; a larger max_locks_per_transaction also helps`,
     cause,
   });
 

@@ -24,6 +24,6 @@ export function requireShippedRef(ref: string | undefined, flag: '--ref' | '--to
   if (ref === undefined || ref.replace(/^v/, '') === schemaVersion) return;
   throw usageError(
     `This absurdctl ships schema ${schemaVersion} only, not "${ref}"`,
-    `leave ${flag} away, or install the release of absurdctl that ships "${ref}"`,
+    `omit ${flag}, or install the release of absurdctl that ships "${ref}"`,
   );
 }

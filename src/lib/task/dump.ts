@@ -56,7 +56,7 @@ export async function readTask(
 ): Promise<TaskDump> {
   const { queue_name: queue, task_id: taskId } = found;
   const task = await getTask(db, queue, taskId);
-  if (!task) throw notFound(`Task ${taskId} is gone from queue "${queue}"`, 'it was cleaned up a moment ago');
+  if (!task) throw notFound(`Task ${taskId} is gone from queue "${queue}"`, 'it was just cleaned up');
   const { runs: runLimit, checkpoints: checkpointLimit } = whole ? noLimits : limits;
   const all = await listCheckpoints(db, queue, taskId, checkpointLimit + 1, { wide });
   const checkpoints = all.map(({ left_out: bytes, ...row }) => (bytes === null ? row : { ...row, left_out: bytes }));
@@ -203,7 +203,7 @@ const spanName = ({ first_attempt: first, last_attempt: last }: RunSpan): string
 
 function likeness({ first_attempt: first, last_attempt: last, identical }: RunSpan): string {
   if (first === last) return '';
-  return identical ? ': the same; the last of them' : ': alike but for numbers and ids; the last of them';
+  return identical ? ': the same; the last of them' : ': the same except for numbers and ids; the last of them';
 }
 
 const checkpointTable = (title: string, rows: DumpedCheckpoint[]): Section => ({
@@ -247,7 +247,7 @@ export function renderTask({ dump, spans }: FoldedTask, context: RenderContext, 
     { title: 'Parameters', json: dump.params },
     ...(dump.state === 'completed' ? [{ title: 'Result', json: dump.completed_payload }] : []),
     ...views.flatMap((view) => runSections(view, context)),
-    ...(others.length > 0 ? [checkpointTable('Checkpoints of no attempt that is shown', others)] : []),
+    ...(others.length > 0 ? [checkpointTable('Checkpoints of attempts that are not shown', others)] : []),
   ];
   return {
     record: identity(dump, context),
@@ -271,7 +271,7 @@ function notes(dump: TaskDump, spans: RunSpan[], views: SpanView[]): Advice[] {
   if (first !== undefined) {
     const are = large.length === 1 ? 'A large result is' : `${large.length} large results are`;
     said.push(
-      hint`${are} not shown; ${command('show-checkpoint', dump.task_id, first.checkpoint_name)} prints one whole`,
+      hint`${are} not shown; ${command('show-checkpoint', dump.task_id, first.checkpoint_name)} prints the whole value`,
     );
   }
   return said;

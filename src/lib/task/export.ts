@@ -66,9 +66,9 @@ export function checkExport(json: string, file: string): { queueName: string; ke
   const { task } = document;
   if (!isObject(task)) throw fail('has no task in it');
   const check = (row: unknown, members: Record<string, (value: unknown) => boolean>, where: string): void => {
-    if (!isObject(row)) throw fail(`has a ${where} that is no object`);
+    if (!isObject(row)) throw fail(`has a ${where} that is not an object`);
     const wrong = Object.entries(members).find(([name, fits]) => !fits(row[name]));
-    if (wrong !== undefined) throw fail(`lacks a proper "${wrong[0]}" in its ${where}`);
+    if (wrong !== undefined) throw fail(`lacks a valid "${wrong[0]}" in its ${where}`);
   };
   check(task, { ...taskMembers, ...optional(newer) }, 'task');
   for (const name of ['runs', 'checkpoints', 'waits'] as const) {

@@ -22,7 +22,7 @@ const dashed = (digits: string): string =>
 /** Checks that a text is a UUID, or begins one, and returns it as the server writes it; raises a usage error. */
 export function requireId(text: string, what = 'a task or run'): string {
   if (uuid.test(text) || uuidStart.test(text)) return dashed(text.toLowerCase().replaceAll('-', ''));
-  const short = /^[0-9a-f-]{1,8}$/i.test(text) ? '; its first 8 characters are the least' : '';
+  const short = /^[0-9a-f-]{1,8}$/i.test(text) ? '; type at least its first 8 characters' : '';
   throw usageError(`"${text}" is not the id of ${what}${short}`, hint`${command('list-tasks')} shows the ids`);
 }
 
@@ -74,8 +74,8 @@ const unreadNote = (skipped: readonly SkippedQueue[]): string =>
 
 function notThere([first]: readonly SkippedQueue[]): Advice {
   return first === undefined
-    ? hint`it may have been cleaned up; ${command('list-tasks')} shows what is there`
-    : hint`${command('why', { queue: first.queue_name })} says what is in the way`;
+    ? hint`it may have been cleaned up; ${command('list-tasks')} shows what exists`
+    : hint`${command('why', { queue: first.queue_name })} says what blocks it`;
 }
 
 /** The beginning of an id that more than one task has, with the tasks. */
@@ -87,10 +87,10 @@ export function ambiguous(id: string, found: readonly FoundTask[]): CliError {
         `  ${task_id}  ${JSON.stringify(task_name)} ${state}, queue ${JSON.stringify(queue_name)}`,
     );
   const more = found.length > listed ? ['  … and more'] : [];
-  return new CliError([`${id} begins the ids of more than one task:`, ...lines, ...more].join('\n'), {
+  return new CliError([`${id} matches the ids of several tasks:`, ...lines, ...more].join('\n'), {
     exitCode: exit.usage,
     code: 'ambiguous_id',
-    hint: 'ids begin with the time that they were made: type more characters, or the whole id',
+    hint: 'ids start with their time of creation: type more characters, or the whole id',
     lines: true,
   });
 }

@@ -124,7 +124,7 @@ class Follower {
       progress: await getProgress(db, queue, id),
     }));
     if (progress === undefined) {
-      throw notFound(`Task ${id} is gone from queue "${queue}"`, 'it was cleaned up while it was waited for');
+      throw notFound(`Task ${id} is gone from queue "${queue}"`, 'it was cleaned up while this command waited for it');
     }
     this.progress = progress;
     // Steps that share the last moment come again: only their names tell what is new.
@@ -218,14 +218,14 @@ export function outcomeSections(task: FollowedTask): Section[] {
 
 /** What is said when waiting ended before the tasks did. */
 export const stillGoing = (ids: readonly string[]): Advice =>
-  hint`Not over yet; ${command('await-task', ...ids)} goes on waiting, ${command('why', ids[0] ?? 'ID')} says what for`;
+  hint`Not finished yet; ${command('await-task', ...ids)} continues waiting, ${command('why', ids[0] ?? 'ID')} says what it waits for`;
 
 /** Ctrl-C and a lost connection end the waiting, not the task: says how to go on. Any other error comes back as it is. */
 export function waitingInterrupted(error: unknown, ids: readonly string[]): unknown {
   const { exitCode, code, message } = toCliError(error);
-  const next = hint`${command('await-task', ...ids)} goes on waiting`;
+  const next = hint`${command('await-task', ...ids)} continues waiting`;
   if (exitCode === exit.unreachable) return new CliError(message, { exitCode, code, hint: next, cause: error });
   if (exitCode !== exit.interrupted) return error;
-  const said = ids.length === 1 ? 'Interrupted; the task goes on' : 'Interrupted; the tasks go on';
+  const said = ids.length === 1 ? 'Interrupted; the task continues' : 'Interrupted; the tasks continue';
   return new CliError(said, { exitCode, code, hint: next });
 }

@@ -34,7 +34,7 @@ export function splitObject(text: string): Members {
 const joinObject = (members: Members): string =>
   `{${members.map(([key, text]) => `${JSON.stringify(key)}:${text}`).join(',')}}`;
 
-/** Puts a value at a path, making the objects on the way. A value on the way that is no object is a usage error. */
+/** Puts a value at a path, making the objects on the way. A value on the way that is not an object is a usage error. */
 function put(object: string, path: readonly string[], value: string, typed: string): string {
   const [key = '', ...rest] = path;
   const members = splitObject(object);
@@ -112,7 +112,7 @@ export interface JsonFlags {
   /** The flags' names, for errors: `--params`, `-P`. */
   baseFlag: string;
   assignmentFlag: string;
-  /** Refuse a base that is no object even without assignments. */
+  /** Refuse a base that is not an object even without assignments. */
   mustBeObject?: boolean;
 }
 

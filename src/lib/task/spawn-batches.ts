@@ -47,7 +47,7 @@ function broken(error: unknown, batch: readonly SpawnLine[], done: number, total
   const [first, last] = [batch[0]?.line ?? 1, batch.at(-1)?.line ?? 1];
   const what =
     cause.exitCode === exit.interrupted ? 'Interrupted' : `Lines ${first} to ${last} were refused: ${cause.message}`;
-  const next = hint`tail -n +${first} FILE | ${command('spawn-tasks', '-')} goes on; with idempotency keys the whole file may be sent again`;
+  const next = hint`tail -n +${first} FILE | ${command('spawn-tasks', '-')} continues; with idempotency keys you can send the whole file again`;
   return new CliError(`${what}; ${done} of ${counted(total, 'task')} are spawned`, {
     exitCode: cause.exitCode,
     code: cause.code,

@@ -23,7 +23,7 @@ export const spawnFlags = {
     multiple: true,
     multipleNonGreedy: true,
     helpValue: 'KEY=VALUE',
-    description: 'a header for the worker, written as a parameter is',
+    description: 'a header, written like a parameter',
   }),
   'max-attempts': wholeNumberFlag({ min: 1, helpValue: 'N', description: 'limit of attempts (default none)' }),
   'retry-kind': Flags.option({
@@ -32,7 +32,10 @@ export const spawnFlags = {
   })(),
   'retry-base': secondsFlag({ max: longestDelaySeconds, description: 'first delay, 0 to 86400 seconds' }),
   'retry-factor': numberFlag({ helpValue: 'FACTOR', description: 'growth of an exponential delay, from 0' }),
-  'retry-max': secondsFlag({ max: longestDelaySeconds, description: 'longest exponential delay, 0 to 86400 seconds' }),
+  'retry-max': secondsFlag({
+    max: longestDelaySeconds,
+    description: 'maximum of an exponential delay, 0 to 86400 seconds',
+  }),
   'max-duration': secondsFlag({ description: 'cancel the task this many seconds after its first start' }),
   'max-delay': secondsFlag({ description: 'cancel the task if it has not started after this many seconds' }),
 };

@@ -90,7 +90,7 @@ export function readSpawnLine(text: string, line: number): SpawnLine {
   const refused = unstorable(text);
   if (refused !== undefined) throw fail(refused);
   const unknown = Object.keys(value).find((key) => !members.has(key));
-  if (unknown !== undefined) throw fail(`has a member "${unknown}" that means nothing`);
+  if (unknown !== undefined) throw fail(`has a member "${unknown}" that is unknown`);
   if (typeof value.name !== 'string' || value.name.trim() === '') throw fail('has no "name"');
   const given = value.options ?? {};
   if (!isObject(given)) throw fail('has "options" that are not an object');
@@ -101,7 +101,7 @@ export function readSpawnLine(text: string, line: number): SpawnLine {
       continue;
     }
     const rule = options[name];
-    if (rule === undefined) throw fail(`has an option "${name}" that means nothing`);
+    if (rule === undefined) throw fail(`has an option "${name}" that is unknown`);
     if (option !== null && !rule.fits(option)) throw fail(`has an option "${name}" that is not ${rule.is}`);
   }
   const starts = ['start_at', 'delay_seconds'].filter((name) => (given[name] ?? null) !== null);

@@ -24,7 +24,7 @@ export function retryStrategy({ kind, base, factor, max }: RetryFlags): Record<s
   const useless = given.find(([name]) => chosen === 'none' || (chosen === 'fixed' && name !== 'base_seconds'));
   if (useless) {
     const flag = { base_seconds: '--retry-base', factor: '--retry-factor', max_seconds: '--retry-max' }[useless[0]];
-    throw usageError(`${flag} means nothing with --retry-kind ${chosen}`, '--retry-kind exponential takes all three');
+    throw usageError(`${flag} cannot be used with --retry-kind ${chosen}`, '--retry-kind exponential takes all three');
   }
   return { kind: chosen, ...Object.fromEntries(given) };
 }

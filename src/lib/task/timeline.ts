@@ -46,7 +46,7 @@ export async function readTimeline(
   const { queue_name: queue, task_id: id } = found;
   const columns = await readTimelineColumns(db, queue);
   const task = await readTimelineTask(db, queue, id, columns);
-  if (!task) throw notFound(`Task ${id} no longer exists in queue "${queue}"`, 'it was cleaned up a moment ago');
+  if (!task) throw notFound(`Task ${id} no longer exists in queue "${queue}"`, 'it was just cleaned up');
   const runs = await listTimelineRuns(db, queue, [id], attemptsShown);
   const { steps, total } = await listTimelineSteps(db, queue, id, limit, columns);
   const waits = await listTimelineWaits(db, queue, [id], columns);

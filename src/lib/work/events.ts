@@ -57,7 +57,7 @@ export function reporter(io: Io, asJson: boolean): Report {
   };
 }
 
-/** Failures that `runHooks` has reported. What is no object cannot be held weakly: it goes when the log has said it. */
+/** Failures that `runHooks` has reported. What is not an object cannot be held weakly: it goes when the log has said it. */
 const known = new WeakSet<object>();
 const knownValues = new Set<unknown>();
 
@@ -158,7 +158,7 @@ function reportEnd(report: Report, error: unknown, title: string, about: EventFi
     const why = waits.length === 0 ? 'waits without a worker' : waits.join('; ');
     report('run_suspended', `${title} ${why}`, { ...about, waits_for: waits.join('; ') || undefined });
   } else if (error instanceof CancelledTask) report('run_cancelled', `${title} was cancelled`, about);
-  else if (error instanceof FailedTask) report('run_lost', `${title} lost its lease; another run goes on`, about);
+  else if (error instanceof FailedTask) report('run_lost', `${title} lost its lease; another run continues`, about);
   else {
     const said = attempt(() => (error instanceof Error ? `${error.name}: ${error.message}` : format(error)));
     const message = said ?? 'what was thrown cannot be shown';

@@ -69,7 +69,8 @@ async function register(file: string, exported: unknown, client: Absurd): Promis
     throw usageError(`${file} has no default export that registers tasks`, shapes);
   }
   exported.forEach((item: unknown, index) => {
-    if (!isDefinition(item)) throw usageError(`Item ${index + 1} of the default export of ${file} is no task`, shapes);
+    if (!isDefinition(item))
+      throw usageError(`Item ${index + 1} of the default export of ${file} is not a task`, shapes);
     const { handler, ...options } = item;
     client.registerTask(options, handler);
   });

@@ -114,7 +114,8 @@ async function workOnce(round: Round): Promise<Reason> {
     throw end.refusal;
   }
   if (reason === 'changed') report('worker_reloading', 'a file has changed');
-  else if (reason === 'interrupted') report('worker_stopping', 'waiting for what runs; once more ends at once');
+  else if (reason === 'interrupted')
+    report('worker_stopping', 'waiting for running tasks; the next signal ends at once');
   const drainSeconds: Partial<Record<Reason, number>> = { changed: reloadDrainSeconds, fault: 0 };
   await crew?.stop(drainSeconds[reason] ?? options.drainTimeoutSeconds);
   const fault = round.faults.first;
@@ -125,7 +126,7 @@ async function workOnce(round: Round): Promise<Reason> {
     const { count, reason: why } = crew.unstored;
     throw new CliError(`The end of ${count === 1 ? '1 run' : `${count} runs`} could not be stored: ${why}`, {
       code: 'end_not_stored',
-      hint: 'a run without a stored end stays running until its lease expires; then the task is attempted again',
+      hint: 'the run stays running until its lease expires; then the task is retried',
     });
   }
   return round.interrupted.aborted ? 'interrupted' : reason;

@@ -89,7 +89,7 @@ export const taskIncidents: Incident[] = [
   {
     title: 'Workers crash, and one task may be the cause',
     command: 'why $task',
-    says: /this task may be what ends them/,
+    says: /this task may be what crashes them/,
     async stage(db) {
       await db.queue('images');
       await before(db, hour);

@@ -91,7 +91,7 @@ async function beside(db: Database): Promise<Beside> {
 function cannotCompare(error: unknown): unknown {
   const state = errorCode(error);
   const reason = error instanceof Error ? error.message : String(error);
-  const instead = hint`${command('doctor')} writes nothing, needs fewer rights and looks at less`;
+  const instead = hint`${command('doctor')} writes nothing, needs fewer rights and checks less`;
   if (state === '42501') {
     return new CliError(`This role may not compare or upgrade the schema: ${reason}`, {
       // The base says who may.
@@ -102,7 +102,7 @@ function cannotCompare(error: unknown): unknown {
   if (state !== '25006') return error;
   return new CliError(`The schema cannot be compared or upgraded here: ${reason}`, {
     code: 'read_only',
-    hint: hint`connect to the primary, or where transactions may write; ${instead}`,
+    hint: hint`connect to the primary, or to a session that may write; ${instead}`,
     cause: error,
   });
 }

@@ -67,7 +67,7 @@ export const differenceTable = (rows: object[]): Table => ({ columns: [{ key: 'd
 export const planJson = (plan: MigrationPlan): object => ({ ...plan, differences: differenceRows(plan) });
 
 const noSchema = hint`There is no Absurd schema here: ${command('init')} installs it`;
-const catalogsOnly = 'This is what the catalogs tell; what else changes, the owner sees on the primary';
+const catalogsOnly = 'This plan comes from the catalogs; run it as the owner on the primary to see all changes';
 
 /** The whole plan. Single differences only where the schema is of this revision already: an upgrade has hundreds. */
 export function renderPlan(plan: MigrationPlan): Rendering {
@@ -88,7 +88,7 @@ export function renderPlan(plan: MigrationPlan): Rendering {
       To: `${plan.to_version} (revision ${plan.to_revision})`,
       'Waits for a table': `${stepLockMs / 1000} s, up to ${stepAttempts} times; the script ${scriptLock}`,
       'Waits for transactions':
-        'the build of an index ends when all that began before it have ended; nobody waits for it',
+        'the build of an index waits for all transactions that began before it; nothing else waits',
     },
     sections,
     jsonResult: planJson(plan),

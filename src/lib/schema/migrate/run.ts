@@ -1,6 +1,6 @@
 /**
  * The upgrade itself: first, table by table, all that would hold up workers in one long transaction; then the script, which
- * finds it done. Every step looks again before it acts, so that an upgrade that broke off anywhere goes on from there.
+ * finds it done. Every step looks again before it acts, so that an upgrade that broke off anywhere resumes from there.
  */
 import {
   attachIndex,
@@ -149,7 +149,7 @@ export class Upgrade {
         continue;
       }
       if (there) {
-        this.around.note(`Dropping what is left of ${name}, whose build broke off`);
+        this.around.note(`Dropping the rest of ${name}, whose build was interrupted`);
         await this.shortly(
           table,
           (db) => dropInvalidIndex(db, table, name),
@@ -201,7 +201,7 @@ export class Upgrade {
       const name = application ? ` (${application})` : '';
       return `process ${pid ?? '-'}${name}, ${state ?? 'prepared'}${seconds === null ? '' : `, ${Math.round(seconds)} s`}`;
     });
-    return said.length === 0 ? 'by sessions that come and go' : `by ${said.join('; ')}`;
+    return said.length === 0 ? 'by changing sessions' : `by ${said.join('; ')}`;
   }
 }
 
@@ -215,7 +215,7 @@ const busy = (table: string, attempts: number, holders: string, cause: unknown):
   new CliError(`Table ${table} stayed busy through ${attempts} tries: held ${holders}`, {
     exitCode: exit.failed,
     code: 'lock_timeout',
-    hint: hint`end that transaction, or try later: what is done stays done, and ${command('migrate')} goes on from there`,
+    hint: hint`end that transaction, or try later: finished steps are kept, and ${command('migrate')} resumes from there`,
     cause,
   });
 
