@@ -2,6 +2,7 @@ import type { Invariant } from './checker/invariants.js';
 import type { Mutation } from './mutate.js';
 import type { Story } from './story.js';
 
+import { capabilityMutants } from './mutants-capabilities.js';
 import { moreMutants } from './mutants-events.js';
 
 /** A way to break the engine, what of its promises that breaks, and a story in which it shows. */
@@ -210,4 +211,5 @@ export const mutants: Mutant[] = [
     },
   },
   ...moreMutants,
+  ...capabilityMutants,
 ];

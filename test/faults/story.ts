@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import type { ClaimedRun, Connection, Row, TestDatabase } from '../support/database.js';
-import { addNote, readHistory, readTables } from './chaos/history.js';
+import { addNote, readHistory, readTables, readTaskWaits } from './chaos/history.js';
 import { check } from './checker/check.js';
 import type { Violation } from './checker/invariants.js';
 import { noFacts, type Facts } from './checker/types.js';
@@ -17,7 +17,13 @@ export class Story {
   async spawn(name: string, options: Row = {}): Promise<string> {
     const { task_id: taskId, created } = await this.db.spawn(this.queue, name, {}, options);
     const key = options['idempotency_key'];
-    this.facts.spawned.push({ taskId, created, key: typeof key === 'string' ? key : undefined });
+    const start = options['start_at'];
+    this.facts.spawned.push({
+      taskId,
+      created,
+      key: typeof key === 'string' ? key : undefined,
+      startAt: typeof start === 'string' ? start : undefined,
+    });
     return taskId;
   }
 
@@ -92,8 +98,12 @@ export class Story {
     }
   }
 
+  note(note: object): Promise<void> {
+    return addNote(this.db, note);
+  }
+
   async drained(worker: string): Promise<void> {
-    await addNote(this.db, { note: 'drained', worker });
+    await this.note({ note: 'drained', worker });
   }
 
   /** Claims and completes until nothing is left to do: whatever has not ended then never will. */
@@ -107,6 +117,7 @@ export class Story {
 
   async violations(): Promise<Violation[]> {
     this.facts.tables = await readTables(this.db, this.queue);
+    this.facts.taskWaits = await readTaskWaits(this.db, this.queue);
     return check(await readHistory(this.db), this.facts);
   }
 }

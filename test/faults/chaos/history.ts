@@ -1,4 +1,4 @@
-import type { Entry, HistoryRow, TableLetter } from '../checker/types.js';
+import type { Entry, HistoryRow, TableLetter, TaskWait } from '../checker/types.js';
 
 /** Whatever runs one statement; `query` of a pool or a client. */
 export interface Runs {
@@ -91,4 +91,15 @@ export async function readTables(db: Runs, queue: string): Promise<Record<TableL
     tables[letter] = rows.map((row) => row['row'] as HistoryRow);
   }
   return tables;
+}
+
+/** The waits for tasks of a queue, of runs of any queue. */
+export async function readTaskWaits(db: Runs, queue: string): Promise<TaskWait[]> {
+  const { rows } = await db.query(
+    `select w.task_id, w.mode, array(select c ->> 'task_id' from jsonb_array_elements(w.children) c) as children
+       from absurd.task_waits w
+      where not exists (select from jsonb_array_elements(w.children) c where coalesce(c ->> 'queue', w.queue_name) <> $1)`,
+    [queue],
+  );
+  return rows as unknown as TaskWait[];
 }

@@ -32,6 +32,7 @@ export const quietFaults = [
   'cancel and retry',
   'poison',
   'toggle wake-ups',
+  'pause and resume',
 ] as const;
 export type Fault = (typeof loudFaults)[number] | (typeof quietFaults)[number];
 

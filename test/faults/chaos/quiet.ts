@@ -1,5 +1,6 @@
 /** Faults that take nothing away, and that workers should not notice. */
 import type pg from 'pg';
+import { pauseAndResume } from './capabilities.js';
 import type { quietFaults } from './plan.js';
 import { pause, script, type Scene } from './scene.js';
 
@@ -156,4 +157,6 @@ export const quiet: Quiet = {
       await pause(scene.random.between(0, 100));
     }
   },
+
+  'pause and resume': (scene) => scene.attempt('pause and resume', () => pauseAndResume(scene)),
 };

@@ -4,6 +4,7 @@ import { pgbouncer, startPooler } from '../../support/pgbouncer.js';
 import { check } from '../checker/check.js';
 import type { Violation } from '../checker/invariants.js';
 import { noFacts, type Entry } from '../checker/types.js';
+import { beginCapabilities, endSchedule, readWaits } from './capabilities.js';
 import { installHistory, readHistory, readTables, recordQueue } from './history.js';
 import { loud, resetClock } from './loud.js';
 import { errorsOf } from './log.js';
@@ -60,6 +61,7 @@ async function unleash(scene: Scene): Promise<void> {
 async function judge(scene: Scene, logFrom: number): Promise<{ violations: Violation[]; history: Entry[] }> {
   const { facts } = scene;
   await resetClock(scene);
+  await endSchedule(scene);
   await settle(scene);
   await Promise.all(scene.workers.map((worker) => scene.drain(worker)));
   for (const worker of [...scene.workers, ...scene.past]) {
@@ -67,6 +69,7 @@ async function judge(scene: Scene, logFrom: number): Promise<{ violations: Viola
   }
   facts.seen.push(...errorsOf(scene.server.log(logFrom), scene.name));
   facts.settled = true;
+  await readWaits(scene);
   facts.tables = await scene.connected((client) => readTables(client, scene.queue));
   const history = await scene.connected((client) => readHistory(client));
   return { violations: check(history, facts), history };
@@ -89,6 +92,7 @@ export async function playRound(server: ChaosServer, given: Omit<Deal, 'hasPoole
   const scene = new Scene(planned, name, server, pooler, proxy, url, pool, absurd, facts);
   try {
     if (planned.wakeup) await absurd.setQueueWakeup(true);
+    await beginCapabilities(scene);
     for (const worker of planned.workers) scene.startWorker(worker);
     const busy = Promise.all([workload(scene), workload(scene)]);
     await unleash(scene);

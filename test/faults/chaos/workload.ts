@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { spawnDelayed, spawnFamily } from './capabilities.js';
 import { eventName, planScript } from './plan.js';
 import { isExplained, pause, type Scene } from './scene.js';
 
@@ -12,6 +13,8 @@ export async function workload(scene: Scene): Promise<void> {
     () => spawnInTransaction(scene),
     () => spawnRacing(scene),
     () => emitRacing(scene),
+    () => spawnDelayed(scene),
+    () => spawnFamily(scene),
   ];
   while (!scene.over && scene.facts.spawned.length < scene.plan.spawns) {
     await scene.attempt('workload', random.pick(deeds));

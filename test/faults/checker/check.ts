@@ -1,3 +1,4 @@
+import { Capabilities, checkTaskWaits } from './capabilities.js';
 import { checkChange, type Report } from './changes.js';
 import { checkEvent, checkTask } from './commits.js';
 import { checkEnd } from './end.js';
@@ -54,11 +55,13 @@ export function check(entries: readonly Entry[], facts: Facts): Violation[] {
   const state = new QueueState();
   const transactions = new Transactions(entries);
   const executions = new Executions(state);
+  const capabilities = new Capabilities(facts);
   for (const entry of entries) {
     const here = report(entry.seq);
     const about = subject(entry);
     if (about === undefined) {
       executions.note(entry, here);
+      capabilities.note(entry);
       continue;
     }
     if (entry.op === 'commit') {
@@ -66,9 +69,11 @@ export function check(entries: readonly Entry[], facts: Facts): Violation[] {
       continue;
     }
     checkChange(entry, state, here);
+    capabilities.change(entry, here);
     state.apply(entry);
     if (entry.kind !== 'e' && transactions.pass(entry, about)) checkTask(about.slice(5), state, here);
   }
   checkEnd(state, entries, facts, report());
+  if (facts.settled) checkTaskWaits(facts.taskWaits, state, report());
   return found;
 }

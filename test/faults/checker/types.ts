@@ -27,7 +27,7 @@ export interface Entry {
  * good order.
  */
 export interface Note {
-  note: 'begin' | 'ran' | 'drained';
+  note: 'begin' | 'ran' | 'drained' | 'paused' | 'resuming';
   exec?: string;
   task?: string;
   run?: string;
@@ -40,6 +40,15 @@ export interface Spawn {
   taskId: string;
   created: boolean;
   key?: string | undefined;
+  /** When it was to start, RFC 3339. */
+  startAt?: string | undefined;
+}
+
+/** A run that waits for tasks of the queue; it may be of another queue. */
+export interface TaskWait {
+  task_id: string;
+  mode: 'all' | 'any';
+  children: string[];
 }
 
 /** What the runner knows beside the history. */
@@ -50,6 +59,8 @@ export interface Facts {
   rolledBack: string[];
   /** The queue's rows at the end. */
   tables: Record<TableLetter, HistoryRow[]>;
+  /** Waits for tasks that are there at the end. */
+  taskWaits: TaskWait[];
   /** Whether all faults are mended and everybody had time to finish: then every task must have ended. */
   settled: boolean;
   /**
@@ -63,7 +74,8 @@ export interface Facts {
 
 /** The bare facts of a history that nobody spawned into. */
 export function noFacts(): Facts {
-  return { spawned: [], rolledBack: [], tables: { t: [], r: [], c: [], e: [], w: [] }, settled: true, seen: [] };
+  const tables = { t: [], r: [], c: [], e: [], w: [] };
+  return { spawned: [], rolledBack: [], tables, taskWaits: [], settled: true, seen: [] };
 }
 
 export const unfinished = (state: unknown): boolean =>
