@@ -2863,7 +2863,55 @@ as $a_tag_longer_than_the_57_bytes_that_a_queue_name_may_have_at_most$
 #variable_conflict use_column
 declare
   v_now timestamptz := absurd.current_time();
+  v_only jsonb := case jsonb_array_length(p_checkpoints) when 1 then p_checkpoints -> 0 end;
+  v_attempt integer;
 begin
+  -- One alone, of a run that holds its lease: what "save" does.
+  if (v_only ->> 'extend_claim_by')::integer > 0
+    and btrim(v_only ->> 'step_name', E' \t\r\n') <> ''
+  then
+    update absurd.%4$I as r
+    set claim_expires_at =
+      v_now + make_interval(secs => (v_only ->> 'extend_claim_by')::integer)
+    where r.run_id = (v_only ->> 'owner_run')::uuid
+      and r.task_id = (v_only ->> 'task_id')::uuid
+      and r.state = 'running'
+      and r.claim_expires_at is not null
+      and exists (
+        select 1
+        from absurd.%3$I as t
+        where t.task_id = r.task_id
+          and t.state <> 'cancelled'
+      )
+    returning r.attempt into v_attempt;
+  end if;
+  if v_attempt is not null then
+    insert into absurd.%5$I as c (
+      task_id, checkpoint_name, state, status, owner_run_id, updated_at, started_at
+    )
+    values (
+      (v_only ->> 'task_id')::uuid, v_only ->> 'step_name', v_only -> 'state', 'committed',
+      (v_only ->> 'owner_run')::uuid, v_now,
+      least((v_only ->> 'started_at')::timestamptz, v_now)
+    )
+    on conflict (task_id, checkpoint_name) do update
+    set
+      state = excluded.state,
+      status = excluded.status,
+      owner_run_id = excluded.owner_run_id,
+      updated_at = excluded.updated_at,
+      started_at = excluded.started_at
+    where c.owner_run_id is null
+      or c.owner_run_id = excluded.owner_run_id
+      or coalesce(
+        (select r.attempt from absurd.%4$I as r where r.run_id = c.owner_run_id),
+        0
+      ) <= v_attempt;
+    return query
+    select (v_only ->> 'task_id')::uuid, v_only ->> 'step_name', null::text, null::text;
+    return;
+  end if;
+
   -- First the locks, then a query with a snapshot of its own, which sees changes that were made
   -- meanwhile.
   perform 1
@@ -3164,9 +3212,7 @@ begin
   v_run := absurd._lock_run(p_queue_name, p_run_id, '{running}', 'step', p_task_id);
 
   if v_payload is not null then
-    perform absurd.set_task_checkpoint_state(
-      p_queue_name, p_task_id, p_step_name, v_payload, p_run_id
-    );
+    perform absurd._save_wait(p_queue_name, p_task_id, p_run_id, p_step_name, v_payload, null);
     return query select false, v_payload;
   elsif v_run.wake_event = p_event_name and v_run.event_payload is null then
     perform absurd._forget_wake_up(p_queue_name, p_run_id);
@@ -3181,7 +3227,8 @@ begin
         task_id = excluded.task_id,
         event_name = excluded.event_name,
         timeout_at = excluded.timeout_at,
-        created_at = excluded.created_at
+        created_at =
+          case w.event_name when excluded.event_name then w.created_at else excluded.created_at end
     $sql$, 'w_' || p_queue_name)
     using p_task_id, p_run_id, p_step_name, p_event_name, v_timeout_at;
     perform absurd._suspend_run(
@@ -3307,10 +3354,10 @@ begin
     );
 
     insert into absurd.%5$I as c (
-      task_id, checkpoint_name, state, status, owner_run_id, updated_at
+      task_id, checkpoint_name, state, status, owner_run_id, updated_at, started_at
     )
     select distinct on (w.task_id, w.step_name)
-      w.task_id, w.step_name, p_payload, 'committed', w.run_id, v_now
+      w.task_id, w.step_name, p_payload, 'committed', w.run_id, v_now, w.created_at
     from absurd.%7$I as w
     where w.event_name = p_event_name
       and w.run_id = any (v_run_ids)
@@ -3321,7 +3368,8 @@ begin
       state = excluded.state,
       status = excluded.status,
       owner_run_id = excluded.owner_run_id,
-      updated_at = excluded.updated_at;
+      updated_at = excluded.updated_at,
+      started_at = excluded.started_at;
 
     with woken_run as (
       update absurd.%4$I as r
@@ -3411,20 +3459,25 @@ create or replace function absurd.await_events (
 -- already, it is returned and the run continues. If nothing has, the run sleeps until the first of
 -- them ends; the others stay registered until the run awaits them again or ends. An addition to
 -- the contract.
---   p_waits  an array of {"step", "event", "timeout"} (seconds; absent or null: no limit) and
---            {"step", "sleep_until"}; a sleep leaves a checkpoint of its step: the moment, in UTC
+--   p_waits  an array of {"step", "event", "timeout"} (seconds; absent or null: no limit), {"step",
+--            "sleep_until"} and {"step", "tasks", "mode"} (as in await_tasks; mode: all when
+--            absent); a sleep leaves a checkpoint of its step: the moment, in UTC
 --   Returns  should_suspend, and an array of what has ended, in the order of p_waits: {"step",
---            "event", "payload", "at"}, {"step", "event", "timed_out", "at"} or {"step",
---            "sleep_until", "at"}. It is empty for a suspension.
+--            "event", "payload", "at"}, {"step", "event", "timed_out", "at"}, {"step",
+--            "sleep_until", "at"} or {"step", "tasks", "at"}, the tasks as in _task_outcomes. It is
+--            empty for a suspension.
 --   Raises   22023 bad waits, P0002 unknown run or queue, AB001 cancelled task, AB002 failed run,
---            55000 run not running. As in await_event, a checkpoint answers first, whatever the
---            run's state.
---   Locks    the events shared, in the order of their names, then the run, then the task.
+--            55000 run not running, or a wait that would close a cycle. As in await_event, a
+--            checkpoint answers first, whatever the run's state.
+--   Locks    the events shared, in the order of their names, then the awaited tasks, their waits,
+--            the run, and its task.
 declare
   v_now timestamptz := absurd.current_time();
   v_steps text[];
   v_events text[];
   v_ends timestamptz[];
+  v_tasks jsonb[];
+  v_modes text[];
   v_event text;
   v_payload jsonb;
   v_payloads jsonb := '{}';
@@ -3435,8 +3488,9 @@ declare
   v_wake_at timestamptz;
 begin
   select array_agg(w.step order by w.place), array_agg(w.event order by w.place),
-    array_agg(w.ends_at order by w.place)
-  into v_steps, v_events, v_ends
+    array_agg(w.ends_at order by w.place), array_agg(w.tasks order by w.place),
+    array_agg(w.mode order by w.place)
+  into v_steps, v_events, v_ends, v_tasks, v_modes
   from absurd._read_waits(p_waits, v_now) as w;
   perform absurd._require_queue(p_queue_name);
 
@@ -3448,12 +3502,20 @@ begin
       end if;
     end if;
   end loop;
+  perform absurd._lock_task_waits(
+    p_queue_name, p_task_id, p_run_id, v_steps, v_tasks, v_modes, null
+  );
   v_run := absurd._lock_run(p_queue_name, p_run_id, null, 'step', p_task_id);
   v_running := v_run.run_state = 'running' and v_run.task_state <> 'cancelled';
 
   for v_place in 1 .. cardinality(v_steps) loop
-    v_ended := absurd._ended_wait(p_queue_name, p_task_id, p_run_id, v_steps[v_place],
-      v_events[v_place], v_ends[v_place], v_payloads -> v_events[v_place], v_running);
+    if v_tasks[v_place] is null then
+      v_ended := absurd._ended_wait(p_queue_name, p_task_id, p_run_id, v_steps[v_place],
+        v_events[v_place], v_ends[v_place], v_payloads -> v_events[v_place], v_running);
+    else
+      v_ended := absurd._ended_task_wait(p_queue_name, p_task_id, p_run_id, v_steps[v_place],
+        v_tasks[v_place], v_modes[v_place], v_running);
+    end if;
     if v_ended is null and v_running and v_run.wake_event = v_events[v_place]
       and v_run.event_payload is null
     then
@@ -3490,21 +3552,29 @@ begin
       task_id = excluded.task_id,
       event_name = excluded.event_name,
       timeout_at = excluded.timeout_at,
-      created_at = excluded.created_at
+      created_at =
+        case w.event_name when excluded.event_name then w.created_at else excluded.created_at end
   $sql$, 'w_' || p_queue_name)
   using p_task_id, p_run_id, v_steps, v_events, v_ends, v_now;
   perform absurd._suspend_run(p_queue_name, p_task_id, p_run_id, v_wake_at, v_event);
+  if array_remove(v_tasks, null) <> '{}' then
+    perform absurd._refuse_cycle(p_queue_name, p_task_id, (
+      select coalesce(jsonb_agg(task.value), '[]')
+      from unnest(v_tasks) as given (tasks)
+      cross join lateral jsonb_array_elements(given.tasks) as task
+    ));
+  end if;
   return query select true, '[]'::jsonb;
 end;
 $$;
 
 create or replace function absurd._read_waits (p_waits jsonb, p_now timestamptz)
   returns table (
-    place bigint, step text, event text, ends_at timestamptz
+    place bigint, step text, event text, ends_at timestamptz, tasks jsonb, mode text
   ) language plpgsql volatile as $$
 -- Reads the waits of await_events.
---   Returns  a row a wait: its place, step, event (null for a sleep), and when it ends without an
---            event ('infinity': never).
+--   Returns  a row a wait: its place, step, event, tasks and mode (null for others), and when it
+--            ends without an event ('infinity': never), or is to be looked at again for tasks.
 --   Raises   22023 unless it is an array of waits, each of a step of its own.
 declare
   v_wait jsonb;
@@ -3512,23 +3582,30 @@ declare
 begin
   perform absurd._require_array(p_waits, 'The waits');
   if p_waits = '[]' then
-    raise exception 'At least one wait must be provided' using errcode = 'invalid_parameter_value';
+    raise exception 'At least one wait must be provided'
+      using errcode = 'invalid_parameter_value';
   end if;
 
   for v_wait, place in select w.* from jsonb_array_elements(p_waits) with ordinality as w loop
     v_wait := absurd._require_object(v_wait, 'A wait');
     step := v_wait ->> 'step';
     event := v_wait ->> 'event';
+    tasks := nullif(v_wait -> 'tasks', 'null');
+    mode := case when tasks is not null then coalesce(v_wait ->> 'mode', 'all') end;
     perform absurd._require_text(step, 'Step name');
     if step = any (v_seen) then
-      raise exception 'Step "%" waits twice', step using errcode = 'invalid_parameter_value';
-    elsif (event is null) = (v_wait ->> 'sleep_until' is null) then
-      raise exception 'Step "%" must wait for either an event or a moment', step
+      raise exception 'Step "%" waits twice', step
+        using errcode = 'invalid_parameter_value';
+    elsif num_nonnulls(event, v_wait ->> 'sleep_until', tasks) <> 1 then
+      raise exception 'Step "%" must wait for either an event, a moment or tasks', step
         using errcode = 'invalid_parameter_value';
     end if;
     v_seen := v_seen || step;
 
-    if event is null then
+    if tasks is not null then
+      perform absurd._require_await(step, tasks, mode, null);
+      ends_at := p_now + interval '1 minute';
+    elsif event is null then
       ends_at := (v_wait ->> 'sleep_until')::timestamptz;
       if ends_at not between '0001-01-02 00:00Z' and '9999-12-30 00:00Z' then
         raise exception 'Step "%" cannot sleep until %', step, ends_at
@@ -3541,7 +3618,8 @@ begin
         ends_at := p_now + make_interval(secs => absurd._read_seconds(v_wait -> 'timeout'));
         if ends_at is null then
           raise exception 'Timeout must be a number of seconds and not negative, it is %',
-            v_wait -> 'timeout' using errcode = 'invalid_parameter_value';
+            v_wait -> 'timeout'
+            using errcode = 'invalid_parameter_value';
         end if;
       end if;
     end if;
@@ -3570,12 +3648,12 @@ begin
 
   if v_checkpoint.checkpoint_name is null and p_running then
     if p_event_name is null then
-      p_payload := to_jsonb(to_char(p_ends_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'));
+      p_payload := to_jsonb(
+        to_char(p_ends_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+      );
     end if;
     if p_payload is not null then
-      perform absurd.set_task_checkpoint_state(
-        p_queue_name, p_task_id, p_step_name, p_payload, p_run_id
-      );
+      perform absurd._save_wait(p_queue_name, p_task_id, p_run_id, p_step_name, p_payload, null);
       select c.checkpoint_name, c.state, c.updated_at
       into v_checkpoint
       from absurd.get_task_checkpoint_state(p_queue_name, p_task_id, p_step_name, true) as c;
@@ -3588,10 +3666,42 @@ begin
     end if;
   elsif v_checkpoint.checkpoint_name is not null then
     return jsonb_build_object(
-      'payload', coalesce(v_checkpoint.state, 'null'), 'at', v_checkpoint.updated_at
+      'payload', coalesce(v_checkpoint.state, 'null'),
+      'at', v_checkpoint.updated_at
     );
   end if;
   return null;
+end;
+$$;
+
+create or replace function absurd._save_wait (
+  p_queue_name text, p_task_id uuid, p_run_id uuid, p_step_name text, p_state jsonb,
+  p_began_at timestamptz
+)
+  returns void language plpgsql volatile as $$
+-- Stores how a wait ended, or that a sleep began, as the checkpoint of its step.
+--   p_began_at  when the wait began; null for one that is registered for an event, or begins now
+begin
+  if p_began_at is null then
+    execute format(
+      'select w.created_at from absurd.%1$I as w where w.run_id = $1 and w.step_name = $2',
+      'w_' || p_queue_name
+    )
+    into p_began_at
+    using p_run_id, p_step_name;
+  end if;
+  perform absurd.set_task_checkpoint_states(
+    p_queue_name,
+    jsonb_build_array(
+      jsonb_build_object(
+        'task_id', p_task_id,
+        'step_name', p_step_name,
+        'state', p_state,
+        'owner_run', p_run_id,
+        'started_at', coalesce(p_began_at, absurd.current_time())
+      )
+    )
+  );
 end;
 $$;
 
@@ -5861,8 +5971,10 @@ $$;
 -- every minute, for tasks that ended without the trigger, were cleaned up, or whose queue was
 -- dropped.
 --
--- Locks: awaited tasks in the order of queue and id, then the wait, then the run, then its task. A
--- transaction that ends tasks holds them already; at its end it takes its waits in one order.
+-- Locks: awaited tasks in the order of queue and id, then the waits in the order of their steps,
+-- then the run, then its task. A transaction that ends tasks holds them already; at its end it
+-- takes the waits in one order. Rows of awaited_tasks that it has marked are passed over by all
+-- others: it deletes them itself.
 -- =================================================================================================
 
 do $install$
@@ -5950,11 +6062,12 @@ begin
       and w.step_name = v_key.step_name
     for update;
 
-    delete from absurd.awaited_tasks as a
-    where a.queue_name = v_key.queue_name
-      and a.run_id = v_key.run_id
-      and a.step_name = v_key.step_name
-      and (a.ended or v_wait.run_id is null);
+    perform absurd._delete_awaited(
+      v_key.queue_name,
+      v_key.run_id,
+      v_key.step_name,
+      v_wait.run_id is not null
+    );
 
     if v_wait.run_id is not null and (
       v_wait.mode = 'any'
@@ -6040,9 +6153,42 @@ create or replace function absurd._put_wait_results (p_wait absurd.task_waits, p
   returns void language plpgsql volatile as $$
 -- Stores the results of a wait as the checkpoint of its step.
 begin
-  perform absurd.set_task_checkpoint_state(
-    p_wait.queue_name, p_wait.task_id, p_wait.step_name, p_results, p_wait.run_id
+  perform absurd._save_wait(
+    p_wait.queue_name,
+    p_wait.task_id,
+    p_wait.run_id,
+    p_wait.step_name,
+    p_results,
+    p_wait.created_at
   );
+end;
+$$;
+
+create or replace function absurd._delete_awaited (
+  p_queue_name text, p_run_id uuid, p_step_name text, p_ended boolean
+)
+  returns void language plpgsql volatile as $$
+-- Deletes what connects a wait with its tasks. A row that another transaction has marked stays: at
+-- its end that transaction waits for the wait, which the caller may hold, and deletes the row then.
+--   p_ended  only those of tasks that have ended
+begin
+  delete from absurd.awaited_tasks as a
+  using (
+    select
+      free.child_task_id,
+      free.child_queue
+    from absurd.awaited_tasks as free
+    where free.queue_name = p_queue_name
+      and free.run_id = p_run_id
+      and free.step_name = p_step_name
+      and (free.ended or not p_ended)
+    for update skip locked
+  ) as free
+  where a.child_task_id = free.child_task_id
+    and a.child_queue = free.child_queue
+    and a.queue_name = p_queue_name
+    and a.run_id = p_run_id
+    and a.step_name = p_step_name;
 end;
 $$;
 
@@ -6052,11 +6198,12 @@ create or replace function absurd._forget_task_wait (
   returns void language plpgsql volatile as $$
 -- Deletes a wait for tasks.
 begin
-  delete from absurd.awaited_tasks as a
-  where a.queue_name = p_queue_name and a.run_id = p_run_id and a.step_name = p_step_name;
+  perform absurd._delete_awaited(p_queue_name, p_run_id, p_step_name, false);
 
   delete from absurd.task_waits as w
-  where w.queue_name = p_queue_name and w.run_id = p_run_id and w.step_name = p_step_name;
+  where w.queue_name = p_queue_name
+    and w.run_id = p_run_id
+    and w.step_name = p_step_name;
 end;
 $$;
 
@@ -6168,15 +6315,14 @@ begin
     return;
   end if;
 
-  v_wait := absurd._lock_task_wait(
-    p_queue_name,
-    p_task_id,
-    p_run_id,
-    p_step_name,
-    p_children,
-    p_mode,
+  perform absurd._lock_task_waits(
+    p_queue_name, p_task_id, p_run_id, array[p_step_name], array[p_children], array[p_mode],
     v_now + make_interval(secs => p_timeout)
   );
+  select w.*
+  into v_wait
+  from absurd.task_waits as w
+  where w.queue_name = p_queue_name and w.run_id = p_run_id and w.step_name = p_step_name;
   perform absurd._lock_run(p_queue_name, p_run_id, '{running}', 'step', p_task_id);
 
   v_results := absurd._task_outcomes(p_queue_name, p_children);
@@ -6191,6 +6337,7 @@ begin
     perform absurd._suspend_run(
       p_queue_name, p_task_id, p_run_id, least(v_wait.timeout_at, v_now + interval '1 minute'), null
     );
+    perform absurd._refuse_cycle(p_queue_name, p_task_id, p_children);
     return query select true, null::jsonb;
   end if;
 end;
@@ -6226,86 +6373,165 @@ begin
 end;
 $$;
 
-create or replace function absurd._lock_task_wait (
-  p_queue_name text, p_task_id uuid, p_run_id uuid, p_step_name text, p_children jsonb, p_mode text,
-  p_timeout_at timestamptz
+create or replace function absurd._lock_task_waits (
+  p_queue_name text, p_task_id uuid, p_run_id uuid, p_steps text[], p_children jsonb[],
+  p_modes text[], p_timeout_at timestamptz
 )
-  returns absurd.task_waits language plpgsql volatile as $$
--- Locks the wait of a run's step. The first call registers it.
---   Returns  the wait; its timeout is that of the first call.
---   Raises   55000 when the wait would close a cycle.
---   Locks    at the first call the awaited tasks, then the wait.
+  returns void language plpgsql volatile as $$
+-- Locks the waits of a run for tasks, registering those that an earlier call has not. Its other
+-- waits for tasks are over, and so are those of the task's earlier attempts.
+--   p_steps, p_children, p_modes  a wait a place; those without children are for something else
+--   p_timeout_at                  of the waits that are registered now
+--   Locks                         the tasks of the new waits, then the waits.
+declare
+  v_children jsonb;
+  v_unfinished text[];
+  v_old record;
+begin
+  -- Most runs wait for no task, and not every role that works may write here.
+  if array_remove(p_children, null) = '{}'
+    and not exists (select 1 from absurd.task_waits as w where w.task_id = p_task_id)
+  then
+    return;
+  end if;
+
+  select jsonb_agg(child.value)
+  into v_children
+  from unnest(p_steps, p_children, p_modes) as given (step_name, children, mode)
+  cross join lateral jsonb_array_elements(given.children) as child
+  where not exists (
+    select 1
+    from absurd.task_waits as w
+    where w.queue_name = p_queue_name
+      and w.run_id = p_run_id
+      and w.step_name = given.step_name
+      and w.children = given.children
+      and w.mode = given.mode
+  );
+  select coalesce(array_agg(unfinished.child_queue || ':' || unfinished.child_task_id), '{}')
+  into v_unfinished
+  from absurd._mark_awaited(p_queue_name, coalesce(v_children, '[]')) as unfinished;
+
+  for v_old in
+    select w.run_id, w.step_name
+    from absurd.task_waits as w
+    where w.task_id = p_task_id
+      and w.queue_name = p_queue_name
+      and not exists (
+        select 1
+        from unnest(p_steps, p_children, p_modes) as given (step_name, children, mode)
+        where w.run_id = p_run_id
+          and w.step_name = given.step_name
+          and w.children = given.children
+          and w.mode = given.mode
+      )
+    order by w.run_id, w.step_name
+  loop
+    perform absurd._forget_task_wait(p_queue_name, v_old.run_id, v_old.step_name);
+  end loop;
+
+  perform 1
+  from absurd.task_waits as w
+  where w.queue_name = p_queue_name
+    and w.run_id = p_run_id
+  order by w.step_name
+  for update;
+
+  with new_wait as (
+    insert into absurd.task_waits as w (
+      queue_name, run_id, step_name, task_id, mode, children, timeout_at
+    )
+    select
+      p_queue_name, p_run_id, given.step_name, p_task_id, given.mode, given.children, p_timeout_at
+    from unnest(p_steps, p_children, p_modes) as given (step_name, children, mode)
+    where given.children is not null
+    on conflict do nothing
+    returning w.step_name, w.children
+  )
+  -- One that has ended already would never be ticked off.
+  insert into absurd.awaited_tasks (child_task_id, child_queue, queue_name, run_id, step_name)
+  select distinct
+    awaited.task_id,
+    awaited.queue_name,
+    p_queue_name,
+    p_run_id,
+    new_wait.step_name
+  from new_wait
+  cross join lateral jsonb_array_elements(new_wait.children) as child
+  cross join lateral (
+    select
+      coalesce(child.value ->> 'queue', p_queue_name) as queue_name,
+      (child.value ->> 'task_id')::uuid as task_id
+  ) as awaited
+  where awaited.queue_name || ':' || awaited.task_id = any (v_unfinished)
+  on conflict do nothing;
+end;
+$$;
+
+create or replace function absurd._ended_task_wait (
+  p_queue_name text, p_task_id uuid, p_run_id uuid, p_step_name text, p_children jsonb, p_mode text,
+  p_running boolean
+)
+  returns jsonb language plpgsql volatile as $$
+-- Whether one wait of await_events for tasks is over. Keeps their outcomes as the checkpoint of its
+-- step.
+--   p_running  whether the run may write
+--   Returns    {"tasks", "at"}; null while the wait continues.
+--   Locks      the run.
 declare
   v_wait absurd.task_waits;
+  v_results jsonb;
+  v_at timestamptz;
 begin
+  select c.state, c.updated_at
+  into v_results, v_at
+  from absurd.get_task_checkpoint_state(p_queue_name, p_task_id, p_step_name, true) as c;
+  if found then
+    perform absurd._forget_task_wait(p_queue_name, p_run_id, p_step_name);
+    return jsonb_build_object('tasks', v_results, 'at', v_at);
+  elsif not p_running then
+    return null;
+  end if;
+
+  v_results := absurd._task_outcomes(p_queue_name, p_children);
+  if not absurd._is_wait_over(v_results, p_mode) then
+    return null;
+  end if;
   select w.*
   into v_wait
   from absurd.task_waits as w
   where w.queue_name = p_queue_name
     and w.run_id = p_run_id
-    and w.step_name = p_step_name
-    and w.children = p_children
-    and w.mode = p_mode
-  for update;
-  if found then
-    return v_wait;
-  end if;
-
-  perform absurd._refuse_cycle(p_queue_name, p_task_id, p_children);
-  perform absurd._mark_awaited(p_queue_name, p_children);
-
-  -- Waits of earlier attempts of this task, and for other children of the same step, are over.
-  delete from absurd.awaited_tasks as a
-  using absurd.task_waits as w
-  where w.task_id = p_task_id
-    and w.queue_name = p_queue_name
-    and (w.run_id <> p_run_id or w.step_name = p_step_name)
-    and (a.queue_name, a.run_id, a.step_name) = (w.queue_name, w.run_id, w.step_name);
-  delete from absurd.task_waits as w
-  where w.task_id = p_task_id
-    and w.queue_name = p_queue_name
-    and (w.run_id <> p_run_id or w.step_name = p_step_name);
-
-  insert into absurd.task_waits as w (
-    queue_name, run_id, step_name, task_id, mode, children, timeout_at
-  )
-  values (p_queue_name, p_run_id, p_step_name, p_task_id, p_mode, p_children, p_timeout_at)
-  returning w.* into v_wait;
-
-  insert into absurd.awaited_tasks (child_task_id, child_queue, queue_name, run_id, step_name)
-  select distinct
-    (child.value ->> 'task_id')::uuid,
-    coalesce(child.value ->> 'queue', p_queue_name),
-    p_queue_name,
-    p_run_id,
-    p_step_name
-  from jsonb_array_elements(p_children) as child;
-  return v_wait;
+    and w.step_name = p_step_name;
+  perform absurd._put_wait_results(v_wait, v_results);
+  perform absurd._forget_task_wait(p_queue_name, p_run_id, p_step_name);
+  return jsonb_build_object('tasks', v_results, 'at', absurd.current_time());
 end;
 $$;
 
 create or replace function absurd._forget_waits_of_tasks (p_task_ids uuid[])
   returns void language plpgsql volatile as $$
 -- Deletes the waits of tasks that are cleaned up.
+declare
+  v_old record;
 begin
   -- Most tasks have none, and not every role that cleans up may write them: so look first.
-  if not exists (select 1 from absurd.task_waits as w where w.task_id = any (p_task_ids)) then
-    return;
-  end if;
-
-  delete from absurd.awaited_tasks as a
-  using absurd.task_waits as w
-  where w.task_id = any (p_task_ids)
-    and (a.queue_name, a.run_id, a.step_name) = (w.queue_name, w.run_id, w.step_name);
-  delete from absurd.task_waits as w
-  where w.task_id = any (p_task_ids);
+  for v_old in
+    select w.queue_name, w.run_id, w.step_name
+    from absurd.task_waits as w
+    where w.task_id = any (p_task_ids)
+    order by w.queue_name, w.run_id, w.step_name
+  loop
+    perform absurd._forget_task_wait(v_old.queue_name, v_old.run_id, v_old.step_name);
+  end loop;
 end;
 $$;
 
 create or replace function absurd._mark_awaited (p_queue_name text, p_children jsonb)
-  returns void language plpgsql volatile as $$
+  returns table (child_queue text, child_task_id uuid) language plpgsql volatile as $$
 -- Marks tasks as awaited, so that their end is noted.
---   Locks    the tasks, in the order of queue and id.
+--   Returns  those that have not ended; while the caller holds their locks, they do not.
+--   Locks    these tasks, in the order of queue and id.
 declare
   v_queue_name text;
   v_task_ids uuid[];
@@ -6320,20 +6546,29 @@ begin
   loop
     continue when octet_length(v_queue_name) > 57
       or to_regclass(format('absurd.%I', 't_' || v_queue_name)) is null;
-    execute format($sql$
-      with locked_task as materialized (
-        select t.task_id
-        from absurd.%1$I as t
-        where t.task_id = any ($1) and t.state in ('pending', 'running', 'sleeping')
-        order by t.task_id
-        for no key update
-      )
-      update absurd.%1$I as t
-      set awaited = true
-      from locked_task
-      where t.task_id = locked_task.task_id and t.awaited is not true
-    $sql$, 't_' || v_queue_name)
-    using v_task_ids;
+    return query execute format(
+      $sql$
+        with locked_task as materialized (
+          select t.task_id
+          from absurd.%1$I as t
+          where t.task_id = any ($1)
+            and t.state in ('pending', 'running', 'sleeping')
+          order by t.task_id
+          for no key update
+        ),
+        marked_task as (
+          update absurd.%1$I as t
+          set awaited = true
+          from locked_task
+          where t.task_id = locked_task.task_id
+            and t.awaited is not true
+        )
+        select $2, locked_task.task_id
+        from locked_task
+      $sql$,
+      't_' || v_queue_name
+    )
+    using v_task_ids, v_queue_name;
   end loop;
 end;
 $$;
@@ -6366,14 +6601,19 @@ begin
 
   if exists (
     with recursive waiting (queue_name, task_id) as (
-      select coalesce(child.value ->> 'queue', p_queue_name), (child.value ->> 'task_id')::uuid
+      select
+        coalesce(child.value ->> 'queue', p_queue_name),
+        (child.value ->> 'task_id')::uuid
       from jsonb_array_elements(p_children) as child
       union
-      select a.child_queue, a.child_task_id
+      select
+        a.child_queue,
+        a.child_task_id
       from waiting
       join absurd.task_waits as w
         on w.task_id = waiting.task_id
         and w.queue_name = waiting.queue_name
+        and absurd._is_asleep(w.queue_name, w.run_id)
       join absurd.awaited_tasks as a
         on a.queue_name = w.queue_name
         and a.run_id = w.run_id
@@ -6381,13 +6621,40 @@ begin
     )
     select 1
     from waiting
-    where waiting.task_id = p_task_id and waiting.queue_name = p_queue_name
+    where waiting.task_id = p_task_id
+      and waiting.queue_name = p_queue_name
   ) then
     raise exception 'Task "%" cannot wait for tasks that wait for it', p_task_id
       using
         errcode = 'object_not_in_prerequisite_state',
         hint = 'Cancel one of the waiting tasks, or let one of them go on without the other.';
   end if;
+end;
+$$;
+
+create or replace function absurd._is_asleep (p_queue_name text, p_run_id uuid)
+  returns boolean language plpgsql volatile as $$
+-- Whether a run sleeps: the waits of one that is awake may be over.
+declare
+  v_asleep boolean;
+begin
+  if to_regclass(format('absurd.%I', 'r_' || p_queue_name)) is null then
+    return false;
+  end if;
+  execute format(
+    $sql$
+      select exists (
+        select 1
+        from absurd.%1$I as r
+        where r.run_id = $1
+          and r.state = 'sleeping'
+      )
+    $sql$,
+    'r_' || p_queue_name
+  )
+  into v_asleep
+  using p_run_id;
+  return v_asleep;
 end;
 $$;
 

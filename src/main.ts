@@ -38,6 +38,7 @@ const commands = new Map<string, Load>(
     'spawn-task': () => import('./commands/spawn-task.js'),
     'spawn-tasks': () => import('./commands/spawn-tasks.js'),
     'list-tasks': () => import('./commands/list-tasks.js'),
+    'show-tree': () => import('./commands/show-tree.js'),
     'dump-task': () => import('./commands/dump-task.js'),
     'show-timeline': () => import('./commands/show-timeline.js'),
     'retry-task': () => import('./commands/retry-task.js'),

@@ -1,13 +1,16 @@
 import { isUnfinished, unfinishedStates } from '../sql/description.js';
 import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
 import { changeFlags, queueFlag } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { readIds } from '../lib/bulk/choose.js';
 import { BulkCommand, isBulk, renderMany, type BulkResult } from '../lib/bulk/command.js';
 import { bulkFlags, readChoice, statusFlag } from '../lib/bulk/flags.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
+import { requireFeature } from '../lib/schema/feature.js';
 import { locateTask } from '../lib/task/find-task.js';
 import { cancelTasks } from '../sql/bulk.js';
+import { cancelFamilies, unfinishedBelow } from '../sql/families.js';
 import { cancelTask } from '../sql/tasks.js';
 
 interface CancelledTask {
@@ -28,16 +31,23 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
   ].join('\n');
   static override examples = [
     '<%= config.bin %> cancel-task 019a32d3-8425-7ae2-a5af-2f17a6707666',
+    '<%= config.bin %> cancel-task 019a32d3-8425-7ae2-a5af-2f17a6707666 --tree',
     '<%= config.bin %> cancel-task -q mail --task-name send-mail --status pending,sleeping --until 1d --dry-run',
   ];
   static override args = {
     id: Args.string({ multiple: true, suggest: 'open-id', description: 'ids of tasks or runs; - for standard input' }),
   };
-  static override flags = { ...changeFlags, queue: queueFlag, status: statusFlag(unfinishedStates), ...bulkFlags };
+  static override flags = {
+    ...changeFlags,
+    queue: queueFlag,
+    tree: Flags.boolean({ description: 'also their unfinished children, and the children of those, in every queue' }),
+    status: statusFlag(unfinishedStates),
+    ...bulkFlags,
+  };
   static declares: Declaration = {
     topic: 'TASKS',
     needs: 'worker',
-    samples: ['<open>', '-q <queue> --status pending --yes', '<open> --dry-run'],
+    samples: ['<open>', '<open> --tree --yes', '-q <queue> --status pending --yes', '<open> --dry-run'],
   };
 
   async execute(): Promise<CancelledTask | BulkResult> {
@@ -45,11 +55,13 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
     const typed = args.id ?? [];
     const choice = readChoice('cancel-task', await readIds(this.io, typed), flags, unfinishedStates);
     const [only] = typed;
-    if (only !== undefined && only !== '-' && typed.length === 1 && !flags['dry-run']) {
+    if (only !== undefined && only !== '-' && typed.length === 1 && !flags['dry-run'] && !flags.tree) {
       return this.single(only, flags.queue);
     }
+    if (flags.tree) await this.read((db) => requireFeature(db, 'task_tree', 'cancel a task with its children'));
     return this.many({
       choice,
+      ...(flags.tree && { others: unfinishedBelow }),
       verb: 'Cancel',
       outcome: 'cancelled',
       states: unfinishedStates,
@@ -57,7 +69,8 @@ export default class CancelTask extends BulkCommand<CancelledTask> {
       dryRun: flags['dry-run'],
       yes: flags.yes,
       work: {
-        batch: (db, queue, ids) => cancelTasks(db, queue, ids, flags.status),
+        batch: (db, queue, ids) =>
+          flags.tree ? cancelFamilies(db, queue, ids) : cancelTasks(db, queue, ids, flags.status),
         outcome: ({ state }) =>
           state === 'cancelled'
             ? { outcome: 'cancelled', reason: null }

@@ -8,6 +8,8 @@ import { watchFlag } from '../lib/cli/watch.js';
 import type { RenderContext, Rendering } from '../lib/cli/output.js';
 import { parseMoment } from '../lib/cli/time.js';
 import { taskStates } from '../sql/description.js';
+import { requireFeature } from '../lib/schema/feature.js';
+import { locateTask } from '../lib/task/find-task.js';
 import { listTasks, type TaskFilter, type TaskList } from '../sql/list-tasks.js';
 import { listWhere, type WhereCut } from '../sql/list-where.js';
 import { parseWhere } from '../lib/task/where.js';
@@ -30,6 +32,7 @@ export default class ListTasks extends BaseCommand<LimitedList> {
     '<%= config.bin %> list-tasks --status failed --since 2h',
     '<%= config.bin %> list-tasks -q mail -n send-mail --limit 200',
     "<%= config.bin %> list-tasks --where params.order=42 --where 'result.total>100'",
+    '<%= config.bin %> list-tasks --parent 019a32d3-8425-7ae2-a5af-2f17a6707666 --status failed',
     '<%= config.bin %> list-tasks --status running --watch',
   ];
   static override flags = {
@@ -46,6 +49,10 @@ export default class ListTasks extends BaseCommand<LimitedList> {
       delimiter: ',',
       description: 'only tasks in this state; may be repeated',
     })(),
+    parent: Flags.string({
+      helpValue: 'ID',
+      description: 'only children of this task, in all queues or in that of -q',
+    }),
     limit: wholeNumberFlag({
       char: 'l',
       min: 1,
@@ -59,7 +66,7 @@ export default class ListTasks extends BaseCommand<LimitedList> {
   static declares: Declaration = {
     topic: 'TASKS',
     needs: 'reader',
-    samples: ['', '--where params.order=42'],
+    samples: ['', '--where params.order=42', '--parent <open>'],
   };
 
   async execute(): Promise<LimitedList> {
@@ -72,6 +79,7 @@ export default class ListTasks extends BaseCommand<LimitedList> {
       error: flags.error === undefined ? undefined : readError(flags.error),
       worker: flags.worker,
       key: flags.key,
+      parent: flags.parent === undefined ? undefined : await this.parentId(flags.parent),
       limit: flags.limit,
     };
     const where = (flags.where ?? []).map((typed) => parseWhere(typed));
@@ -88,6 +96,13 @@ export default class ListTasks extends BaseCommand<LimitedList> {
     const list = await look();
     if (list.rows.length === 0) await this.suggestName('task', filter.taskName, flags.queue);
     return list;
+  }
+
+  private parentId(id: string): Promise<string> {
+    return this.readRanges(async (db) => {
+      await requireFeature(db, 'task_tree', 'tell which tasks are children of a task');
+      return (await locateTask(db, id, undefined)).task_id;
+    });
   }
 
   render({ rows, more, stopped, limit, cut: unread = [], lookBack }: LimitedList, { now }: RenderContext): Rendering {

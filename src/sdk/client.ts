@@ -4,6 +4,7 @@ import { brand } from './brand.js';
 import { openPool, type OwnPool } from './database.js';
 import { executeRun } from './executor.js';
 import { RunGuard } from './guard.js';
+import { requireSpawnFeatures } from './features.js';
 import { guardedHooks } from './hooks.js';
 import { applicationName, processIdentity } from './identity.js';
 import { toJson } from './json.js';
@@ -18,6 +19,7 @@ import {
 } from './registry.js';
 import { guardedLog } from './reports.js';
 import { fetchTaskResult, pollTaskResult } from './results.js';
+import * as schedules from './schedules.js';
 import { spawnInBatches, type PreparedSpawn } from './spawn-many.js';
 import { Statements } from './statements.js';
 import { PlainStore } from './store.js';
@@ -158,6 +160,60 @@ export class Absurd {
     return (await sql.listQueues(this.db)).map((row) => row.queue_name);
   }
 
+  /** Gives a queue's workers, of every SDK, no new work until the pause ends. Runs in progress continue. */
+  async pauseQueue(queueName = this.queueName, options: schedules.PauseOptions = {}): Promise<void> {
+    await schedules.pauseQueue(this.db, checkQueueName(queueName), options);
+  }
+
+  /** False when the queue was not paused. */
+  async resumeQueue(queueName = this.queueName): Promise<boolean> {
+    return schedules.resumeQueue(this.db, checkQueueName(queueName));
+  }
+
+  /** The queues that are paused now. */
+  async listPauses(): Promise<schedules.QueuePause[]> {
+    return schedules.listPauses(this.db);
+  }
+
+  // --- schedules ---
+
+  /**
+   * Creates a schedule, or replaces the one of that name: safe at every start of a program. Workers of every SDK fire it, each
+   * time exactly once.
+   */
+  async schedule<P = types.ParsedJson>(name: string, options: schedules.ScheduleOptions<P>): Promise<void> {
+    await schedules.setSchedule(this, name, options);
+  }
+
+  /** False where there was none. Tasks that it has spawned stay. */
+  async dropSchedule(name: string): Promise<boolean> {
+    return schedules.dropSchedule(this.db, name);
+  }
+
+  async pauseSchedule(name: string, options: schedules.PauseOptions = {}): Promise<void> {
+    await schedules.pauseSchedule(this.db, name, options);
+  }
+
+  /** False when the schedule was not paused. */
+  async resumeSchedule(name: string): Promise<boolean> {
+    return schedules.resumeSchedule(this.db, name);
+  }
+
+  /** Spawns the task of a schedule once, now. */
+  async triggerSchedule(name: string): Promise<{ taskID: string; runID: string }> {
+    return schedules.triggerSchedule(this.db, name);
+  }
+
+  /** Spawns a task for each time in a span that has none. */
+  async backfillSchedule(name: string, span: { from: Date; to: Date }): Promise<schedules.BackfilledTask[]> {
+    return schedules.backfillSchedule(this.db, name, span);
+  }
+
+  /** Schedules, the next to fire first; of one queue where it is named. */
+  async listSchedules(options: { queue?: string } = {}): Promise<schedules.Schedule[]> {
+    return schedules.listSchedules(this.db, options.queue === undefined ? null : checkQueueName(options.queue));
+  }
+
   // --- tasks ---
 
   /** Puts a task into its queue. A name that is not registered here needs `options.queue`. */
@@ -290,6 +346,7 @@ export class Absurd {
       guard: assignment?.guard ?? new RunGuard(),
       log: guardedLog(this.log),
       hooks: guardedHooks(this.hooks),
+      prepareSpawn: (name, params, spawnOptions) => this.prepareSpawn(name, params, spawnOptions),
       ...(assignment && { onHandled: assignment.onHandled }),
     });
   }
@@ -313,7 +370,9 @@ export class Absurd {
       effective = await this.hooks.beforeSpawn(name, params as types.JsonValue, effective);
     }
     const paramsJson = toJson(params, `The parameters of "${name}"`);
-    return { queue, name, paramsJson, optionsJson: spawnOptionsJson(name, effective) };
+    const optionsJson = spawnOptionsJson(name, effective);
+    await requireSpawnFeatures(this.db, effective);
+    return { queue, name, paramsJson, optionsJson };
   }
 }
 

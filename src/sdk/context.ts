@@ -1,16 +1,25 @@
 import { outsideOfHandlers } from './activity.js';
 import { awaitAny, type AnyResult, type AnyWaits } from './await-any.js';
 import { brand } from './brand.js';
+import * as children from './children.js';
 import { ContextPromise } from './context-promise.js';
 import { asRefusedValue, asRunEnding, endsQuietly } from './errors.js';
 import { RunGuard } from './guard.js';
 import { toJson, warnOfChange } from './json.js';
 import { Lease } from './lease.js';
-import { Memory } from './memory.js';
-import { checkQueueName } from './registry.js';
-import { pollTaskResult } from './results.js';
+import { CheckpointNames, Memory } from './memory.js';
+import { awaitTaskResult } from './results.js';
 import { PlainStore, type RunStore } from './store.js';
-import type { ClaimedTask, JsonObject, JsonValue, Log, Queryable, StepHandle, TaskResultSnapshot } from './types.js';
+import type {
+  ClaimedTask,
+  JsonObject,
+  JsonValue,
+  Log,
+  ParsedJson,
+  Queryable,
+  StepHandle,
+  TaskResultSnapshot,
+} from './types.js';
 import { wholeSeconds } from './wait-for.js';
 import { WaitRoom } from './waits.js';
 
@@ -23,6 +32,8 @@ export interface ContextParts {
   guard: RunGuard;
   lease: Lease;
   log: Log;
+  /** Absent in a context that was made without a client. */
+  prepareSpawn?: children.PrepareSpawn;
 }
 
 /** A handler's view of its run: steps, sleeps, events, the lease. Each wait and each step is one checkpoint. */
@@ -46,8 +57,7 @@ export class TaskContext {
   recalled: Promise<Memory> | undefined;
   /** @internal The same once it is there. */
   memory: Memory | undefined;
-  /** @internal Of names that were used more than once. */ timesUsed: Map<string, number> | undefined;
-  /** @internal */ readonly namesUsed = new Set<string>();
+  /** @internal */ readonly names = new CheckpointNames();
   /** @internal */ readonly room: WaitRoom;
   /** @internal What waits are open, for the log. */ openWaits: Map<ContextPromise<unknown>, string> | undefined;
   /** @internal What to call when the execution is over; undefined once it is. */ whenOver: (() => void)[] | undefined =
@@ -71,7 +81,8 @@ export class TaskContext {
       leaseSeconds: parts.lease.seconds,
       wakeEvent: (task.event_payload ?? null) === null ? task.wake_event : null,
       memory: () => this.recall(),
-      save: (name, value) => this.saveCheckpoint(name, toJson(value, `Checkpoint "${name}"`), value),
+      save: (name, value, startedAtMs) =>
+        this.saveCheckpoint(name, toJson(value, `Checkpoint "${name}"`), value, startedAtMs),
       write: (call) => this.write(call),
     });
   }
@@ -104,12 +115,12 @@ export class TaskContext {
 
   /** The first half of `step`: tells whether the step is done, for loops that cannot hand over a function. */
   beginStep<T = JsonValue>(name: string): Promise<StepHandle<T>> {
-    return this.call(`step "${name}"`, () => this.begin<T>(name));
+    return this.calling(`step "${name}"`, () => this.begin<T>(name));
   }
 
   /** The second half of `step`: stores the value. A handle that is done keeps what it has. */
   completeStep<T>(handle: StepHandle<T>, value: T): Promise<T> {
-    return this.call(`step "${handle.name}"`, () => this.complete(handle, value));
+    return this.calling(`step "${handle.name}"`, () => this.complete(handle, value));
   }
 
   /** Sleeps so many seconds, without a worker: the run is released and claimed again when the time has come. */
@@ -118,7 +129,7 @@ export class TaskContext {
       if (Number.isNaN(new Date(Date.now() + duration * 1000).getTime())) {
         throw new Error(`sleepFor("${stepName}") needs a number of seconds, not ${String(duration)}`);
       }
-      return this.room.wait({ step: this.nextCheckpointName(stepName), sleepSeconds: Number(duration) });
+      return this.room.wait({ step: this.names.next(stepName), sleepSeconds: Number(duration) });
     }) as Promise<void>;
   }
 
@@ -126,7 +137,7 @@ export class TaskContext {
   sleepUntil(stepName: string, wakeAt: Date): Promise<void> {
     return this.wait(`sleep "${stepName}"`, () => {
       if (Number.isNaN(wakeAt.getTime())) throw new Error(`sleepUntil("${stepName}") needs a valid date`);
-      return this.room.wait({ step: this.nextCheckpointName(stepName), sleepUntil: wakeAt });
+      return this.room.wait({ step: this.names.next(stepName), sleepUntil: wakeAt });
     }) as Promise<void>;
   }
 
@@ -138,19 +149,19 @@ export class TaskContext {
    */
   awaitEvent<T = JsonValue>(eventName: string, options?: { stepName?: string; timeout?: number }): Promise<T> {
     return this.wait(`wait for event "${eventName}"`, () => {
-      const step = this.nextCheckpointName(options?.stepName || `$awaitEvent:${eventName}`);
+      const step = this.names.next(options?.stepName || `$awaitEvent:${eventName}`);
       const timeoutSeconds = wholeSeconds(options?.timeout, `awaitEvent("${eventName}")`);
       return this.room.wait({ step, event: eventName, timeoutSeconds });
     }) as Promise<T>;
   }
 
   /**
-   * Waits for the first of several events and sleeps, and says which it was. The answer is a checkpoint: it is the same on
-   * every later attempt, whatever has happened since.
-   * @param waits `{ approved: { event: 'approve' }, reminder: { sleepFor: 3600 }, end: { sleepUntil: date } }`
+   * Waits for the first of several events, tasks and sleeps, and says which it was. The answer is a checkpoint: it is the same
+   * on every later attempt, whatever has happened since.
+   * @param waits `{ approved: { event: 'approve' }, paid: { task: child }, reminder: { sleepFor: 3600 }, end: { sleepUntil: date } }`
    * @param options.timeout seconds, rounded up to whole ones; none: no limit
    * @param options.stepName the checkpoint's name, default `$awaitAny`
-   * @returns the key of the wait that ended first, and the event's payload (null for a sleep)
+   * @returns the key of the wait that ended first, and the event's payload or how the task ended (null for a sleep)
    * @throws TimeoutError when none ended in time, on this attempt and on every later one
    */
   awaitAny<const Waits extends AnyWaits>(
@@ -160,7 +171,7 @@ export class TaskContext {
     const what = `awaitAny of ${Object.keys(waits).join(', ')}`;
     return this.track(what, async () => {
       this.parts.guard.check();
-      const name = this.nextCheckpointName(options.stepName || '$awaitAny');
+      const name = this.names.next(options.stepName || '$awaitAny');
       return awaitAny(this, name, waits, wholeSeconds(options.timeout, 'awaitAny'));
     });
   }
@@ -174,27 +185,39 @@ export class TaskContext {
     taskID: string,
     options: { queue?: string; timeout?: number; stepName?: string } = {},
   ): Promise<TaskResultSnapshot> {
-    return this.track(`wait for task "${taskID}"`, async () => {
-      const queue = checkQueueName(options.queue ?? this.queueName);
-      if (queue === this.queueName) {
-        throw new Error(
-          `TaskContext.awaitTaskResult cannot wait on tasks in the same queue ("${queue}"): workers that wait for each other ` +
-            'never finish. Spawn the task in another queue and name that in options.queue.',
-        );
-      }
-      return this.step(options.stepName || `$awaitTaskResult:${taskID}`, () =>
-        pollTaskResult(() => this.write(() => this.parts.store.fetchResult(queue, taskID)), taskID, {
-          timeout: options.timeout,
-          onPause: this.leaseKeeper(),
-          signal: this.signal,
-        }),
-      );
-    });
+    return this.track(`wait for task "${taskID}"`, () => awaitTaskResult(this, taskID, options));
+  }
+
+  /**
+   * Spawns a child of this task, as a step: a later attempt gets the same child and spawns none.
+   * @param options.stepName the checkpoint's name, default `$spawn:<taskName>`
+   */
+  spawn<P = ParsedJson>(taskName: string, params: P, options: children.ChildOptions = {}): Promise<children.ChildTask> {
+    return this.track(`spawn of "${taskName}"`, () => children.spawnChild(this, taskName, params, options));
+  }
+
+  /**
+   * Spawns a child and waits for its result, without a worker.
+   * @throws ChildFailedError when the child failed or was cancelled; TimeoutError after `options.timeout` seconds
+   */
+  call<P = ParsedJson, R = ParsedJson>(taskName: string, params: P, options: children.CallOptions = {}): Promise<R> {
+    return this.track(`call of "${taskName}"`, () => children.callChild(this, taskName, params, options)) as Promise<R>;
+  }
+
+  /**
+   * Waits for tasks to end, without a worker, and returns how each of them stands, in the same order.
+   * @throws TimeoutError when they did not end in time, on this attempt and on every later one
+   */
+  awaitTasks(
+    tasks: readonly children.TaskRef[],
+    options: children.AwaitTasksOptions = {},
+  ): Promise<children.TaskOutcome[]> {
+    return this.track(`wait for ${tasks.length} tasks`, () => children.awaitTasks(this, tasks, options));
   }
 
   /** Extends the lease to so many seconds from now, a whole number; default: the length it was claimed with. */
   heartbeat(seconds?: number): Promise<void> {
-    return this.call('heartbeat', async () => {
+    return this.calling('heartbeat', async () => {
       const asked = seconds ?? this.parts.lease.plainHeartbeat();
       if (!Number.isInteger(asked)) throw new Error(`heartbeat needs a whole number of seconds, not ${String(asked)}`);
       await this.write(() => this.parts.store.extend(this.runID, asked));
@@ -205,7 +228,7 @@ export class TaskContext {
 
   /** Emits an event in this task's queue. The first emission of a name counts, for ever. */
   emitEvent(eventName: string, payload?: unknown): Promise<void> {
-    return this.call(`event "${eventName}"`, async () => {
+    return this.calling(`event "${eventName}"`, async () => {
       if (!eventName) throw new Error('eventName must be a non-empty string');
       const json = toJson(payload ?? null, `The payload of event "${eventName}"`);
       await this.write(() => this.parts.store.emitEvent(eventName, json));
@@ -225,7 +248,7 @@ export class TaskContext {
   }
 
   /** @internal A call to the server: the run does not sleep while it is under way. */
-  call<T>(what: string, work: () => Promise<T>): Promise<T> {
+  calling<T>(what: string, work: () => Promise<T>): Promise<T> {
     return this.track(what, () => this.room.activities.during(work));
   }
 
@@ -279,14 +302,14 @@ export class TaskContext {
   beginAtOnce<T>(name: string): StepHandle<T> | undefined {
     if (this.memory === undefined || this.parts.lease.overdue) return undefined;
     this.parts.guard.check();
-    return this.memory.handle(name, this.nextCheckpointName(name));
+    return this.memory.begin(name, this.names.next(name));
   }
 
   /** @internal */
   async begin<T>(name: string): Promise<StepHandle<T>> {
     this.parts.guard.check();
-    const checkpointName = this.nextCheckpointName(name);
-    const handle = (await this.recall()).handle<T>(name, checkpointName);
+    const checkpointName = this.names.next(name);
+    const handle = (await this.recall()).begin<T>(name, checkpointName);
     if (!handle.done) await this.reassureLease();
     return handle;
   }
@@ -302,20 +325,8 @@ export class TaskContext {
     const json = toJson(value, what);
     warnOfChange(this.parts.log, this.parts.task.task_name, handle.name, value);
     if (guard.asleep) await this.saveLate(handle.checkpointName, json);
-    await this.saveCheckpoint(handle.checkpointName, json, value);
+    await this.saveCheckpoint(handle.checkpointName, json, value, this.memory?.beganAtMs(handle.checkpointName));
     return value;
-  }
-
-  /** @internal The name a step's checkpoint has: the step's own at first, then with `#2`, `#3`… in order of use. */
-  nextCheckpointName(name: string): string {
-    let count = this.timesUsed?.get(name) ?? 0;
-    let checkpointName: string;
-    // A step may be called by the name that another one's second use has.
-    do checkpointName = ++count === 1 ? name : `${name}#${count}`;
-    while (this.namesUsed.has(checkpointName));
-    if (count > 1) (this.timesUsed ??= new Map()).set(name, count);
-    this.namesUsed.add(checkpointName);
-    return checkpointName;
   }
 
   /** @internal What earlier executions left, read once: before the handler, or by its first step where the store can wait. */
@@ -328,10 +339,10 @@ export class TaskContext {
   }
 
   /** @internal */
-  saveCheckpoint(name: string, stateJson: string | undefined, value: unknown): Promise<void> {
+  saveCheckpoint(name: string, stateJson: string | undefined, value: unknown, startedAtMs?: number): Promise<void> {
     const { lease, store } = this.parts;
     const extendClaimBy = lease.automaticExtension();
-    const checkpoint = { taskId: this.taskID, runId: this.runID, name, stateJson, extendClaimBy };
+    const checkpoint = { taskId: this.taskID, runId: this.runID, name, stateJson, extendClaimBy, startedAtMs };
     return this.write(() => store.save(checkpoint)).then(
       () => {
         if (extendClaimBy !== null) lease.extended(extendClaimBy);
@@ -374,19 +385,6 @@ export class TaskContext {
       const ending = asRunEnding(error);
       throw ending instanceof Error && endsQuietly(ending) ? guard.stop(ending) : ending;
     });
-  }
-
-  /** @internal Extends the lease each time half of it has passed. */
-  leaseKeeper(): () => Promise<void> {
-    const { lease } = this.parts;
-    let extendedAtMs = Date.now();
-    return async () => {
-      const seconds = lease.automaticExtension();
-      if (seconds === null || seconds <= 0 || Date.now() - extendedAtMs < seconds * 500) return;
-      await this.write(() => this.parts.store.extend(this.runID, seconds));
-      lease.extended(seconds);
-      extendedAtMs = Date.now();
-    };
   }
 }
 

@@ -1,5 +1,6 @@
 import { attempt } from './attempt.js';
 import { brand } from './brand.js';
+import type { JsonValue } from './types.js';
 
 /** Thrown inside a handler to put its run to sleep. Let it pass: the run goes on later, from its checkpoints. */
 export class SuspendTask extends Error {
@@ -33,6 +34,38 @@ export class TimeoutError extends Error {
   }
 }
 
+/** What `ctx.call` throws when its child did not complete. Its `cause` is the child's own error, where the child failed with one. */
+export class ChildFailedError extends Error {
+  readonly taskName: string;
+  readonly taskID: string;
+  readonly queue: string;
+  /** How the child ended; `unknown` where its task no longer exists. */
+  readonly state: 'failed' | 'cancelled' | 'unknown';
+  /** The reason that is stored with the child's last run; null where it did not fail. */
+  readonly failure: JsonValue;
+
+  constructor(
+    child: { taskName: string; taskID: string; queue: string },
+    state: 'failed' | 'cancelled' | 'unknown',
+    failure: JsonValue,
+  ) {
+    const { name, message, stack } = (failure ?? {}) as { name?: unknown; message?: unknown; stack?: unknown };
+    const words = typeof message === 'string' ? `failed: ${message}` : 'failed';
+    const ends = { failed: words, cancelled: 'was cancelled', unknown: 'no longer exists' };
+    const cause = typeof message === 'string' ? new Error(message) : undefined;
+    if (cause !== undefined && typeof name === 'string') cause.name = name;
+    if (cause !== undefined && typeof stack === 'string') cause.stack = stack;
+    super(`Child task "${child.taskName}" (${child.taskID}) ${ends[state]}`, cause && { cause });
+    this.name = 'ChildFailedError';
+    this.taskName = child.taskName;
+    this.taskID = child.taskID;
+    this.queue = child.queue;
+    this.state = state;
+    this.failure = failure;
+  }
+}
+
+brand(ChildFailedError, 'ChildFailedError');
 brand(SuspendTask, 'SuspendTask');
 brand(CancelledTask, 'CancelledTask');
 brand(FailedTask, 'FailedTask');

@@ -1,6 +1,7 @@
 /**
  * One run from claim to end, as a pipeline: find the handler → open the context → perform under the lease's watch → settle.
  */
+import type { PrepareSpawn } from './children.js';
 import { openContext, type TaskContext } from './context.js';
 import { asRunEnding, endsQuietly, isValueRefused } from './errors.js';
 import { describeFailure, describeFailureBriefly } from './failure.js';
@@ -22,6 +23,8 @@ export interface Execution {
   guard: RunGuard;
   log: Log;
   hooks: AbsurdHooks;
+  /** Decides the queue and the options of the children that the handler spawns. */
+  prepareSpawn: PrepareSpawn;
   /** Called when the handler has returned and only the end of the run is to be stored. */
   onHandled?: () => void;
 }

@@ -1,8 +1,10 @@
 /** The SDK of Absurd: durable tasks on nothing but PostgreSQL. */
 export { Absurd } from './client.js';
 export type { AnyResult, AnyWait, AnyWaits } from './await-any.js';
+export type { AwaitTasksOptions, CallOptions, ChildOptions, ChildTask, TaskOutcome, TaskRef } from './children.js';
 export { TaskContext } from './context.js';
-export { CancelledTask, FailedTask, SuspendTask, TimeoutError } from './errors.js';
+export { CancelledTask, ChildFailedError, FailedTask, SuspendTask, TimeoutError } from './errors.js';
+export type { BackfilledTask, PauseOptions, QueuePause, Schedule, ScheduleOptions } from './schedules.js';
 export type {
   AbsurdHooks,
   AbsurdOptions,

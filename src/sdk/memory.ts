@@ -20,6 +20,7 @@ const toMs = (time: Date | string | null | undefined): number => (time ? new Dat
 export class Memory {
   private readonly states = new Map<string, unknown>();
   private readonly marks = new Map<string, Mark>();
+  private readonly began = new Map<string, number>();
   private ended: Set<string> | undefined;
   private readonly readAtMs = performance.now();
   private serverMs = Number.NaN;
@@ -44,10 +45,16 @@ export class Memory {
     return this.states.get(name);
   }
 
-  /** The step as it stands. */
-  handle<T>(name: string, checkpointName: string): StepHandle<T> {
-    if (!this.has(checkpointName)) return { name, checkpointName, done: false };
-    return { name, checkpointName, done: true, state: this.get(checkpointName) as T };
+  /** The step as it stands. If it is not done, it begins now. */
+  begin<T>(name: string, checkpointName: string): StepHandle<T> {
+    if (this.has(checkpointName)) return { name, checkpointName, done: true, state: this.get(checkpointName) as T };
+    this.began.set(checkpointName, this.serverNowMs());
+    return { name, checkpointName, done: false };
+  }
+
+  /** When a step of this execution began, by the server's clock. */
+  beganAtMs(checkpointName: string): number | undefined {
+    return this.began.get(checkpointName);
   }
 
   /** @param atMs when it was written, by the server's clock */
@@ -116,5 +123,23 @@ export class Memory {
     // does that once the sleep is over: one sign that time has passed will do.
     const hasPassed = this.exactServerNowMs() - mark.atMs >= seconds * 1000;
     return hasPassed ? 0 : Math.min(leftMs, untilMs - Date.now());
+  }
+}
+
+/** The names of an execution's checkpoints: a step's own name at first, then with `#2`, `#3`… in order of use. */
+export class CheckpointNames {
+  private readonly used = new Set<string>();
+  /** Of names that were used more than once. */
+  private counts: Map<string, number> | undefined;
+
+  next(name: string): string {
+    let count = this.counts?.get(name) ?? 0;
+    let checkpointName: string;
+    // A step may be called by the name that another one's second use has.
+    do checkpointName = ++count === 1 ? name : `${name}#${count}`;
+    while (this.used.has(checkpointName));
+    if (count > 1) (this.counts ??= new Map()).set(name, count);
+    this.used.add(checkpointName);
+    return checkpointName;
   }
 }

@@ -9,6 +9,7 @@ import {
   deadlineMarker,
   isEventWait,
   isSleep,
+  isTasksWait,
   secondsOf,
   type EventWait,
   type Sleep,
@@ -22,7 +23,7 @@ export interface WaitHost {
   readonly store: RunStore;
   readonly wakeEvent: string | null;
   /** Saves a checkpoint of this run. */
-  save(name: string, value: unknown): Promise<void>;
+  save(name: string, value: unknown, startedAtMs?: number): Promise<void>;
   /** Makes a call on behalf of the run; rejects once that has ended. */
   write<T>(call: () => Promise<T>): Promise<T>;
 }
@@ -36,10 +37,11 @@ export async function registerWaits(
 ): Promise<boolean> {
   const [wait] = waits;
   const isSingle = waits.length === 1 && !notAlone && !waits.some((each) => memory.has(deadlineMarker(each.step)));
-  if (isSingle && wait !== undefined) {
+  if (isSingle && wait !== undefined && !isTasksWait(wait)) {
     return isEventWait(wait) ? awaitOneEvent(host, memory, wait) : sleep(host, memory, [wait]);
   }
-  const together = await host.write(() => host.store.canAwaitEvents());
+  // A schema that can wait for tasks can wait for several things, too.
+  const together = waits.some(isTasksWait) || (await host.write(() => host.store.canAwaitEvents()));
   return together ? awaitTogether(host, memory, waits) : takeTurns(host, memory, waits);
 }
 
@@ -67,7 +69,7 @@ async function sleep(host: WaitHost, memory: Memory, sleeps: readonly Sleep[]): 
 async function keepSleeps(host: WaitHost, memory: Memory, sleeps: readonly Sleep[]): Promise<void> {
   for (const wait of sleeps) {
     if (memory.has(wait.step)) continue;
-    await host.save(wait.step, memory.endOfNewSleep(wait));
+    await host.save(wait.step, memory.endOfNewSleep(wait), memory.serverNowMs());
   }
 }
 
@@ -84,7 +86,9 @@ async function awaitTogether(host: WaitHost, memory: Memory, waits: readonly Wai
   if (answer === undefined) throw new Error('Failed to await events');
   for (const ended of answer.results) {
     const atMs = Date.parse(ended.at);
-    if (ended.event === undefined) {
+    if (ended.tasks !== undefined) {
+      memory.set(ended.step, ended.tasks, atMs);
+    } else if (ended.event === undefined) {
       if (!memory.has(ended.step)) memory.set(ended.step, ended.at, atMs);
       memory.end(ended.step);
     } else if (ended.timed_out) {
@@ -97,11 +101,17 @@ async function awaitTogether(host: WaitHost, memory: Memory, waits: readonly Wai
   return answer.should_suspend;
 }
 
-/** An event with a timeout is two waits: when it times out has to outlast the wake-ups by others. */
+/** A wait with a timeout is two waits: when it times out has to outlast the wake-ups by others. */
 function entriesOf(memory: Memory, wait: WaitFor): WaitEntry[] {
   if (isSleep(wait)) return [sleepEntry(memory, wait.step, leftOf(memory, wait))];
-  const { step, event, timeoutSeconds } = wait;
+  const { step, timeoutSeconds } = wait;
   const deadline = deadlineMarker(step);
+  if (isTasksWait(wait)) {
+    const entry: WaitEntry = { step, tasks: wait.tasks, mode: wait.mode };
+    if (memory.has(deadline)) return [entry, { step: deadline, sleep_until: String(memory.get(deadline)) }];
+    return timeoutSeconds === null ? [entry] : [entry, { step: deadline, sleep_for: timeoutSeconds }];
+  }
+  const { event } = wait;
   const kept = memory.get(deadline);
   if (typeof kept === 'string') {
     return [

@@ -77,6 +77,19 @@ function present(members: Record<string, unknown>): Record<string, unknown> | un
   return kept.length === 0 ? undefined : Object.fromEntries(kept);
 }
 
+export const retryStrategyOptions = (strategy: RetryStrategy | null | undefined): object | undefined =>
+  strategy
+    ? {
+        kind: strategy.kind,
+        base_seconds: strategy.baseSeconds,
+        factor: strategy.factor,
+        max_seconds: strategy.maxSeconds,
+      }
+    : undefined;
+
+export const cancellationOptions = (policy: CancellationPolicy | null | undefined): object | undefined =>
+  policy ? present({ max_duration: policy.maxDuration, max_delay: policy.maxDelay }) : undefined;
+
 /**
  * The options as spawn_task reads them, as JSON text.
  * @throws where the idempotency key is empty: that is a variable without a value, and one key would make one task of all spawns
@@ -85,22 +98,28 @@ export function spawnOptionsJson(taskName: string, options: SpawnOptions): strin
   if (options.idempotencyKey === '') {
     throw new Error(`The spawn of "${taskName}" has an empty idempotencyKey: omit it, or give each task its own`);
   }
-  const { retryStrategy, cancellation } = options;
+  const { startAt, delay, parent } = options;
   const spawnOptions = {
     headers: options.headers,
     max_attempts: options.maxAttempts,
-    retry_strategy: retryStrategy
-      ? {
-          kind: retryStrategy.kind,
-          base_seconds: retryStrategy.baseSeconds,
-          factor: retryStrategy.factor,
-          max_seconds: retryStrategy.maxSeconds,
-        }
-      : undefined,
-    cancellation: cancellation
-      ? present({ max_duration: cancellation.maxDuration, max_delay: cancellation.maxDelay })
-      : undefined,
+    retry_strategy: retryStrategyOptions(options.retryStrategy),
+    cancellation: cancellationOptions(options.cancellation),
     idempotency_key: options.idempotencyKey,
+    start_at: startAt === undefined ? undefined : startText(startAt, delay),
+    delay_seconds: delay === undefined ? undefined : delayNumber(delay),
+    parent: parent === undefined ? undefined : { task_id: parent.taskID, queue: parent.queue },
   };
   return toJson(spawnOptions, `The options of "${taskName}"`) ?? '{}';
+}
+
+function startText(startAt: Date, delay: number | undefined): string {
+  if (delay !== undefined) throw new Error('A spawn takes either startAt or delay, not both');
+  if (Number.isNaN(startAt.getTime())) throw new Error('startAt must be a valid date');
+  return startAt.toISOString();
+}
+
+/** JSON would make null of a number that is not finite, and the task would start at once. */
+function delayNumber(delay: number): number {
+  if (Number.isFinite(delay) && delay >= 0) return delay;
+  throw new Error(`delay must be a number of seconds and not negative, not ${String(delay)}`);
 }

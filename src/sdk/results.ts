@@ -1,5 +1,7 @@
 import { getTaskResult, type ResultRow } from '../sql/sdk.js';
+import type { TaskContext } from './context.js';
 import { TimeoutError } from './errors.js';
+import { checkQueueName } from './registry.js';
 import { pause } from './timing.js';
 import type { JsonValue, Queryable, TaskResultSnapshot } from './types.js';
 
@@ -62,4 +64,39 @@ export async function pollTaskResult(
     await pause(Math.min(delayMs, leftMs), options.signal);
     delayMs = Math.min(delayMs * 2, longestDelayMs);
   }
+}
+
+/** What `ctx.awaitTaskResult` does: it polls for a task of another queue, and keeps the lease alive meanwhile. */
+export async function awaitTaskResult(
+  context: TaskContext,
+  taskID: string,
+  options: { queue?: string; timeout?: number; stepName?: string },
+): Promise<TaskResultSnapshot> {
+  const queue = checkQueueName(options.queue ?? context.queueName);
+  if (queue === context.queueName) {
+    throw new Error(
+      `TaskContext.awaitTaskResult cannot wait on tasks in the same queue ("${queue}"): workers that wait for each other ` +
+        'never finish. Spawn the task in another queue and name that in options.queue.',
+    );
+  }
+  return context.step(options.stepName || `$awaitTaskResult:${taskID}`, () =>
+    pollTaskResult(() => context.write(() => context.parts.store.fetchResult(queue, taskID)), taskID, {
+      timeout: options.timeout,
+      onPause: leaseKeeper(context),
+      signal: context.signal,
+    }),
+  );
+}
+
+/** Extends the lease each time half of it has passed. */
+function leaseKeeper(context: TaskContext): () => Promise<void> {
+  const { lease, store } = context.parts;
+  let extendedAtMs = Date.now();
+  return async () => {
+    const seconds = lease.automaticExtension();
+    if (seconds === null || seconds <= 0 || Date.now() - extendedAtMs < seconds * 500) return;
+    await context.write(() => store.extend(context.runID, seconds));
+    lease.extended(seconds);
+    extendedAtMs = Date.now();
+  };
 }

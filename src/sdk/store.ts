@@ -1,7 +1,9 @@
 import { saveWhileAsleep } from '../sql/sdk-batch.js';
 import * as sql from '../sql/sdk.js';
 import { asRefusedValue } from './errors.js';
+import { requireFeature, type Feature } from './features.js';
 import { fetchTaskResult } from './results.js';
+import type { PreparedSpawn } from './spawn-many.js';
 import { Statements } from './statements.js';
 import type { ClaimedTask, TaskResultSnapshot } from './types.js';
 
@@ -36,6 +38,10 @@ export interface RunStore {
   ): Promise<sql.AwaitEventsRow | undefined>;
   emitEvent(eventName: string, payloadJson: string | undefined): Promise<void>;
   fetchResult(queue: string, taskId: string): Promise<TaskResultSnapshot | null>;
+  /** Raises where the schema lacks a feature; `what` is what cannot be done then. */
+  requireFeature(feature: Feature, what: string): Promise<void>;
+  /** Spawns a task that has an idempotency key: the call may be sent again. */
+  spawn(task: PreparedSpawn): Promise<sql.SpawnedRow | undefined>;
 }
 
 /** Connections whose schema has `await_events`. Where it is missing, it may come while we run. */
@@ -113,5 +119,13 @@ export class PlainStore implements RunStore {
 
   fetchResult(queue: string, taskId: string): Promise<TaskResultSnapshot | null> {
     return fetchTaskResult(this.db, queue, taskId);
+  }
+
+  requireFeature(feature: Feature, what: string): Promise<void> {
+    return requireFeature(this.db, feature, what);
+  }
+
+  spawn({ queue, name, paramsJson, optionsJson }: PreparedSpawn): Promise<sql.SpawnedRow | undefined> {
+    return sql.spawnTask(this.db, queue, name, paramsJson, optionsJson);
   }
 }

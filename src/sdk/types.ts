@@ -45,6 +45,12 @@ export interface SpawnOptions {
   cancellation?: CancellationPolicy;
   /** A second spawn with the same key returns the first task, `created` false, and writes nothing. An empty key is refused. */
   idempotencyKey?: string;
+  /** When the task may start; a moment in the past means now. Use either this or `delay`. */
+  startAt?: Date;
+  /** Seconds, by the server's clock, until the task may start. */
+  delay?: number;
+  /** The task that this one belongs to; `queue` is where that is, default: the new task's own. */
+  parent?: { taskID: string; queue?: string };
 }
 
 /** One element of `spawnMany`: what `spawn` takes as its three arguments. */

@@ -1,5 +1,9 @@
-/** A wait: for an event, or for the end of a sleep. `step` is the name of its checkpoint. */
-export type WaitFor = EventWait | Sleep;
+import type { TaskToAwait } from '../sql/sdk.js';
+
+export type { TaskRow, TaskToAwait } from '../sql/sdk.js';
+
+/** A wait: for an event, for tasks, or for the end of a sleep. `step` is the name of its checkpoint. */
+export type WaitFor = EventWait | TasksWait | Sleep;
 
 export interface EventWait {
   step: string;
@@ -8,10 +12,19 @@ export interface EventWait {
   timeoutSeconds: number | null;
 }
 
+export interface TasksWait {
+  step: string;
+  tasks: readonly TaskToAwait[];
+  mode: 'all' | 'any';
+  /** Whole seconds; null: no limit. */
+  timeoutSeconds: number | null;
+}
+
 export type Sleep = { step: string; sleepSeconds: number } | { step: string; sleepUntil: Date };
 
 export const isEventWait = (wait: WaitFor): wait is EventWait => 'event' in wait;
-export const isSleep = (wait: WaitFor): wait is Sleep => !isEventWait(wait);
+export const isTasksWait = (wait: WaitFor): wait is TasksWait => 'tasks' in wait;
+export const isSleep = (wait: WaitFor): wait is Sleep => !isEventWait(wait) && !isTasksWait(wait);
 
 /** How long a sleep was said to be; undefined for one until a date. */
 export const secondsOf = (sleep: Sleep): number | undefined =>

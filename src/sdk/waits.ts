@@ -12,9 +12,11 @@ import { quietTimer } from './timing.js';
 import {
   deadlineMarker,
   isEventWait,
+  isSleep,
   secondsOf,
   timeoutMarker,
   type EventWait,
+  type TasksWait,
   type TurnsDeadline,
   type WaitFor,
 } from './wait-for.js';
@@ -57,7 +59,7 @@ export class WaitRoom {
     parts.guard.onTaken((reason) => this.rejectAll(reason));
   }
 
-  /** Resolves with an event's payload, or undefined after a sleep; rejects with what ends the execution. */
+  /** Resolves with an event's payload, how tasks stand, or undefined after a sleep; rejects with what ends the execution. */
   wait(wait: WaitFor): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const within = this.activities.place();
@@ -143,9 +145,9 @@ export class WaitRoom {
   /** Stores that waits have timed out and that sleeps are over before they began. */
   private async noteEnds(memory: Memory): Promise<void> {
     for (const { wait } of this.open) {
-      if (isEventWait(wait)) {
+      if (!isSleep(wait)) {
         if (memory.has(timeoutMarker(wait.step)) || memory.has(wait.step) || !this.timesOut(memory, wait)) continue;
-        await this.parts.save(timeoutMarker(wait.step), { event: wait.event });
+        await this.parts.save(timeoutMarker(wait.step), isEventWait(wait) ? { event: wait.event } : {});
       } else if (!memory.has(wait.step)) {
         if (memory.newSleepMs(wait) > 0) continue;
         await this.parts.save(wait.step, memory.endOfNewSleep(wait));
@@ -154,14 +156,14 @@ export class WaitRoom {
     }
   }
 
-  private timesOut(memory: Memory, wait: EventWait): boolean {
+  private timesOut(memory: Memory, wait: EventWait | TasksWait): boolean {
     const deadline = deadlineMarker(wait.step);
     const kept = memory.get(deadline) as string | TurnsDeadline | undefined;
     if (typeof kept === 'object' && kept !== null) {
       return kept.until !== null && Date.parse(kept.until) <= memory.serverNowMs();
     }
     if (kept !== undefined && memory.sleepLeftMs(deadline) <= 0) return true;
-    if (this.parts.wakeEvent !== wait.event) return false;
+    if (!isEventWait(wait) || this.parts.wakeEvent !== wait.event) return false;
     // The server's record of it stays for the next wait of this execution.
     this.parts.wakeEvent = null;
     return true;
@@ -193,17 +195,23 @@ export class WaitRoom {
   }
 }
 
+function awaited(wait: EventWait | TasksWait): string {
+  if (isEventWait(wait)) return `event "${wait.event}"`;
+  const [only] = wait.tasks;
+  return only !== undefined && wait.tasks.length === 1 ? `task "${only.task_id}"` : `${wait.tasks.length} tasks`;
+}
+
 function endOf(memory: Memory, wait: WaitFor): Ended | undefined {
-  if (!isEventWait(wait)) {
+  if (isSleep(wait)) {
     if (!memory.has(wait.step)) return undefined;
     if (memory.sleepLeftMs(wait.step, secondsOf(wait)) > 0) return undefined;
     return { atMs: Date.parse(memory.get(wait.step) as string), value: undefined };
   }
-  const { step, event } = wait;
+  const { step } = wait;
   if (memory.has(timeoutMarker(step))) {
     const deadline = memory.get(deadlineMarker(step));
     const atMs = typeof deadline === 'string' ? Date.parse(deadline) : memory.writtenAtMs(timeoutMarker(step));
-    return { atMs, error: new TimeoutError(`Timed out waiting for event "${event}"`) };
+    return { atMs, error: new TimeoutError(`Timed out waiting for ${awaited(wait)}`) };
   }
   return memory.has(step) ? { atMs: memory.writtenAtMs(step), value: memory.get(step) } : undefined;
 }

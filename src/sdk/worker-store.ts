@@ -5,12 +5,15 @@ import type {
   CheckpointRow,
   CheckpointWrite,
   SdkDatabase,
+  SpawnedRow,
   WaitEntry,
 } from '../sql/sdk.js';
 import { Batcher, type Outcome } from './batcher.js';
 import { isCheckoutTimeout, isNotRunning, isConnectionLoss, serverError, SuspendTask } from './errors.js';
 import { untilOver, type LeaseEnd } from './lease.js';
+import type { Feature } from './features.js';
 import { ledger } from './lost-claims.js';
+import { spawnInBatches, type PreparedSpawn } from './spawn-many.js';
 import { PlainStore, type EventWait } from './store.js';
 import { pause } from './timing.js';
 import type { ClaimedTask, TaskResultSnapshot } from './types.js';
@@ -55,14 +58,18 @@ export class SharedCalls {
   readonly loads: Batcher<ClaimedTask, CheckpointRow[]>;
   readonly saves: Batcher<CheckpointWrite, undefined>;
   readonly completions: Batcher<Completion, undefined>;
+  readonly spawns: Batcher<PreparedSpawn, SpawnedRow | undefined>;
   /** How many calls lost their connection and have no answer yet. */
   waitingForServer = 0;
+
+  /** Whether one checkpoint can say when its step began; looked up by the first. */
+  private keepsStepTimes: Promise<boolean> | undefined;
 
   /** @param capabilities looks once which of our functions the database has */
   constructor(
     readonly db: SdkDatabase,
     readonly queueName: string,
-    capabilities: () => Promise<batch.Capabilities>,
+    private readonly capabilities: () => Promise<batch.Capabilities>,
     readonly worker: StoreOwner,
   ) {
     const plain = new PlainStore(db, queueName);
@@ -73,7 +80,7 @@ export class SharedCalls {
       canDoMany: async () => (await capabilities()).loadCheckpoints,
     });
     this.saves = new Batcher<CheckpointWrite, undefined>({
-      one: (write) => plain.save(write).then(() => undefined),
+      one: (write) => this.saveOne(write),
       many: (writes) => this.saveMany(writes),
       canDoMany: async () => (await capabilities()).saveCheckpoints,
     });
@@ -82,6 +89,30 @@ export class SharedCalls {
       many: (runs) => this.completeMany(runs),
       canDoMany: async () => (await capabilities()).completeRuns,
     });
+    this.spawns = new Batcher<PreparedSpawn, SpawnedRow | undefined>({
+      one: (task) => plain.spawn(task),
+      many: async (tasks) => (await spawnInBatches(db, tasks, true)).map((result) => ({ result })),
+      canDoMany: async () => (await capabilities()).spawnTasks,
+    });
+  }
+
+  /** Where the schema keeps when a step began, one checkpoint goes out like many. */
+  private async saveOne(write: CheckpointWrite): Promise<undefined> {
+    this.keepsStepTimes ??= this.capabilities().then(
+      ({ saveCheckpoints, stepTimes }) => saveCheckpoints && stepTimes,
+      () => {
+        this.keepsStepTimes = undefined;
+        return false;
+      },
+    );
+    if (write.startedAtMs === undefined || !(await this.keepsStepTimes)) {
+      await this.plain.save(write);
+      return undefined;
+    }
+    const rows = await batch.setTaskCheckpointStates(this.db, this.queueName, [write]);
+    const outcome = outcomeOf(rows[0]);
+    if ('error' in outcome) throw outcome.error;
+    return undefined;
   }
 
   private async loadMany(tasks: ClaimedTask[]): Promise<Outcome<CheckpointRow[]>[]> {
@@ -215,6 +246,14 @@ export class WorkerStore extends PlainStore {
 
   override fetchResult(queue: string, taskId: string): Promise<TaskResultSnapshot | null> {
     return this.persist({ caller: 'handler', send: () => super.fetchResult(queue, taskId) });
+  }
+
+  override requireFeature(feature: Feature, what: string): Promise<void> {
+    return this.persist({ caller: 'handler', send: () => super.requireFeature(feature, what) });
+  }
+
+  override spawn(task: PreparedSpawn): Promise<SpawnedRow | undefined> {
+    return this.persist({ caller: 'handler', send: () => this.shared.spawns.submit(task) });
   }
 
   private extending(seconds: number | null, send: () => Promise<void>): Promise<void> {

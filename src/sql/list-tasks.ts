@@ -2,6 +2,7 @@ import { taskStates, type TaskState } from './description.js';
 import { runs, tasks } from './identifiers.js';
 import { errorMatches, tasksOfKey, type ErrorFilter } from './bulk.js';
 import type { QueueReader } from './each-queue.js';
+import { childrenIn } from './families.js';
 import type { Queryable } from './queryable.js';
 import type { Timestamp } from './values.js';
 
@@ -41,6 +42,8 @@ export interface TaskFilter {
   worker?: string;
   /** The idempotency key. */
   key?: string;
+  /** The id of the parent. Requires feature `task_tree`. */
+  parent?: string;
   limit: number;
 }
 
@@ -75,7 +78,14 @@ interface Found extends TaskRow {
  * Runs whose time is still to come are few as a rule; they are read too and placed by their last claim.
  */
 export async function listTasks(reader: QueueReader, queues: readonly string[], filter: TaskFilter): Promise<TaskList> {
-  if (filter.key !== undefined) return listByKey(reader, queues, filter, filter.key);
+  const { key, parent } = filter;
+  if (parent !== undefined) {
+    return listThese(reader, queues, filter, async (queue) => {
+      const keyed = key === undefined ? undefined : await tasksOfKey(reader.db, queue, key);
+      return (await childrenIn(reader.db, queue, parent)).filter((id) => keyed?.includes(id) !== false);
+    });
+  }
+  if (key !== undefined) return listThese(reader, queues, filter, (queue) => tasksOfKey(reader.db, queue, key));
   const list: TaskList = { rows: [], more: false, stopped: false };
   const left = queues.length < manyQueues ? queues.map(always) : await latestOf(reader, queues, filter);
   for (let step = 0; left.length > 0; step++) {
@@ -95,15 +105,15 @@ export async function listTasks(reader: QueueReader, queues: readonly string[], 
   return list;
 }
 
-/** The task of an idempotency key in each queue, if the other filters take it, too. */
-async function listByKey(
+/** Those of a few tasks in each queue that the other filters take, too. */
+async function listThese(
   reader: QueueReader,
   queues: readonly string[],
   filter: TaskFilter,
-  key: string,
+  idsIn: (queue: string) => Promise<string[]>,
 ): Promise<TaskList> {
   const found = await reader.each(queues, async (queue) => {
-    const ids = await tasksOfKey(reader.db, queue, key);
+    const ids = await idsIn(queue);
     return ids.length === 0 ? [] : readTasks(reader.db, queue, filter, ids);
   });
   const rows = found.flat().sort(latestFirst);

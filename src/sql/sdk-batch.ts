@@ -4,6 +4,7 @@
  */
 import { wakeupChannel, wakeupCheckChannel } from './description.js';
 import { checkpoints, runs, tasks } from './identifiers.js';
+import { hasFeature } from './sdk-engine.js';
 import type { CheckpointRow, CheckpointWrite, SdkDatabase, SpawnedRow } from './sdk.js';
 
 /** Which of our additional functions a database has. */
@@ -14,6 +15,8 @@ export interface Capabilities {
   loadCheckpoints: boolean;
   wakeup: boolean;
   workerRegistry: boolean;
+  /** Whether `set_task_checkpoint_states` keeps when a step began. */
+  stepTimes: boolean;
 }
 
 /** The verdict on one element of a batch: `error_code` is null where it went through. */
@@ -30,7 +33,8 @@ export async function probeCapabilities(db: SdkDatabase): Promise<Capabilities> 
             to_regprocedure('absurd.set_task_checkpoint_states(text,jsonb)') IS NOT NULL AS save_checkpoints,
             to_regprocedure('absurd.get_run_checkpoints(text,uuid[])') IS NOT NULL AS load_checkpoints,
             to_regprocedure('absurd.get_queue_wakeup(text)') IS NOT NULL AS wakeup,
-            to_regprocedure('absurd.heartbeat_worker(text,text,jsonb)') IS NOT NULL AS worker_registry`,
+            to_regprocedure('absurd.heartbeat_worker(text,text,jsonb)') IS NOT NULL AS worker_registry,
+            to_regprocedure('absurd.get_schema_features()') IS NOT NULL AS features`,
   );
   const found = (rows?.[0] ?? {}) as Record<string, unknown>;
   return {
@@ -40,6 +44,7 @@ export async function probeCapabilities(db: SdkDatabase): Promise<Capabilities> 
     loadCheckpoints: found['load_checkpoints'] === true,
     wakeup: found['wakeup'] === true,
     workerRegistry: found['worker_registry'] === true,
+    stepTimes: found['features'] === true && (await hasFeature(db, 'step_times')),
   };
 }
 
@@ -93,6 +98,7 @@ export async function setTaskCheckpointStates(
         step_name: write.name,
         owner_run: write.runId,
         extend_claim_by: write.extendClaimBy,
+        ...(write.startedAtMs !== undefined && { started_at: new Date(write.startedAtMs).toISOString() }),
       },
       { state: write.stateJson },
     ),

@@ -214,6 +214,8 @@ export interface CheckpointWrite {
   stateJson: string | undefined;
   /** New length of the lease in seconds from now; null leaves the lease as it is. */
   extendClaimBy: number | null;
+  /** When the step began, in milliseconds. The contract's own call has no place for it. */
+  startedAtMs?: number | undefined;
 }
 
 export async function setTaskCheckpointState(db: SdkDatabase, queue: string, write: CheckpointWrite): Promise<void> {
@@ -247,12 +249,29 @@ export function awaitEvent(
 /** One wait of several: for an event, or for a moment (seconds from now, or by the server's clock). */
 export type WaitEntry =
   | { step: string; event: string; timeout?: number; timeout_at?: string }
+  | { step: string; tasks: readonly TaskToAwait[]; mode: 'all' | 'any' }
   | { step: string; sleep_for: number }
   | { step: string; sleep_until: string };
 
-/** A wait that has ended: an event with its payload or timed out, or a sleep. */
+/** Without a queue: the waiting run's own. */
+export interface TaskToAwait {
+  task_id: string;
+  queue?: string;
+}
+
+/** How an awaited task stands. */
+export interface TaskRow {
+  task_id: string;
+  queue: string;
+  state: 'pending' | 'running' | 'sleeping' | 'completed' | 'failed' | 'cancelled' | 'unknown';
+  result: unknown;
+  failure_reason: unknown;
+}
+
+/** A wait that has ended: an event with its payload or timed out, tasks, or a sleep. */
 export interface EndedWait {
   step: string;
+  tasks?: readonly TaskRow[];
   event?: string;
   payload?: unknown;
   timed_out?: boolean;

@@ -79,6 +79,26 @@ async function calls(client: pg.Client, queue: string): Promise<void> {
   ];
   await ask('await_events($1, $2, $3, $4)', run.task_id, run.run_id, JSON.stringify(waits));
   await cancel(run);
+  const parent = await spawn();
+  run = await claim(parent);
+  const awaited = run;
+  const child = await spawn({ parent: { task_id: parent.task_id } });
+  const join = (step: string, { task_id: id } = child): Promise<object[]> =>
+    ask(
+      'await_tasks($1, $2, $3, $4, $5, $6)',
+      awaited.task_id,
+      awaited.run_id,
+      step,
+      JSON.stringify([{ task_id: id }]),
+      'all',
+    );
+  await join('ended', keyed);
+  await join('join');
+  run = await claim(child);
+  await ask(`complete_run($1, $2, '1')`, run.run_id);
+  run = await claim(parent);
+  await join('join');
+  await ask('cancel_task_tree($1, $2)', parent.task_id);
   await ask('get_queue_wakeup($1)');
   await ask(`heartbeat_worker($1, $2, '{"task_names": ["call"]}')`, name);
   await ask('forget_worker($1, $2)', name);

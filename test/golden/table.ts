@@ -49,6 +49,7 @@ export const table: Record<string, Golden> = {
     ],
   },
   'list-operations': { elsewhere: 'shows who runs the tests, and where: test/commands/operations.test.ts' },
+  'show-tree': { elsewhere: 'shows moments of the real clock: test/commands/families.test.ts' },
   'pause-queue': { elsewhere: 'shows moments of the real clock: test/commands/pauses.test.ts' },
   'resume-queue': { elsewhere: 'as pause-queue' },
   'create-schedule': { elsewhere: 'shows moments of the real clock: test/commands/schedules.test.ts' },

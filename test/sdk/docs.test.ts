@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { runProgram } from './program.js';
 import { describe, expect, test } from './support.js';
 
-const page = readFileSync(new URL('../../docs/sdk.md', import.meta.url), 'utf8');
+/** Each page with the least number of programs that it has. */
+const pages = { 'sdk.md': 6, 'children.md': 2, 'schedules.md': 1 };
 
 interface DocumentedProgram {
   heading: string;
@@ -10,8 +11,10 @@ interface DocumentedProgram {
   output: string;
 }
 
-/** The programs of the page, each with what it prints, in order. */
-function programs(): DocumentedProgram[] {
+const read = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
+
+/** The programs of a page, each with what it prints, in order. */
+function programs(page: string): DocumentedProgram[] {
   return page.split(/^#+ /m).flatMap((section) => {
     const found = section.matchAll(/```ts\n(.*?)```\n\n```text\n(.*?)```/gs);
     return [...found].map(([, source = '', output = '']) => ({
@@ -22,13 +25,15 @@ function programs(): DocumentedProgram[] {
   });
 }
 
-describe('docs/sdk.md', () => {
+describe.for(Object.entries(pages))('docs/%s', ([name, least]) => {
+  const page = read(name);
+
   test('every program stands with its output', () => {
-    expect(programs().length).toBeGreaterThanOrEqual(6);
-    expect(page.match(/^```ts$/gm)).toHaveLength(programs().length);
+    expect(programs(page).length).toBeGreaterThanOrEqual(least);
+    expect(page.match(/^```ts$/gm)).toHaveLength(programs(page).length);
   });
 
-  test.for(programs())('$heading', async ({ source, output }, { db }) => {
+  test.for(programs(page))('$heading', async ({ source, output }, { db }) => {
     expect(await runProgram(source, db.url)).toBe(output);
   });
 });

@@ -249,3 +249,35 @@ engine('a thousand children wake their parent once', async (scene) => {
   }
   expect(await value(`select count(*)::int from absurd."c_${queue}"`)).toBe(1);
 });
+
+engine('a child that ended before the wait is not waited for again when the last one ends', async (scene) => {
+  const { db, queue, run, value } = scene;
+  const [parent, children] = await family(scene, 2);
+  const [first] = await db.claim(queue, { timeout: 600 });
+  await db.query('select absurd.complete_run($1, $2)', [queue, first?.run_id]);
+  expect(await awaits(scene, parent, children)).toEqual(suspended);
+  expect(await value('select count(*)::int from absurd.awaited_tasks where run_id = $1', [parent.run_id])).toBe(1);
+  const [last] = await db.claim(queue, { timeout: 600 });
+
+  await db.query('select absurd.complete_run($1, $2)', [queue, last?.run_id]);
+
+  expect(await run(parent.run_id)).toMatchObject({ state: 'pending' });
+});
+
+engine('any: two children that end at once do not wait for each other', async (scene) => {
+  const { db, queue, run, value, connect } = scene;
+  const [parent, children] = await family(scene, 2);
+  expect(await awaits(scene, parent, children, 'any')).toEqual(suspended);
+  const claimed = await db.claim(queue, { qty: 2, timeout: 600 });
+  const second = await connect();
+  await db.query('begin');
+  await second.query('begin');
+  await db.query('select absurd.complete_run($1, $2)', [queue, claimed[0]?.run_id]);
+  await second.query('select absurd.complete_run($1, $2)', [queue, claimed[1]?.run_id]);
+
+  await Promise.all([db.query('commit'), second.query('commit')]);
+
+  expect(await run(parent.run_id)).toMatchObject({ state: 'pending' });
+  expect(await value('select count(*)::int from absurd.awaited_tasks where queue_name = $1', [queue])).toBe(0);
+  expect(await value('select count(*)::int from absurd.task_waits where queue_name = $1', [queue])).toBe(0);
+});

@@ -27,6 +27,8 @@ export interface BulkResult {
 
 export interface BulkPlan {
   choice: Choice;
+  /** Tasks that are taken along with those that the choice takes. */
+  others?: (db: Queryable, tasks: readonly ChosenTask[]) => Promise<ChosenTask[]>;
   /** `Retry`, for questions; the outcome's word for the account. */
   verb: string;
   outcome: Outcome;
@@ -145,7 +147,11 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
 
   private async chosen(plan: BulkPlan): Promise<Chosen> {
     try {
-      return await this.readRanges((db) => choose(db, plan.choice), plan.timeoutMs);
+      return await this.readRanges(async (db) => {
+        const chosen = await choose(db, plan.choice);
+        const others = (await plan.others?.(db, chosen.tasks)) ?? [];
+        return { ...chosen, tasks: [...chosen.tasks, ...others] };
+      }, plan.timeoutMs);
     } catch (error) {
       if (errorCode(error) !== '57014') throw error;
       throw new CliError(

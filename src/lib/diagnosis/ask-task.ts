@@ -21,6 +21,7 @@ import { relativeIds, type Relative } from './family.js';
 import { operationEvidence, readOperations, readPaused } from './people.js';
 import { taskCauses } from './index.js';
 import { isUnregistered } from './registry.js';
+import { readAwaitedTasks } from '../../sql/diagnosis-families.js';
 import { defaultThresholds } from './thresholds.js';
 
 export interface WhyResult extends Diagnosis {
@@ -186,6 +187,10 @@ async function readRelative(
   options: WhyOptions,
 ): Promise<Relative | null> {
   if (seen.length >= longestFamily) return null;
+  if (subject.run?.state === 'sleeping') {
+    const awaited = await readAwaitedRelative(reader, list, subject.run, { taskId, seen }, options);
+    if (awaited) return awaited;
+  }
   const names = ((await readQueues(reader))?.queues ?? []).filter(isWhole).map((one) => one.queue_name);
   for (const { id, by } of relativeIds(subject).slice(0, 5)) {
     if (seen.includes(id)) continue;
@@ -208,4 +213,28 @@ async function readRelative(
     };
   }
   return null;
+}
+
+/** Unfinished tasks that a wait names and that are looked into: the first that is stuck is the answer. */
+const awaitedAsked = 5;
+
+/** Of the tasks that a sleeping run waits for, one that keeps it waiting. */
+async function readAwaitedRelative(
+  reader: BoundedReader,
+  list: QueueList,
+  run: { run_id: string },
+  { taskId, seen }: Pick<Asked, 'taskId' | 'seen'>,
+  options: WhyOptions,
+): Promise<Relative | null> {
+  const { step, tasks, unfinished } = await readAwaitedTasks(reader, run.run_id, awaitedAsked);
+  let first: Relative | null = null;
+  for (const { queue, task_id: id, task_name: name, state } of tasks) {
+    if (id === taskId || seen.includes(id)) continue;
+    const diagnosis = await whyFound(reader, list, queue, id, null, options, [...seen, taskId]);
+    const by = { kind: 'wait', name: step } as const;
+    const relative = { queue, task_id: id, task_name: name, state, by, others: unfinished - 1, diagnosis };
+    if (diagnosis.verdict === 'stuck') return relative;
+    first ??= relative;
+  }
+  return first;
 }

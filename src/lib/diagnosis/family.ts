@@ -1,7 +1,7 @@
 /** A task that waits for another task: the answer is the other one's. */
 import type { Advice } from '../cli/hint.js';
 import { inferred, known, type Cause, type Diagnosis, type TaskSubject } from './cause.js';
-import { quoted } from './words.js';
+import { plural, quoted } from './words.js';
 
 /** The other task, and why that is where it is. */
 export interface Relative {
@@ -9,8 +9,10 @@ export interface Relative {
   task_id: string;
   task_name: string;
   state: string;
-  /** What names it: the awaited event, or a step's result. */
-  by: { kind: 'event' | 'step'; name: string };
+  /** What names it: the step that waits for tasks, the awaited event, or a step's result. */
+  by: { kind: 'wait' | 'event' | 'step'; name: string };
+  /** How many more unfinished tasks it waits for. */
+  others?: number;
   diagnosis: Pick<Diagnosis, 'sentence' | 'code' | 'verdict'> & { next: Advice[] };
 }
 
@@ -41,8 +43,21 @@ export const family: Cause<TaskSubject> = {
   group: 'sleep',
   applies: ({ relative }) => relative !== null,
   explain: ({ relative }) => {
-    const { by, task_id: id, task_name: name = '', queue = '', state, diagnosis } = relative ?? {};
+    const { by, task_id: id, task_name: name = '', queue = '', state, diagnosis, others = 0 } = relative ?? {};
     const which = `task ${id ?? ''} (${quoted(name)})`;
+    if (by?.kind === 'wait') {
+      const more = others > 0 ? ` and ${plural(others, 'other')}` : '';
+      return {
+        sentence: `it waits for ${which}${more}, and that task: ${diagnosis?.sentence ?? ''}`,
+        evidence: [
+          known('step', quoted(by.name)),
+          known('the other task', `${id ?? ''}, ${quoted(name)} in queue ${quoted(queue)}, ${state ?? ''}`),
+          known('unfinished tasks that it waits for', others + 1),
+          known('why that one is where it is', diagnosis?.code ?? ''),
+        ],
+        next: diagnosis?.next ?? [],
+      };
+    }
     const first =
       by?.kind === 'event'
         ? `it waits for event ${quoted(by.name)} of ${which}`

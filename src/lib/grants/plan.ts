@@ -40,7 +40,13 @@ const byLetter: Record<Kind, Rights> = {
 /** Rights on the tables that all queues share, that each kind adds to the kind before it. */
 const bySharedTable: Record<Kind, Partial<Record<OwnTable, string[]>>> = {
   reader: { schedules: ['select'], operations: ['select'], workers: ['select'] },
-  worker: { operations: ['insert'], workers: ['insert', 'update', 'delete'] },
+  worker: {
+    operations: ['insert'],
+    workers: ['insert', 'update', 'delete'],
+    // PUBLIC may read it.
+    task_waits: ['insert', 'update', 'delete'],
+    awaited_tasks: ['select', 'insert', 'update', 'delete'],
+  },
   operator: {
     claim_gates: ['insert', 'delete'],
     queue_pauses: ['insert', 'update', 'delete'],
@@ -60,6 +66,8 @@ const sharedNames: Record<string, string> = {
   schedules: 'schedules',
   operations: 'the log of changes by operators',
   workers: 'the registry of workers',
+  task_waits: 'waits for tasks',
+  awaited_tasks: 'the tasks that they wait for',
 };
 
 function sharedGrant(kind: Kind, table: string): Grant | undefined {
