@@ -3,6 +3,7 @@ import * as Flags from '@oclif/core/flags';
 import { BaseCommand, dbFlags, queueFlag } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
 import { usageError } from '../lib/cli/errors.js';
+import { wholeNumberFlag } from '../lib/cli/flags.js';
 import { writeNewFile } from '../lib/cli/files.js';
 import { toJson } from '../lib/cli/format/json.js';
 import { command, hint, type Advice } from '../lib/cli/hint.js';
@@ -54,7 +55,7 @@ export default class ShowTimeline extends BaseCommand<Shown> {
     queue: queueFlag,
     children: Flags.boolean({ description: 'show the tasks that it started, and theirs' }),
     follow: Flags.boolean({ char: 'f', description: 'look again every two seconds until the task is over' }),
-    limit: Flags.integer({
+    limit: wholeNumberFlag({
       ...{ char: 'l', min: 1, max: 10_000, default: stepsShown, helpValue: 'N' },
       description: 'steps at most, the latest ones',
     }),

@@ -157,7 +157,7 @@ export async function listTimelineRuns(
 }
 
 /** Checkpoints of a task that are looked at. */
-export const stepsScanned = 50_000;
+const stepsScanned = 50_000;
 
 /** States up to this stored size are looked into, for what kind of step left them. */
 const stateBytes = 10_000;

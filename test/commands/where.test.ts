@@ -42,7 +42,7 @@ async function fill(db: TestDatabase, mode: 'unpartitioned' | 'partitioned' = 'u
 async function found(db: TestDatabase, ...where: string[]): Promise<string[]> {
   const flags = where.flatMap((one) => ['--where', one]);
   const answer = await run(['list-tasks', '--json', ...flags], db);
-  expect(answer.stderr).toMatch(/^(No tasks here\n)?$/);
+  expect(answer.stderr).toMatch(/^(No tasks found\n)?$/);
   return answer
     .json<{ task_name: string }[]>()
     .map((row) => row.task_name)

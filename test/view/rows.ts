@@ -7,7 +7,7 @@ const noon = Date.UTC(2026, 2, 4, 12);
 /** A moment so many seconds after noon, as a row holds it. */
 export const at = (seconds: number): string => new Date(noon + seconds * 1000).toISOString().replace('Z', '000Z');
 
-export const taskId = '019cb8a5-1400-7aaa-8aaa-aaaaaaaaaaaa';
+const taskId = '019cb8a5-1400-7aaa-8aaa-aaaaaaaaaaaa';
 export const runId = (attempt: number): string => `019cb8a5-1400-7bbb-8bbb-${String(attempt).padStart(12, '0')}`;
 
 export const taskRow = (over: Partial<TimelineTask> = {}): TimelineTask => ({

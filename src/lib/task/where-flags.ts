@@ -1,6 +1,7 @@
 /** The flags of a search in what tasks hold, and what is said of how far it looked. */
 import * as Flags from '@oclif/core/flags';
 import type { WhereCut } from '../../sql/list-where.js';
+import { wholeNumberFlag } from '../cli/flags.js';
 import { momentText } from '../view/words.js';
 
 /** Tasks of each queue that are looked at. */
@@ -14,7 +15,7 @@ export const whereFlag = (helpGroup?: string) =>
   });
 
 export const lookBackFlag = () =>
-  Flags.integer({
+  wholeNumberFlag({
     ...{ min: 1, max: 1_000_000_000, default: lookedAt, helpValue: 'N' },
     description: 'with --where: newest tasks of each queue to look at',
   });

@@ -31,7 +31,7 @@ const style = (mode: 0 | 1): string => {
 };
 
 /** A text for XML: what XML cannot hold becomes visible, as on a terminal. */
-export function xmlText(text: string): string {
+function xmlText(text: string): string {
   const safe = harmless(text).replace(/\p{Cs}|[\ufffe\uffff]/gu, '\ufffd');
   return safe.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }

@@ -27,7 +27,7 @@ export interface TimelineRows {
   family_cut: boolean;
 }
 
-export const terminalStates: readonly string[] = ['completed', 'failed', 'cancelled'];
+const terminalStates: readonly string[] = ['completed', 'failed', 'cancelled'];
 
 export function timelineOf(rows: TimelineRows): Timeline {
   const { task } = rows;
