@@ -20,7 +20,7 @@ const drawBlocks: Column['draw'] = (_, row) => {
 };
 
 export default class ShowTree extends BaseCommand<TreeRow[]> {
-  static override summary = 'Show the family of a task: its ancestors, their children, and what blocks it';
+  static override summary = 'Show the family of a task and what blocks it';
   static override description =
     'The tree starts at the oldest ancestor and covers all queues. A task waits for others when its handler called ctx.call or ctx.awaitTasks; BLOCKS marks those that the task waits for, directly or through others.';
   static override examples = ['<%= config.bin %> show-tree 019a32d3-8425-7ae2-a5af-2f17a6707666'];
