@@ -1244,6 +1244,8 @@ declare
     set enable_hashjoin = off
     set enable_mergejoin = off
     set enable_sort = off
+    set enable_material = off
+    set cpu_tuple_cost = 1
     set jit = off
   $settings$;
 begin

@@ -130,7 +130,7 @@ for (const mode of ['unpartitioned', 'partitioned'] as const) {
   });
 
   engine(
-    `plans for checkpoints made when the queue was known to be empty hold for a full one (${mode})`,
+    `plans made when the queue was known to be empty hold for a full one (${mode})`,
     async (scene) => {
       const queue = await makeQueue(scene);
       await scene.db.query('vacuum analyze');
@@ -140,6 +140,10 @@ for (const mode of ['unpartitioned', 'partitioned'] as const) {
       const [task, run] = [String(claimed?.task_id), String(claimed?.run_id)];
       const write = { task_id: task, step_name: 'step', state: 1, owner_run: run, extend_claim_by: 30 };
       const calls = [
+        `spawn_task('${queue}', 'probe', '{}')`,
+        `claim_task('${queue}', 'probe', 30, 1)`,
+        `emit_event('${queue}', 'probe ' || clock_timestamp(), '1')`,
+        `complete_runs('${queue}', '[{"run_id": "${run}", "state": 1}]')`,
         `get_task_checkpoint_states('${queue}', '${task}', '${run}')`,
         `get_run_checkpoints('${queue}', array['${run}']::uuid[])`,
         `set_task_checkpoint_states('${queue}', '${JSON.stringify([write])}')`,
