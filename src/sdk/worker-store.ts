@@ -63,7 +63,7 @@ export class SharedCalls {
   waitingForServer = 0;
 
   /** Whether one checkpoint can say when its step began; looked up by the first. */
-  private keepsStepTimes: Promise<boolean> | undefined;
+  private keepsStepTimes: boolean | undefined;
 
   /** @param capabilities looks once which of our functions the database has */
   constructor(
@@ -98,19 +98,16 @@ export class SharedCalls {
 
   /** Where the schema keeps when a step began, one checkpoint goes out like many. */
   private async saveOne(write: CheckpointWrite): Promise<undefined> {
-    this.keepsStepTimes ??= this.capabilities().then(
+    this.keepsStepTimes ??= await this.capabilities().then(
       ({ saveCheckpoints, stepTimes }) => saveCheckpoints && stepTimes,
-      () => {
-        this.keepsStepTimes = undefined;
-        return false;
-      },
+      () => undefined,
     );
-    if (write.startedAtMs === undefined || !(await this.keepsStepTimes)) {
+    if (write.startedAtMs === undefined || this.keepsStepTimes !== true) {
       await this.plain.save(write);
       return undefined;
     }
-    const rows = await batch.setTaskCheckpointStates(this.db, this.queueName, [write]);
-    const outcome = outcomeOf(rows[0]);
+    const [verdict] = await batch.setTaskCheckpointStates(this.db, this.queueName, [write]);
+    const outcome = outcomeOf(verdict);
     if ('error' in outcome) throw outcome.error;
     return undefined;
   }

@@ -1,5 +1,6 @@
 /** The published absurd-sdk runs a workflow on our schema, while our commands watch it and act on it. */
 import { Absurd, TimeoutError } from 'absurd-sdk';
+import { Absurd as Ours, ChildFailedError } from '../../src/sdk/index.js';
 import { expect, test, type TestDatabase } from '../support/database.js';
 import { run, type RunResult } from '../support/command.js';
 
@@ -151,5 +152,44 @@ test('a task of theirs that failed goes on after our retry, and one that we canc
   } finally {
     await worker.close();
     await app.close();
+  }
+});
+
+test('a parent of ours calls children that their worker runs, in its own queue and in another', async ({ db }) => {
+  const ours = new Ours({ db: db.pool, queueName: 'parents', log: quiet });
+  await ours.createQueue();
+  await ours.createQueue('children');
+  ours.registerTask({ name: 'parent' }, async (_, ctx) => {
+    const quick = await ctx.call<object, number>('theirs', { n: 20 }, { queue: 'children' });
+    const failed = await ctx
+      .call('theirs', { n: -1 }, { queue: 'children', maxAttempts: 1 })
+      .catch((error: unknown) => {
+        if (!(error instanceof ChildFailedError)) throw error;
+        return error.state;
+      });
+    const many = await Promise.all(
+      Array.from({ length: 20 }, (__, n) => ctx.spawn('theirs', { n }, { queue: 'children' })),
+    );
+    const ends = await ctx.awaitTasks(many);
+    return [quick, failed, ends.filter(({ state }) => state === 'completed').length];
+  });
+  const app = new Absurd({ db: db.pool, queueName: 'children', log: quiet });
+  app.registerTask({ name: 'theirs' }, async ({ n }: { n: number }, ctx) => {
+    if (n < 0) throw new Error('too small');
+    if (n % 5 === 0) await ctx.sleepFor('nap', 0.1);
+    return n * 2;
+  });
+  const workers = [
+    await app.startWorker({ concurrency: 3, pollInterval: 0.05 }),
+    await ours.startWorker({ pollInterval: 0.05 }),
+  ];
+  try {
+    const { taskID } = await ours.spawn('parent', {});
+    expect(await ours.awaitTaskResult(taskID, { timeout: 50 })).toEqual({
+      state: 'completed',
+      result: [40, 'failed', 20],
+    });
+  } finally {
+    await Promise.all(workers.map((worker) => worker.close()));
   }
 });
