@@ -72,14 +72,14 @@ export default class Cron extends BaseCommand<CronJobs> {
 
 const without = hint`or have a system's cron run ${command('maintain')}, which does once what the jobs do`;
 
-/** Says which of the things that pg_cron needs is missing, and how to go on. `jobs` is what to type in its own database. */
+/** Says what pg_cron lacks, and how to provide it. `jobs` are the statements to run in its own database. */
 function missing({ here, available, home, told, database, role }: CronPlace, jobs: string[]): CliError {
   const fail = (message: string, advice: string): CliError =>
     new CliError(message, { exitCode: exit.failed, code: 'cron_missing', hint: hint`${advice}; ${without}` });
   const there =
     jobs.length === 0
       ? 'its jobs are removed there, with cron.unschedule'
-      : `type there: ${jobs.join(' ').replace(/;$/, '')}`;
+      : `run there: ${jobs.join(' ').replace(/;$/, '')}`;
   const load =
     'add pg_cron to shared_preload_libraries, set cron.database_name to this database and restart the server';
   if (here) {
@@ -94,10 +94,10 @@ function missing({ here, available, home, told, database, role }: CronPlace, job
   }
   if (home === database)
     return fail(`pg_cron is not in database "${database}" yet`, 'create extension pg_cron, as a superuser');
-  if (home !== null) return fail(`pg_cron lives in database "${home}", not in "${database}"`, there);
+  if (home !== null) return fail(`pg_cron is installed in database "${home}", not in "${database}"`, there);
   if (told) return fail('pg_cron is not available: this server has it and has not loaded it', load);
   return fail(
-    `pg_cron is not in database "${database}", and the server does not tell role "${role}" where it lives`,
+    `pg_cron is not in database "${database}", and the server does not show role "${role}" where it is installed`,
     `a superuser sees it (show cron.database_name). Here: create extension pg_cron. Elsewhere: ${there}. Nowhere: ${load}`,
   );
 }

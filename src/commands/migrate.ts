@@ -101,7 +101,7 @@ export default class Migrate extends BaseCommand<Migration> {
         : 'Nothing to do by the catalogs; to find manual changes, run --check as the owner on the primary';
       return { note, table: rows.length === 0 ? undefined : differenceTable(rows), jsonResult: planJson(plan) };
     }
-    const note = rows.length === 0 ? 'The schema is what this absurdctl ships' : mend(plan);
+    const note = rows.length === 0 ? 'The schema is what this absurdctl ships' : fix(plan);
     return { note, table: differenceTable(rows) };
   }
 
@@ -130,9 +130,9 @@ function requireSchema(plan: MigrationPlan): void {
   });
 }
 
-function mend({ installed, differences }: MigrationPlan): Advice {
+function fix({ installed, differences }: MigrationPlan): Advice {
   if (!installed) return hint`${command('init')} installs it`;
-  return differences.some(({ mended }) => mended) ? hint`${command('migrate')} mends it` : 'migrate cannot fix it';
+  return differences.some(({ mended }) => mended) ? hint`${command('migrate')} fixes it` : 'migrate cannot fix it';
 }
 
 function headline(plan: MigrationPlan): string {

@@ -132,7 +132,7 @@ export async function subscribeToWakeups(
   try {
     await listener.connect();
     if (await listener.check(sender, givingUp)) return leave;
-    throw new Error('a test notification did not arrive (is there a pooler in transaction mode in between?)');
+    throw new Error('a test notification did not arrive (a pooler in transaction mode may be in between)');
   } catch (error) {
     await leave();
     throw error;

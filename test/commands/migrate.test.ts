@@ -135,12 +135,12 @@ test('--check names what differs, and changes nothing', async ({ db }) => {
       'index t_q_due is missing',
       '',
     ].join('\n'),
-    stderr: 'absurdctl migrate mends it\n',
+    stderr: 'absurdctl migrate fixes it\n',
   });
   expect((await db.query('select * from absurd.list_queues()')).rows).toEqual([{ queue_name: '1' }]);
   expect((await db.query(`select count(*)::int as n from pg_class where relname like '%~%'`)).rows).toEqual([{ n: 0 }]);
 
-  // What --check names, migrate mends, although the revision is as it should be.
+  // What --check names, migrate fixes, although the revision is as it should be.
   expect((await run(['migrate', '--dry-run'], db)).stdout).toContain('index r_q_rdy is missing\n');
   expect((await run(['migrate'], db)).stderr).toContain('Done');
   expect((await db.query('select * from absurd.list_queues()')).rows).toEqual([{ queue_name: 'q' }]);
@@ -274,7 +274,7 @@ test('a role without rights and a server that is only read are told what to do',
     await db.query('drop index absurd.r_q_rdy');
     const lacking = await run(['migrate', '--dry-run'], { url: url.href });
     expect(lacking.stdout).toContain('build index r_q_rdy\t');
-    expect(lacking.stderr).toContain('the owner sees on the primary');
+    expect(lacking.stderr).toContain('run it as the owner on the primary');
     expect(JSON.parse(denied.stderr)).toMatchObject({
       code: 'not_permitted',
       hint: expect.stringContaining('only the owner of the schema may: -U') as string,

@@ -71,7 +71,7 @@ describe('the playbook', () => {
   test("why's codes are those of docs/why.md", async () => {
     const { readFile } = await import('node:fs/promises');
     const page = await readFile(new URL('../../docs/why.md', import.meta.url), 'utf8');
-    const rows = [.../\| code \| repair \|\n([^]*?)\n\n/.exec(skill)![1]!.matchAll(/^\| (`.*?) \|/gm)];
+    const rows = [.../\| code \| fix \|\n([^]*?)\n\n/.exec(skill)![1]!.matchAll(/^\| (`.*?) \|/gm)];
     const codes = rows.flatMap(([, cell = '']) => [...cell.matchAll(/`(\w+)`/g)].map(([, code]) => code));
     expect(codes.length).toBeGreaterThan(12);
     for (const code of codes) expect(page).toContain(`| \`${code ?? ''}\` |`);

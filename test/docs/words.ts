@@ -11,7 +11,7 @@ export const words: readonly (readonly [not: RegExp, but: string])[] = [
   [/\bhears? of\b/i, 'is notified; learns'],
   [/\blets? go\b|\bhands? back\b/i, 'releases'],
   [/(?<!there )\bis none\b/i, 'is not a …'],
-  [/\b(so|as) many\b(?! as)/i, 'N; that many; the same number'],
+  [/\b(so|as) many\b(?!\s(\w+\s)?as\b)/i, 'N; that many; the same number'],
   [/\bin hand\b/i, 'in progress; held'],
   [/\bleaves? away\b/i, 'omit'],
   [/(^|[.;:] )(Who|Of what) \b(?![^.]*\?)/, 'name the actor: a caller (worker, session) that …'],

@@ -72,7 +72,7 @@ describe.skipIf(!there)('pg_cron (skipped where this system has no PostgreSQL wi
         `Hint: create extension pg_cron, as a superuser; or have a system's cron run absurdctl maintain, which does once what the jobs do\n`,
     });
     const blind = await run(['cron', '--enable'], { url: address(home, 'stranger') });
-    expect(blind.stderr).toContain('does not tell role "stranger" where it lives');
+    expect(blind.stderr).toContain('does not show role "stranger" where it is installed');
     expect(blind.stderr).toContain('show cron.database_name');
     await db.query('create extension pg_cron');
     const stranger = await run(['cron', '--enable'], { url: address(home, 'stranger') });
@@ -131,7 +131,7 @@ describe.skipIf(!there)('pg_cron (skipped where this system has no PostgreSQL wi
       );
       expect(refused.code).toBe(1);
       const { message, hint } = JSON.parse(refused.stderr) as { message: string; hint: string };
-      expect(message).toBe(`pg_cron lives in database "${home}", not in "elsewhere"`);
+      expect(message).toBe(`pg_cron is installed in database "${home}", not in "elsewhere"`);
       expect(hint).toContain('absurdctl maintain');
       expect(hint).not.toContain(';;');
       const typed = [...hint.matchAll(/select cron\.schedule_in_database\(.*?\);/g)].map(([sql]) => sql);
