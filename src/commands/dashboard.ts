@@ -2,8 +2,9 @@ import * as Flags from '@oclif/core/flags';
 import type { ConnectionFlags } from '../connection/settings.js';
 import { BaseCommand, dbFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
-import type { Rendering } from '../lib/cli/output.js';
+import type { Column, Rendering } from '../lib/cli/output.js';
 import type { RunningDashboard } from '../lib/dashboard/serve.js';
+import { listQueueNames } from '../sql/schema.js';
 
 interface Served {
   /** Holds the token. */
@@ -12,9 +13,14 @@ interface Served {
   allow_actions: boolean;
 }
 
+/** What --check read, and how long it took. */
+interface Checked {
+  checked: { path: string; seconds: number }[];
+}
+
 const { port: _port, ...placeFlags } = dbFlags;
 
-export default class Dashboard extends BaseCommand<Served> {
+export default class Dashboard extends BaseCommand<Served | Checked> {
   static override summary = 'Serve a dashboard for the browser';
   static override description = [
     'Prints the address to open, and runs until Ctrl-C. The address holds a token: a browser exchanges it for a cookie. It listens on the loopback interface only and changes nothing, unless flags say otherwise. However many browsers are open, the database is asked by at most three sessions.',
@@ -35,6 +41,7 @@ export default class Dashboard extends BaseCommand<Served> {
       max: 65_535,
       description: 'port of the database',
     }),
+    check: Flags.boolean({ description: 'read what the pages read, once, and end' }),
     port: Flags.integer({
       default: 0,
       min: 0,
@@ -67,28 +74,28 @@ export default class Dashboard extends BaseCommand<Served> {
   static declares: Declaration = {
     topic: 'WHEN SOMETHING IS STUCK',
     needs: (flags) => (flags.includes('--allow-actions') ? 'operator' : 'reader'),
-    samples: ['--help'],
+    samples: ['--check'],
   };
 
   private typed: ConnectionFlags = {};
 
   protected override connectionFlags = (): ConnectionFlags => this.typed;
 
-  async execute(): Promise<Served> {
+  async execute(): Promise<Served | Checked> {
     const { flags } = await this.parse(Dashboard);
     const { port, 'database-port': dbPort, ...rest } = flags;
     this.typed = { ...rest, port: dbPort };
     const { readListening } = await import('../lib/dashboard/options.js');
-    const { serveDashboard } = await import('../lib/dashboard/serve.js');
     const listening = readListening({ ...rest, port });
-    // A wrong address, or a database without the schema, is an error now and not on the first page.
-    const { inspectSchema } = await import('../sql/schema.js');
-    const { database } = await this.read(inspectSchema);
+    // A wrong address, a database without the schema, or a missing right is an error now and not on the first page.
+    await this.read(listQueueNames);
+    if (flags.check) return this.check();
     await this.closeDatabase();
+    const { serveDashboard } = await import('../lib/dashboard/serve.js');
     const running = await serveDashboard({
       ...listening,
       allowActions: flags['allow-actions'],
-      database,
+      database: (await this.settings()).database,
       place: this.place(),
       open: () => this.openDatabase(),
       explain: (error, on) => this.explain(error, on),
@@ -102,6 +109,20 @@ export default class Dashboard extends BaseCommand<Served> {
     return served;
   }
 
+  private async check(): Promise<Checked> {
+    const { views } = await import('../lib/dashboard/views.js');
+    const { Query } = await import('../lib/dashboard/request.js');
+    const database = await this.db();
+    const around = { now: () => this.io.now(), place: this.place() };
+    const checked: Checked['checked'] = [];
+    for (const view of views.filter(({ parts }) => parts === undefined)) {
+      const begun = performance.now();
+      await view.read(database, new Query(new URLSearchParams(), view.parameters), [], around);
+      checked.push({ path: view.path, seconds: Math.round(performance.now() - begun) / 1000 });
+    }
+    return { checked };
+  }
+
   /** Ctrl-C ends it, with exit code 130 as for every command that runs until then. */
   private async untilInterrupted(running: RunningDashboard): Promise<never> {
     try {
@@ -111,7 +132,12 @@ export default class Dashboard extends BaseCommand<Served> {
     }
   }
 
-  render({ url, allow_actions: actions }: Served): Rendering {
+  render(result: Served | Checked): Rendering {
+    if ('checked' in result) {
+      const columns: Column[] = [{ key: 'path' }, { key: 'seconds', type: 'number' }];
+      return { table: { columns, rows: result.checked, empty: 'Nothing to read' } };
+    }
+    const { url, allow_actions: actions } = result;
     return {
       note: actions ? 'Ctrl-C stops it' : 'Read-only; --allow-actions lets pages act. Ctrl-C stops it',
       record: { URL: url },

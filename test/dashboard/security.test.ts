@@ -11,13 +11,13 @@ describe('who may ask', () => {
   test('without the token nothing is answered but /healthz', async ({ db }) => {
     const dashboard = await startDashboard(db.url);
     for (const path of paths) expect((await dashboard.ask(path, { stranger: true })).status, path).toBe(401);
-    for (const headers of [
-      { authorization: 'Bearer wrong' },
-      { authorization: 'Bearer ' },
-      { cookie: `absurdctl_${dashboard.port}=${dashboard.token}` },
-      { cookie: `absurdctl_${dashboard.port}=` },
-    ])
-      expect((await dashboard.ask('/api/tasks', { stranger: true, headers })).status).toBe(401);
+    for (const [name, value] of [
+      ['authorization', 'Bearer wrong'],
+      ['authorization', 'Bearer '],
+      ['cookie', `absurdctl_${dashboard.port}=${dashboard.token}`],
+      ['cookie', `absurdctl_${dashboard.port}=`],
+    ] as const)
+      expect((await dashboard.ask('/api/tasks', { stranger: true, headers: { [name]: value } })).status).toBe(401);
     expect(await dashboard.ask('/healthz', { stranger: true })).toMatchObject({ status: 200, text: 'ok\n' });
     expect((await dashboard.ask('/?token=wrong', { stranger: true })).status).toBe(401);
     // The token in an address opens pages, not the API.

@@ -205,6 +205,24 @@ export const schemas = {
     spans: list(
       object({ first_attempt: integer, last_attempt: integer, run_id: string, state: states, identical: boolean }),
     ),
+    timeline: object({
+      now: time,
+      from: time,
+      to: time,
+      seconds: number,
+      lanes: list(
+        object({
+          kind: { type: 'string', enum: ['attempt', 'step', 'child'] },
+          name: string,
+          depth: integer,
+          state: string,
+          spans: list(
+            object({ kind: string, from: time, to: time, from_is: string, to_is: string, outcome: maybe(string) }),
+          ),
+        }),
+      ),
+      notes: list(object({ code: string, text: string })),
+    }),
     family: maybe(
       object({
         parent: maybe(object({ ...identity, enqueue_at: time })),

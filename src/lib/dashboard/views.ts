@@ -1,8 +1,9 @@
 /** What can be looked at: each a path of the API with its parameters and the bounded reading behind it. A page follows one live. */
 import { getCheckpoint } from '../../sql/checkpoints.js';
 import { busiestQueues, operationsOf, registeredWorkers } from '../../sql/dashboard.js';
+import { taskStates } from '../../sql/description.js';
 import { schemaFeatures } from '../../sql/features.js';
-import { listTasks, taskStates } from '../../sql/list-tasks.js';
+import { listTasks } from '../../sql/list-tasks.js';
 import { listEventsOf, listWaitsOf, listWorkersOf } from '../../sql/lists.js';
 import { listPauses } from '../../sql/pauses.js';
 import type { Queryable } from '../../sql/queryable.js';

@@ -8,6 +8,8 @@ import type { Advice } from '../cli/hint.js';
 import type { WhyResult } from '../diagnosis/why.js';
 import { readTask, type TaskDump } from '../task/dump.js';
 import { locateTask } from '../task/find-task.js';
+import { readTimeline } from '../task/timeline.js';
+import type { Timeline } from './model.js';
 
 /** The answer of `why`, with what to type next as text. */
 export interface WhyView extends Omit<WhyResult, 'next'> {
@@ -18,6 +20,7 @@ export interface TaskPage {
   task: TaskDump;
   /** Attempts in a row that ended alike, the latest first. */
   spans: RunSpan[];
+  timeline: Timeline;
   /** Null where the schema keeps no families. */
   family: TaskFamily | null;
 }
@@ -30,11 +33,12 @@ export async function readTaskPage(db: Queryable, queue: string, id: string): Pr
   const found = await locateTask(db, id, queue);
   const task = await readTask(db, found, { wide: false });
   const spans = await listRunSpans(db, queue, task.task_id, spansShown);
+  const { timeline } = await readTimeline(db, { queue_name: queue, task_id: task.task_id }, { children: true });
   const tree = (await schemaFeatures(db)).includes('task_tree');
   const family = tree
     ? await readFamily(db, { queueName: queue, taskId: task.task_id }, await readableQueues(db))
     : null;
-  return { task, spans, family };
+  return { task, spans, timeline, family };
 }
 
 export const whyView = (result: WhyResult, text: (advice: Advice) => string): WhyView => ({
