@@ -36,7 +36,8 @@ describe('following a view', () => {
     const stream = await follow(dashboard, '/api/tasks');
     await stream.until((events) => events.length > 0);
     await db.query('alter table absurd.queues rename to queues_away');
-    await stream.until((events) => events.some(({ event }) => event === 'failure'));
+    const failed = await stream.until((events) => events.some(({ event }) => event === 'failure'));
+    expect(JSON.parse(failed.find(({ event }) => event === 'failure')?.data ?? '')).toHaveProperty('code');
     await db.query('alter table absurd.queues_away rename to queues');
     await stream.until((events) => events.at(-1)?.event === 'answer' && events.length >= 3);
     stream.close();
@@ -54,7 +55,7 @@ describe('the hub', () => {
     const hub = new LiveHub(async (path) => {
       reads.set(path, (reads.get(path) ?? 0) + 1);
       return { text: String(reads.get(path)), tookMs: 0 };
-    }, 5);
+    }, String, 5);
     const seen: string[] = [];
     const all = Array.from({ length: 50 }, (_, i) =>
       follower((piece) => {
@@ -77,7 +78,7 @@ describe('the hub', () => {
   });
 
   test('a browser that no longer reads is let go; too many are refused', async () => {
-    const hub = new LiveHub(async () => ({ text: 'x', tookMs: 0 }), 5);
+    const hub = new LiveHub(async () => ({ text: 'x', tookMs: 0 }), String, 5);
     const slow = follower(() => false);
     hub.follow('/a', slow);
     await expect.poll(() => slow.ended, { timeout: 60_000 }).toBe(true);

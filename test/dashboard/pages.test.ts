@@ -37,7 +37,7 @@ describe.skipIf(withoutChromium !== '')(`in a browser${withoutChromium}`, () => 
     browser = await launchChromium();
     lease = await createDatabase('current', true);
     scene = await workingDay(lease.database);
-    dashboard = await openDashboard(lease.database.url, { allowActions: true, roundMs: 200 });
+    dashboard = await openDashboard(lease.database.url, { allowActions: true, roundMs: 200, name: 'production' });
   });
   afterAll(async () => {
     await browser?.close();
@@ -71,7 +71,7 @@ describe.skipIf(withoutChromium !== '')(`in a browser${withoutChromium}`, () => 
     ['tasks', '/tasks?queue=orders', 'fulfil-order'],
     ['task', `/tasks/orders/${scene.failed}`, 'CarrierError: carrier API answered 503'],
     ['events', '/events', 'bounce:19'],
-    ['schedules', '/schedules', '0 3 * * *'],
+    ['schedules', '/schedules', 'nightly-report'],
     ['workers', '/workers', 'worker-7c9f:1'],
     ['operations', '/operations', 'carrier is back'],
     ['doctor', '/doctor', 'Findings'],
@@ -185,16 +185,16 @@ describe.skipIf(withoutChromium !== '')(`in a browser${withoutChromium}`, () => 
     const { task_id } = await database.spawn('orders', 'refund-order', { order: 7 });
     const { page, context, said } = await enter(dashboard);
     await visit(page, `/tasks/orders/${task_id}`, 'refund-order');
-    await page.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByRole('button', { name: 'Cancel task' }).click();
     const dialog = page.getByRole('dialog');
     await dialog.getByText('The task will not run again').waitFor();
     await dialog.getByText(`absurdctl cancel-task ${task_id}`).waitFor();
     expect(await violations(page)).toEqual([]);
     if (images !== undefined) await page.screenshot({ path: join(images, 'dashboard-action.png') });
     await dialog.getByLabel('Reason').fill('ordered twice');
-    await dialog.getByRole('button', { name: 'Cancel' }).click();
+    await dialog.getByRole('button', { name: 'Cancel task' }).click();
     await page.getByRole('heading', { name: /cancelled/ }).waitFor();
-    expect(await page.getByRole('button', { name: 'Cancel' }).count()).toBe(0);
+    expect(await page.getByRole('button', { name: 'Cancel task' }).count()).toBe(0);
     const { rows } = await database.query('select reason from absurd.operations where task_ids @> array[$1::uuid]', [task_id]);
     expect(rows).toEqual([{ reason: 'ordered twice' }]);
     // Escape closes a dialog without doing anything.

@@ -53,8 +53,8 @@ async function traffic(db: TestDatabase, queue: string, count: number, failing: 
     `update absurd."r_${queue}" r
         set available_at = now() - make_interval(secs => p.ago), started_at = now() - make_interval(secs => p.ago),
             created_at = now() - make_interval(secs => p.ago + 1.5), completed_at = r.completed_at - make_interval(secs => p.ago)
-       from (select run_id, 880 * (0.5 + 0.5 * sin(row_number() over (order by run_id) * 12.9898)) ^ 1.3 as ago from absurd."r_${queue}") p
-      where p.run_id = r.run_id and r.state in ('completed', 'failed')`,
+       from (select run_id, 880 * ((abs(sin(row_number() over (order by run_id))) * 43758.5453)::numeric % 1)::float8 ^ 1.4 as ago from absurd."r_${queue}") p
+      where p.run_id = r.run_id and r.claimed_by = 'web-${queue}-1'`,
   );
 }
 

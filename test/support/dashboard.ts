@@ -18,6 +18,8 @@ export interface DashboardOptions {
   tokenFile?: string;
   roundMs?: number;
   port?: number;
+  /** What the pages call the database. */
+  name?: string;
 }
 
 export interface Reply {
@@ -84,7 +86,7 @@ export async function openDashboard(url: string, options: DashboardOptions = {})
   const running = await serveDashboard({
     ...listening,
     allowActions: options.allowActions ?? false,
-    database: settings.database,
+    database: options.name ?? settings.database,
     place: {},
     open: () => Database.open(settings, io),
     explain: (error, database) =>

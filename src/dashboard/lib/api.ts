@@ -64,7 +64,7 @@ export function useView<T>(path: string): Followed<T> {
         put({ value: parseJson(event.data) as T, failure: undefined, live: true }),
       );
       source.addEventListener('failure', (event: MessageEvent<string>) =>
-        put({ failure: { code: 'failed', hint: null, ...(JSON.parse(event.data) as { message: string }) } }),
+        put({ failure: JSON.parse(event.data) as Failure }),
       );
     };
     const follow = (): void => {

@@ -23,6 +23,7 @@ const units: [string, number][] = [
 /** `45s`, `3m 20s`, `2h 5m`; below ten seconds with a fraction, below one in milliseconds. */
 export function duration(seconds: number): string {
   const span = Math.abs(seconds);
+  if (span < 0.0005) return '0s';
   if (span < 1) return `${Math.round(span * 1000)}ms`;
   if (span < 10) return `${Math.round(span * 10) / 10}s`;
   let rest = Math.round(span);

@@ -142,6 +142,7 @@ export function SchedulesPage({ place }: { place: Place }): JSX.Element {
               draw: (schedule) => (
                 <>
                   <span class={schedule.state === 'active' ? '' : 'flag'}>{plain(schedule.state)}</span>
+                  {schedule.pause_reason !== null && <span class="flag">{plain(schedule.pause_reason)}</span>}
                   {schedule.last_error !== null && <span class="flag bad">{plain(schedule.last_error)}</span>}
                 </>
               ),
@@ -151,7 +152,6 @@ export function SchedulesPage({ place }: { place: Place }): JSX.Element {
               draw: (schedule) => (
                 <ActionButton label="Trigger" title={`Trigger schedule ${schedule.schedule_name}`} path={`/api/schedules/${encodeURIComponent(schedule.schedule_name)}/trigger`} />
               ),
-              rank: 3,
             },
           ]}
           empty={list?.available === false ? absent : 'No schedules exist: absurdctl create-schedule'}
@@ -172,6 +172,7 @@ export function WorkersPage({ place }: { place: Place }): JSX.Element {
       <Panel title="Registered" note="Workers that send a heartbeat every 15 seconds">
         <Table<WorkerView>
           caption="Registered workers"
+          blanks={3}
           rows={value === undefined ? undefined : (value.registered ?? [])}
           keyOf={(worker) => `${worker.queue_name}\n${worker.worker_id}`}
           columns={[

@@ -77,7 +77,7 @@ const columns: Column<QueueView>[] = [
         <ActionButton label="Resume" title={`Resume queue ${queue.queue_name}`} path={`${path}/resume`} />
       );
     },
-    rank: 3,
+    rank: 1,
   },
 ];
 

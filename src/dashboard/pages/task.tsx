@@ -155,7 +155,7 @@ function Actions({ task }: { task: Task }): JSX.Element {
           body={waits ? { as_timeout: true } : {}}
         />
       )}
-      {open && <ActionButton label="Cancel" title="Cancel this task" path={`${path}/cancel`} danger />}
+      {open && <ActionButton label="Cancel task" title="Cancel this task" path={`${path}/cancel`} danger />}
     </div>
   );
 }

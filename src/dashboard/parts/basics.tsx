@@ -90,14 +90,16 @@ interface TableProps<Row> {
   rows: readonly Row[] | undefined;
   keyOf(row: Row): string;
   empty: ComponentChildren;
+  /** Blank lines before the first answer, of a short list above another one. */
+  blanks?: number;
 }
 
 /** Rows of a list; before the first answer as many blank lines as keep the page from jumping. */
-export function Table<Row>({ caption, columns, rows, keyOf, empty }: TableProps<Row>): JSX.Element {
+export function Table<Row>({ caption, columns, rows, keyOf, empty, blanks }: TableProps<Row>): JSX.Element {
   const classes = ({ number, rank }: Column<Row>): string =>
     [number ? 'number' : '', rank ? `rank-${rank}` : ''].join(' ').trim();
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={caption}>
+    <div class={blanks === undefined ? 'scroll' : 'scroll held'} tabIndex={0} role="region" aria-label={caption}>
       <table>
         <caption class="unseen">{caption}</caption>
         <thead>
@@ -111,7 +113,7 @@ export function Table<Row>({ caption, columns, rows, keyOf, empty }: TableProps<
         </thead>
         <tbody>
           {rows === undefined
-            ? Array.from({ length: 8 }, () => (
+            ? Array.from({ length: blanks ?? 8 }, () => (
                 <tr class="blank" aria-hidden="true">
                   {columns.map((column) => (
                     <td class={classes(column)}>

@@ -56,7 +56,11 @@ export class DashboardApp {
 
   constructor(private readonly options: DashboardOptions) {
     this.guard = new Guard(options);
-    this.hub = new LiveHub((path) => this.viewText(path), options.roundMs ?? roundMs);
+    this.hub = new LiveHub(
+      (path) => this.viewText(path),
+      (error) => this.failureText(error).text,
+      options.roundMs ?? roundMs,
+    );
     this.routes();
   }
 
@@ -132,10 +136,15 @@ export class DashboardApp {
   }
 
   private failure(error: unknown): Response {
+    const { text, status } = this.failureText(error);
+    return this.json(text, status);
+  }
+
+  private failureText(error: unknown): { text: string; status: number } {
     const { message, code, hint, exitCode } = toCliError(error);
     const status = code === 'not_permitted' ? 403 : (statusOf[exitCode] ?? 500);
     const said = hint === undefined ? null : adviceText(hint, this.options.place);
-    return this.json(jsonText({ code, message, hint: said }), status);
+    return { text: jsonText({ code, message, hint: said }), status };
   }
 
   /** The answer of a view, by its path below the base path. Raises CliError. */

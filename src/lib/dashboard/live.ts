@@ -34,6 +34,8 @@ export class LiveHub {
 
   constructor(
     private readonly read: ReadView,
+    /** An error as the API's JSON. */
+    private readonly failureText: (error: unknown) => string,
     private readonly pauseMs = roundMs,
   ) {}
 
@@ -88,8 +90,7 @@ export class LiveHub {
       topic.last = text;
     } catch (error) {
       topic.last = undefined;
-      const said = error instanceof Error ? error.message : String(error);
-      this.broadcast(path, topic, message('failure', JSON.stringify({ message: said })));
+      this.broadcast(path, topic, message('failure', this.failureText(error)));
     }
     topic.round++;
     if (topic.round % beatEveryRounds === 0) this.broadcast(path, topic, ': still here\n\n');
