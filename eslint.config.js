@@ -57,7 +57,10 @@ export default tseslint.config(
       '@typescript-eslint/no-misused-promises': 'error',
     },
   },
-  ...tseslint.configs.recommendedTypeCheckedOnly.map((config) => ({ ...config, files: ['src/**/*.ts', 'src/**/*.tsx'] })),
+  ...tseslint.configs.recommendedTypeCheckedOnly.map((config) => ({
+    ...config,
+    files: ['src/**/*.ts', 'src/**/*.tsx'],
+  })),
   {
     files: ['src/**/*.ts', 'src/**/*.tsx'],
     rules: {
@@ -132,7 +135,8 @@ export default tseslint.config(
               message: 'src/dashboard runs in a browser: of src/lib/view it may import types only.',
             },
             {
-              regex: '/(commands|lib/(?!view/|text|api|router|types)[a-z]+|sdk|connection|sql)/|^node:|^(pg|hono|@hono/)',
+              regex:
+                '/(commands|lib/(?!view/|text|api|router|types)[a-z]+|sdk|connection|sql)/|^node:|^(pg|hono|@hono/)',
               message: 'src/dashboard runs in a browser: it talks to the JSON API and knows the types of src/lib/view.',
             },
           ],

@@ -100,6 +100,7 @@ export default class Dashboard extends BaseCommand<Served | Checked> {
       open: () => this.openDatabase(),
       explain: (error, on) => this.explain(error, on),
       now: () => this.io.now(),
+      env: this.io.env,
     });
     const served = { url: running.url, port: running.port, allow_actions: flags['allow-actions'] };
     await this.show(served);

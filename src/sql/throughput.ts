@@ -20,7 +20,7 @@ export interface Throughput {
 }
 
 /** Runs of each state of a queue that are counted, the latest first. */
-export const throughputLimit = 10_000;
+const throughputLimit = 10_000;
 
 /**
  * The runs of these queues that ended, by when they were last claimed. Read backwards from `r_<queue>_sai`, at most 10,000 of

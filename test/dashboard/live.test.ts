@@ -52,10 +52,14 @@ describe('the hub', () => {
 
   test('one reader for each view, which stops when the last browser leaves', async () => {
     const reads = new Map<string, number>();
-    const hub = new LiveHub(async (path) => {
-      reads.set(path, (reads.get(path) ?? 0) + 1);
-      return { text: String(reads.get(path)), tookMs: 0 };
-    }, String, 5);
+    const hub = new LiveHub(
+      async (path) => {
+        reads.set(path, (reads.get(path) ?? 0) + 1);
+        return { text: String(reads.get(path)), tookMs: 0 };
+      },
+      String,
+      5,
+    );
     const seen: string[] = [];
     const all = Array.from({ length: 50 }, (_, i) =>
       follower((piece) => {

@@ -23,7 +23,10 @@ test('the pages weigh less than 200 kB compressed, and load nothing from elsewhe
   for (const name of files) {
     const text = readFileSync(join(folder, name), 'utf8');
     const addresses = text.match(/https?:\/\/[\w.-]+/g) ?? [];
-    expect(addresses.filter((one) => !one.startsWith('http://www.w3.org')), name).toEqual([]);
+    expect(
+      addresses.filter((one) => !one.startsWith('http://www.w3.org')),
+      name,
+    ).toEqual([]);
   }
 });
 
@@ -54,7 +57,11 @@ describe.skipIf(withoutChromium !== '')(`in a browser${withoutChromium}`, () => 
 
   /** A browser of its own that has entered by the printed address. */
   async function enter(at: TestDashboard, options: Parameters<Browser['newContext']>[0] = {}): Promise<Opened> {
-    const context = await browser.newContext({ viewport: { width: 1180, height: 740 }, reducedMotion: 'reduce', ...options });
+    const context = await browser.newContext({
+      viewport: { width: 1000, height: 680 },
+      reducedMotion: 'reduce',
+      ...options,
+    });
     const page = await context.newPage();
     const said: string[] = [];
     page.on('console', (message) => {
@@ -88,7 +95,8 @@ describe.skipIf(withoutChromium !== '')(`in a browser${withoutChromium}`, () => 
       const { page, context, said } = await enter(dashboard, { colorScheme: scheme });
       for (const [name, path, shown] of paths()) {
         await visit(page, path, shown);
-        if (name === 'overview' || name === 'doctor') await page.locator('.findings, .findings-short .muted, .inner .muted').first().waitFor();
+        if (name === 'overview' || name === 'doctor')
+          await page.locator('.findings, .findings-short .muted, .inner .muted').first().waitFor();
         expect(await violations(page), `${name} ${scheme}`).toEqual([]);
         if (images !== undefined) {
           mkdirSync(images, { recursive: true });
@@ -104,10 +112,11 @@ describe.skipIf(withoutChromium !== '')(`in a browser${withoutChromium}`, () => 
     const { page, context } = await enter(dashboard, { viewport: { width: 320, height: 640 } });
     for (const [name, path, shown] of paths()) {
       await visit(page, path, shown);
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+      const wide = await page.evaluate<number>('document.documentElement.scrollWidth');
       expect(wide, name).toBeLessThanOrEqual(320);
       expect(await violations(page), name).toEqual([]);
-      if (images !== undefined && name === 'overview') await page.screenshot({ path: join(images, 'dashboard-overview-narrow.png') });
+      if (images !== undefined && name === 'overview')
+        await page.screenshot({ path: join(images, 'dashboard-overview-narrow.png') });
     }
     await page.setViewportSize({ width: 2400, height: 1200 });
     await visit(page, '/', 'card provider is down');
@@ -119,18 +128,16 @@ describe.skipIf(withoutChromium !== '')(`in a browser${withoutChromium}`, () => 
     const { page, context } = await enter(dashboard);
     for (const path of ['/', '/tasks', '/workers']) {
       await page.goto(dashboard.origin + path);
-      await page.evaluate(() => {
-        const seen = globalThis as unknown as { shifts: number };
-        seen.shifts = 0;
+      await page.evaluate(`
+        globalThis.shifts = 0;
         new PerformanceObserver((list) => {
-          for (const entry of list.getEntries()) seen.shifts += (entry as unknown as { value: number }).value;
-        }).observe({ type: 'layout-shift', buffered: true });
-      });
+          for (const entry of list.getEntries()) globalThis.shifts += entry.value;
+        }).observe({ type: 'layout-shift', buffered: true });`);
       await page.locator('tbody tr').first().waitFor();
       await lease.database.spawn('mail', 'send-mail', {});
-      await page.waitForFunction(() => document.querySelectorAll('.blank').length === 0);
+      await page.waitForFunction(`document.querySelectorAll('.blank').length === 0`);
       // What Google calls good is below 0.1.
-      expect(await page.evaluate(() => (globalThis as unknown as { shifts: number }).shifts), path).toBeLessThan(0.05);
+      expect(await page.evaluate<number>('globalThis.shifts'), path).toBeLessThan(0.05);
     }
     await context.close();
   });
@@ -195,7 +202,9 @@ describe.skipIf(withoutChromium !== '')(`in a browser${withoutChromium}`, () => 
     await dialog.getByRole('button', { name: 'Cancel task' }).click();
     await page.getByRole('heading', { name: /cancelled/ }).waitFor();
     expect(await page.getByRole('button', { name: 'Cancel task' }).count()).toBe(0);
-    const { rows } = await database.query('select reason from absurd.operations where task_ids @> array[$1::uuid]', [task_id]);
+    const { rows } = await database.query('select reason from absurd.operations where task_ids @> array[$1::uuid]', [
+      task_id,
+    ]);
     expect(rows).toEqual([{ reason: 'ordered twice' }]);
     // Escape closes a dialog without doing anything.
     await visit(page, '/', 'mail');
@@ -214,7 +223,7 @@ describe.skipIf(withoutChromium !== '')(`in a browser${withoutChromium}`, () => 
     await page.keyboard.press('t');
     await page.getByRole('heading', { name: 'Tasks', level: 1 }).waitFor();
     await page.keyboard.press('/');
-    expect(await page.evaluate(() => document.activeElement?.getAttribute('name'))).toBe('queue');
+    expect(await page.evaluate<string>(`document.activeElement?.getAttribute('name')`)).toBe('queue');
     await page.keyboard.type('orders');
     await page.waitForURL(/queue=orders/);
     await page.keyboard.press('Escape');
@@ -237,36 +246,69 @@ describe.skipIf(withoutChromium !== '')(`in a browser${withoutChromium}`, () => 
     expect(page.url()).toBe(`${dashboard.origin}/`);
     const [cookie] = await context.cookies();
     expect(cookie).toMatchObject({ httpOnly: true, sameSite: 'Strict' });
-    expect(await page.evaluate(() => document.cookie)).toBe('');
+    expect(await page.evaluate<string>('document.cookie')).toBe('');
     await context.close();
   });
 
   test('names and payloads of an attacker are characters on every page, and run nowhere', async ({ db }) => {
     const markup = '<img src=x onerror="globalThis.owned=1"><script>globalThis.owned=1</script>';
     const ids = await hostileTasks(db);
-    const { task_id } = await db.spawn(hostileQueue, `${markup}${attack}`, { [markup]: `javascript:alert(1)${markup}${attack}` });
-    await db.query('select absurd.emit_event($1, $2, $3)', [hostileQueue, `${markup}${attack}`, JSON.stringify({ [markup]: attack })]);
-    await db.query('select absurd.set_schedule($1, $2, $3, $4, $5)', [`${markup}${attack}`, hostileQueue, markup, '{}', '{"every": 60}']);
+    const { task_id } = await db.spawn(hostileQueue, `${markup}${attack}`, {
+      [markup]: `javascript:alert(1)${markup}${attack}`,
+    });
+    await db.query('select absurd.emit_event($1, $2, $3)', [
+      hostileQueue,
+      `${markup}${attack}`,
+      JSON.stringify({ [markup]: attack }),
+    ]);
+    await db.query('select absurd.set_schedule($1, $2, $3, $4, $5)', [
+      `${markup}${attack}`,
+      hostileQueue,
+      markup,
+      '{}',
+      '{"every": 60}',
+    ]);
     await db.query('select absurd.pause_queue($1, null, $2)', [hostileQueue, `${markup}${attack}`]);
-    await db.query('select absurd.heartbeat_worker($1, $2, $3)', [hostileQueue, `${markup}${attack}`, JSON.stringify({ task_names: [markup + attack] })]);
-    await db.query('select absurd.record_operation($1, $2)', [markup, JSON.stringify({ reason: markup + attack, arguments: [attack] })]);
+    await db.query('select absurd.heartbeat_worker($1, $2, $3)', [
+      hostileQueue,
+      `${markup}${attack}`,
+      JSON.stringify({ task_names: [markup + attack] }),
+    ]);
+    await db.query('select absurd.record_operation($1, $2)', [
+      markup,
+      JSON.stringify({ reason: markup + attack, arguments: [attack] }),
+    ]);
     const own = await startDashboard(db.url, { allowActions: true, roundMs: 500 });
     const { page, context, said } = await enter(own);
-    const tasks = [ids.failed, ids.waiting, ids.expired, ids.pending, task_id].map((id) => `/tasks/${encodeURIComponent(hostileQueue)}/${id}`);
-    for (const path of ['/', '/tasks', `/tasks?name=${encodeURIComponent(markup + attack)}`, ...tasks, '/events', '/schedules', '/workers', '/operations', '/doctor']) {
+    const tasks = [ids.failed, ids.waiting, ids.expired, ids.pending, task_id].map(
+      (id) => `/tasks/${encodeURIComponent(hostileQueue)}/${id}`,
+    );
+    for (const path of [
+      '/',
+      '/tasks',
+      `/tasks?name=${encodeURIComponent(markup + attack)}`,
+      ...tasks,
+      '/events',
+      '/schedules',
+      '/workers',
+      '/operations',
+      '/doctor',
+    ]) {
       await page.goto(own.origin + path);
       await page.locator('tbody tr:not(.blank), .findings, .inner .muted').first().waitFor();
-      const texts = await page.evaluate(() => {
-        const attributes = [...document.querySelectorAll('*')].flatMap((element) =>
-          [...element.attributes].filter(({ name }) => ['title', 'aria-label', 'alt'].includes(name)).map(({ value }) => value),
-        );
-        return [document.body.innerText, document.title, ...attributes].join('\n');
-      });
+      const texts = await page.evaluate<string>(`
+        [document.body.innerText, document.title, ...[...document.querySelectorAll('*')].flatMap((element) =>
+          ['title', 'aria-label', 'alt'].map((name) => element.getAttribute(name) ?? ''))].join('\\n')`);
       expect(dangers(texts), path).toEqual([]);
       expect(await page.evaluate(() => (globalThis as { owned?: number }).owned), path).toBeUndefined();
       expect(await page.locator('main img, main script, main iframe').count(), path).toBe(0);
-      const links = await page.locator('a[href]').evaluateAll((all) => all.map((one) => (one as HTMLAnchorElement).protocol));
-      expect(links.filter((protocol) => protocol !== 'http:'), path).toEqual([]);
+      const links = await page.evaluate<string[]>(
+        `[...document.querySelectorAll('a[href]')].map((one) => one.protocol)`,
+      );
+      expect(
+        links.filter((protocol) => protocol !== 'http:'),
+        path,
+      ).toEqual([]);
     }
     // Every link of a list leads to the task that it shows.
     await page.goto(`${own.origin}/tasks`);

@@ -7,7 +7,9 @@ const found = [process.env.CHROMIUM_PATH, '/usr/bin/chromium'].find((path) => pa
 
 /** What to add to the name of a test that is skipped without it. */
 export const withoutChromium =
-  found === undefined ? ' (skipped: no Chromium on this machine; CHROMIUM_PATH names one, Debian has it in the package chromium)' : '';
+  found === undefined
+    ? ' (skipped: no Chromium on this machine; CHROMIUM_PATH names one, Debian has it in the package chromium)'
+    : '';
 
 export async function launchChromium(): Promise<Browser> {
   const { chromium } = await import('playwright-core');

@@ -92,6 +92,7 @@ export async function openDashboard(url: string, options: DashboardOptions = {})
     explain: (error, database) =>
       explainError(error, database, { queue: undefined, need: 'reader', command: 'dashboard' }),
     now: () => new Date(),
+    env: {},
     ...(options.roundMs === undefined ? {} : { roundMs: options.roundMs }),
   });
   const { token, basePath } = listening;

@@ -46,7 +46,12 @@ export interface Followed<T> {
 
 /** Follows a view while the page is visible: fetched once for the first paint, then by server-sent events. */
 export function useView<T>(path: string): Followed<T> {
-  const [state, setState] = useState<Followed<T> & { path: string }>({ path, value: undefined, failure: undefined, live: false });
+  const [state, setState] = useState<Followed<T> & { path: string }>({
+    path,
+    value: undefined,
+    failure: undefined,
+    live: false,
+  });
   const current = useRef(path);
   current.current = path;
   useEffect(() => {
@@ -54,7 +59,9 @@ export function useView<T>(path: string): Followed<T> {
     let stopped = false;
     const put = (part: Partial<Followed<T>>): void => {
       if (stopped || current.current !== path) return;
-      setState((old) => (old.path === path ? { ...old, ...part } : { path, value: undefined, failure: undefined, live: false, ...part }));
+      setState((old) =>
+        old.path === path ? { ...old, ...part } : { path, value: undefined, failure: undefined, live: false, ...part },
+      );
     };
     const open = (): void => {
       source = new EventSource(`${basePath}/api/live?of=${encodeURIComponent(path)}`);
@@ -80,7 +87,12 @@ export function useView<T>(path: string): Followed<T> {
         follow();
       },
       (error: unknown) => {
-        put({ failure: error instanceof ApiError ? error.failure : { code: 'unreachable', message: 'The dashboard does not answer', hint: null } });
+        put({
+          failure:
+            error instanceof ApiError
+              ? error.failure
+              : { code: 'unreachable', message: 'The dashboard does not answer', hint: null },
+        });
         follow();
       },
     );

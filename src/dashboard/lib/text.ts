@@ -9,7 +9,9 @@ export function plain(text: string, lines = false): string {
     if (lines && (character === '\n' || character === '\t')) return character;
     const code = character.codePointAt(0) ?? 0;
     const known: Record<string, string> = { '\n': '\\n', '\t': '\\t', '\r': '\\r' };
-    return known[character] ?? (code > 0xffff ? `\\u{${code.toString(16)}}` : `\\u${code.toString(16).padStart(4, '0')}`);
+    return (
+      known[character] ?? (code > 0xffff ? `\\u{${code.toString(16)}}` : `\\u${code.toString(16).padStart(4, '0')}`)
+    );
   });
 }
 
@@ -60,7 +62,8 @@ export function moment(time: string): string {
 }
 
 export const grouped = (count: number): string => count.toLocaleString('en-US');
-export const percent = (share: number | null): string => (share === null ? '–' : `${(share * 100).toFixed(share < 0.1 ? 1 : 0)}%`);
+export const percent = (share: number | null): string =>
+  share === null ? '–' : `${(share * 100).toFixed(share < 0.1 ? 1 : 0)}%`;
 
 export function bytes(size: number): string {
   const names = ['B', 'kB', 'MB', 'GB', 'TB'];
@@ -74,7 +77,7 @@ export function bytes(size: number): string {
 }
 
 /** A number of JSON that would lose digits as a number of JavaScript. */
-export class BigNumber {
+class BigNumber {
   constructor(readonly text: string) {}
 }
 

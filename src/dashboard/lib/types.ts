@@ -2,11 +2,11 @@
 import type { FindingView } from '../../lib/view/findings.js';
 import type { Timeline } from '../../lib/view/model.js';
 import type { Overview, QueueView } from '../../lib/view/overview.js';
-import type { ClaimView, EventView, OperationView, ScheduleView, TaskView, WorkerView } from '../../lib/view/rows.js';
+import type { EventView, OperationView, ScheduleView, TaskView, WorkerView } from '../../lib/view/rows.js';
 import type { TaskPage, WhyView } from '../../lib/view/task-page.js';
 
 export type { FindingView, Overview, QueueView, Timeline, WhyView };
-export type { ClaimView, EventView, OperationView, ScheduleView, TaskView, WorkerView };
+export type { EventView, OperationView, ScheduleView, TaskView, WorkerView };
 
 export interface Session {
   version: string;
@@ -29,12 +29,6 @@ export type TaskAnswer = TaskPage & { why: WhyView | null; why_error: string | n
 export interface DoctorAnswer {
   findings: FindingView[];
   counts: Record<'critical' | 'warning' | 'info', number>;
-}
-
-export interface WorkersAnswer {
-  registered: WorkerView[] | null;
-  claims: ClaimView[];
-  more: boolean;
 }
 
 export interface Preview {

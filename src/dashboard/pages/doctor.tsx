@@ -4,7 +4,13 @@ import { plain } from '../lib/text.js';
 import type { DoctorAnswer, FindingView } from '../lib/types.js';
 import { Panel, Text, Trouble } from '../parts/basics.js';
 
-export function Findings({ findings, short = false }: { findings: FindingView[] | undefined; short?: boolean }): JSX.Element {
+export function Findings({
+  findings,
+  short = false,
+}: {
+  findings: FindingView[] | undefined;
+  short?: boolean;
+}): JSX.Element {
   if (findings === undefined) return <p class="muted">Examining the database…</p>;
   if (findings.length === 0) return <p class="muted">Nothing found.</p>;
   return (

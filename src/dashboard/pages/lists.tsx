@@ -4,13 +4,22 @@ import { useEffect, useState } from 'preact/hooks';
 import { useView } from '../lib/api.js';
 import { go, href, taskHref, type Place } from '../lib/router.js';
 import { grouped, plain, shortJson } from '../lib/text.js';
-import type { ClaimView, EventView, List, OperationView, ScheduleView, WorkersAnswer, WorkerView } from '../lib/types.js';
+import type { EventView, List, OperationView, ScheduleView, WorkerView } from '../lib/types.js';
 import { ActionButton } from '../parts/action.js';
 import { Id, ListNotes, Panel, State, Table, Text, Trouble, When } from '../parts/basics.js';
 
 /** Filters of a list as fields; the address holds them. */
-function Filters({ path, place, fields }: { path: string; place: Place; fields: [name: string, label: string][] }): JSX.Element {
-  const read = (): Record<string, string> => Object.fromEntries(fields.map(([name]) => [name, place.query.get(name) ?? '']));
+function Filters({
+  path,
+  place,
+  fields,
+}: {
+  path: string;
+  place: Place;
+  fields: [name: string, label: string][];
+}): JSX.Element {
+  const read = (): Record<string, string> =>
+    Object.fromEntries(fields.map(([name]) => [name, place.query.get(name) ?? '']));
   const [values, setValues] = useState(read);
   const address = place.query.toString();
   useEffect(() => setValues(read()), [address]);
@@ -44,7 +53,9 @@ function Filters({ path, place, fields }: { path: string; place: Place; fields: 
 }
 
 const viewPath = (path: string, place: Place, names: string[]): string => {
-  const query = new URLSearchParams(names.flatMap((name) => (place.query.get(name) ? [[name, place.query.get(name) ?? '']] : [])));
+  const query = new URLSearchParams(
+    names.flatMap((name) => (place.query.get(name) ? [[name, place.query.get(name) ?? '']] : [])),
+  );
   return `${path}?${query.toString()}`;
 };
 
@@ -52,7 +63,11 @@ const absent = 'This schema has none of these: absurdctl init brings them';
 
 export function EventsPage({ place }: { place: Place }): JSX.Element {
   const { value: list, failure } = useView<List<EventView>>(viewPath('/api/events', place, ['queue', 'event']));
-  const [draft, setDraft] = useState<{ queue: string; event: string; payload: string }>({ queue: 'default', event: '', payload: '{}' });
+  const [draft, setDraft] = useState<{ queue: string; event: string; payload: string }>({
+    queue: 'default',
+    event: '',
+    payload: '{}',
+  });
   let payload: object | undefined;
   try {
     payload = JSON.parse(draft.payload) as object;
@@ -62,7 +77,14 @@ export function EventsPage({ place }: { place: Place }): JSX.Element {
   const field = (name: 'queue' | 'event' | 'payload', label: string): JSX.Element => (
     <label>
       {label}
-      <input value={draft[name]} spellcheck={false} onInput={(event) => { const { value } = event.currentTarget; setDraft((old) => ({ ...old, [name]: value })); }} />
+      <input
+        value={draft[name]}
+        spellcheck={false}
+        onInput={(event) => {
+          const { value } = event.currentTarget;
+          setDraft((old) => ({ ...old, [name]: value }));
+        }}
+      />
     </label>
   );
   return (
@@ -70,14 +92,26 @@ export function EventsPage({ place }: { place: Place }): JSX.Element {
       <div class="heading">
         <h1>Events</h1>
         <div class="actions">
-          <ActionButton label="Emit" title="Emit an event" path="/api/events" body={{ queue: draft.queue, event: draft.event, payload }}>
+          <ActionButton
+            label="Emit"
+            title="Emit an event"
+            path="/api/events"
+            body={{ queue: draft.queue, event: draft.event, payload }}
+          >
             {field('queue', 'Queue')}
             {field('event', 'Event')}
             {field('payload', 'Payload (JSON)')}
           </ActionButton>
         </div>
       </div>
-      <Filters path="/events" place={place} fields={[['queue', 'Queue'], ['event', 'Event']]} />
+      <Filters
+        path="/events"
+        place={place}
+        fields={[
+          ['queue', 'Queue'],
+          ['event', 'Event'],
+        ]}
+      />
       {failure !== undefined && <Trouble failure={failure} />}
       <Panel title="Events" note="The latest emission first; an event that is only awaited comes last">
         <Table<EventView>
@@ -92,7 +126,9 @@ export function EventsPage({ place }: { place: Place }): JSX.Element {
             {
               label: 'Payload',
               draw: (event) =>
-                event.emitted_at === null ? <span class="muted">–</span> : event.payload === null && (event.bytes ?? 0) > 4 ? (
+                event.emitted_at === null ? (
+                  <span class="muted">–</span>
+                ) : event.payload === null && (event.bytes ?? 0) > 4 ? (
                   <span class="muted">{grouped(event.bytes ?? 0)} bytes</span>
                 ) : (
                   <code>{shortJson(event.payload, 80)}</code>
@@ -150,7 +186,11 @@ export function SchedulesPage({ place }: { place: Place }): JSX.Element {
             {
               label: 'Action',
               draw: (schedule) => (
-                <ActionButton label="Trigger" title={`Trigger schedule ${schedule.schedule_name}`} path={`/api/schedules/${encodeURIComponent(schedule.schedule_name)}/trigger`} />
+                <ActionButton
+                  label="Trigger"
+                  title={`Trigger schedule ${schedule.schedule_name}`}
+                  path={`/api/schedules/${encodeURIComponent(schedule.schedule_name)}/trigger`}
+                />
               ),
             },
           ]}
@@ -163,56 +203,70 @@ export function SchedulesPage({ place }: { place: Place }): JSX.Element {
 }
 
 export function WorkersPage({ place }: { place: Place }): JSX.Element {
-  const { value, failure } = useView<WorkersAnswer>(viewPath('/api/workers', place, ['queue']));
+  const { value: list, failure } = useView<List<WorkerView>>(viewPath('/api/workers', place, ['queue']));
   return (
     <>
       <h1>Workers</h1>
       <Filters path="/workers" place={place} fields={[['queue', 'Queue']]} />
       {failure !== undefined && <Trouble failure={failure} />}
-      <Panel title="Registered" note="Workers that send a heartbeat every 15 seconds">
+      <Panel
+        title="Workers"
+        note="The latest sign of life first. Inferred: it is not registered, and its claims are all that is known"
+      >
         <Table<WorkerView>
-          caption="Registered workers"
-          blanks={3}
-          rows={value === undefined ? undefined : (value.registered ?? [])}
-          keyOf={(worker) => `${worker.queue_name}\n${worker.worker_id}`}
-          columns={[
-            { label: 'Worker', draw: (worker) => <a href={href('/tasks', { worker: worker.worker_id })}><Text of={worker.worker_id} /></a> },
-            { label: 'Queue', draw: (worker) => <Text of={worker.queue_name} />, rank: 1 },
-            { label: 'State', draw: (worker) => <State state={worker.stale ? 'silent' : worker.state} /> },
-            { label: 'Running', number: true, draw: (worker) => `${worker.running}${worker.concurrency === null ? '' : ` of ${worker.concurrency}`}` },
-            { label: 'Tasks', draw: (worker) => <Text of={worker.task_names.join(', ')} />, rank: 2 },
-            { label: 'Version', draw: (worker) => <Text of={[worker.sdk_name, worker.sdk_version, worker.program_version].filter(Boolean).join(' ')} />, rank: 3 },
-            { label: 'Heartbeat', draw: (worker) => <When at={worker.heartbeat_at} /> },
-          ]}
-          empty={value?.registered === null ? 'This schema keeps no workers: absurdctl init brings that' : 'No worker has registered; other SDKs never do'}
-        />
-      </Panel>
-      <Panel title="Seen by their claims" note="Inferred: a worker that claims nothing leaves no row">
-        <Table<ClaimView>
-          caption="Workers by their claims"
-          rows={value?.claims}
+          caption="Workers"
+          rows={failure !== undefined && list === undefined ? [] : list?.rows}
           keyOf={(worker) => `${worker.queue_name}\n${worker.worker}`}
           columns={[
-            { label: 'Worker', draw: (worker) => <a href={href('/tasks', { worker: worker.worker })}><Text of={worker.worker} /></a> },
-            { label: 'Queue', draw: (worker) => <Text of={worker.queue_name} /> },
-            { label: 'Running', number: true, draw: (worker) => grouped(worker.running) },
-            { label: 'First lease ends', draw: (worker) => <When at={worker.oldest_lease} />, rank: 1 },
+            {
+              label: 'Worker',
+              draw: (worker) => (
+                <a href={href('/tasks', { worker: worker.worker })}>
+                  <Text of={worker.worker} />
+                </a>
+              ),
+            },
+            { label: 'Queue', draw: (worker) => <Text of={worker.queue_name} />, rank: 1 },
+            { label: 'State', draw: (worker) => <State state={worker.state} /> },
+            {
+              label: 'Running',
+              number: true,
+              draw: (worker) => `${worker.running}${worker.concurrency === null ? '' : ` of ${worker.concurrency}`}`,
+            },
+            { label: 'Tasks', draw: (worker) => <Text of={worker.task_names?.join(', ') ?? null} />, rank: 2 },
+            {
+              label: 'Version',
+              draw: (worker) => <Text of={[worker.sdk, worker.program_version].filter(Boolean).join(', ') || null} />,
+              rank: 3,
+            },
+            { label: 'Heartbeat', draw: (worker) => <When at={worker.last_heartbeat} />, rank: 1 },
+            { label: 'First lease ends', draw: (worker) => <When at={worker.oldest_lease} />, rank: 3 },
             { label: 'Last claim', draw: (worker) => <When at={worker.last_claim} /> },
           ]}
-          empty="No claims here"
+          empty="No worker is registered, or has claimed a run of late"
         />
-        <ListNotes list={value} />
+        <ListNotes list={list} />
       </Panel>
     </>
   );
 }
 
 export function OperationsPage({ place }: { place: Place }): JSX.Element {
-  const { value: list, failure } = useView<List<OperationView>>(viewPath('/api/operations', place, ['queue', 'command', 'task']));
+  const { value: list, failure } = useView<List<OperationView>>(
+    viewPath('/api/operations', place, ['queue', 'command', 'task']),
+  );
   return (
     <>
       <h1>Operations</h1>
-      <Filters path="/operations" place={place} fields={[['queue', 'Queue'], ['command', 'Command'], ['task', 'Task id']]} />
+      <Filters
+        path="/operations"
+        place={place}
+        fields={[
+          ['queue', 'Queue'],
+          ['command', 'Command'],
+          ['task', 'Task id'],
+        ]}
+      />
       {failure !== undefined && <Trouble failure={failure} />}
       <Panel title="Operations" note="Who changed what, the latest first">
         <Table<OperationView>
@@ -221,15 +275,29 @@ export function OperationsPage({ place }: { place: Place }): JSX.Element {
           keyOf={(operation) => operation.operation_id}
           columns={[
             { label: 'When', draw: (operation) => <When at={operation.performed_at} /> },
-            { label: 'Who', draw: (operation) => <Text of={`${operation.os_user ?? operation.database_role}${operation.os_host === null ? '' : ` on ${operation.os_host}`}`} /> },
-            { label: 'Command', draw: (operation) => <code title={plain(operation.arguments.join(' '))}>{plain(operation.command)}</code> },
+            {
+              label: 'Who',
+              draw: (operation) => (
+                <Text
+                  of={`${operation.os_user ?? operation.database_role}${operation.os_host === null ? '' : ` on ${operation.os_host}`}`}
+                />
+              ),
+            },
+            {
+              label: 'Command',
+              draw: (operation) => <code title={plain(operation.arguments.join(' '))}>{plain(operation.command)}</code>,
+            },
             { label: 'Queue', draw: (operation) => <Text of={operation.queue_name} />, rank: 1 },
             {
               label: 'Tasks',
               draw: (operation) => {
                 const [first] = operation.task_ids;
                 if (operation.task_count === 1 && first !== undefined && operation.queue_name !== null)
-                  return <a href={taskHref(operation.queue_name, first)}><Id of={first} /></a>;
+                  return (
+                    <a href={taskHref(operation.queue_name, first)}>
+                      <Id of={first} />
+                    </a>
+                  );
                 return operation.task_count === 0 ? <span class="muted">–</span> : grouped(operation.task_count);
               },
               rank: 2,

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useView } from '../lib/api.js';
 import { href } from '../lib/router.js';
 import { grouped, percent, plain } from '../lib/text.js';
-import type { DoctorAnswer, Overview, QueueView, WorkersAnswer } from '../lib/types.js';
+import type { DoctorAnswer, List, Overview, QueueView, WorkerView } from '../lib/types.js';
 import { ActionButton } from '../parts/action.js';
 import { Panel, Table, Text, Trouble, When, type Column } from '../parts/basics.js';
 import { Spark, Throughput } from '../parts/charts.js';
@@ -81,7 +81,15 @@ const columns: Column<QueueView>[] = [
   },
 ];
 
-const Figure = ({ label, children, bad }: { label: string; children: preact.ComponentChildren; bad?: boolean }): JSX.Element => (
+const Figure = ({
+  label,
+  children,
+  bad,
+}: {
+  label: string;
+  children: preact.ComponentChildren;
+  bad?: boolean;
+}): JSX.Element => (
   <div class="figure">
     <dt>{label}</dt>
     <dd class={bad ? 'bad' : ''}>{children}</dd>
@@ -89,23 +97,25 @@ const Figure = ({ label, children, bad }: { label: string; children: preact.Comp
 );
 
 /** A worker is live where it sent a heartbeat, or holds a lease. */
-function workersOf(workers: WorkersAnswer | undefined): string {
+function workersOf(workers: List<WorkerView> | undefined): string {
   if (workers === undefined) return '…';
-  const registered = (workers.registered ?? []).filter(({ stale }) => !stale).map(({ worker_id: id }) => id);
-  const busy = workers.claims.filter(({ running }) => running > 0).map(({ worker }) => worker);
-  return `${grouped(new Set([...registered, ...busy]).size)}${workers.more ? '+' : ''}`;
+  const live = workers.rows.filter(({ state, running }) => state === 'running' || state === 'draining' || running > 0);
+  return `${grouped(new Set(live.map(({ worker }) => worker)).size)}${workers.more ? '+' : ''}`;
 }
 
 export function OverviewPage({ actions }: { actions: boolean }): JSX.Element {
   const { value: overview, failure } = useView<Overview>('/api/overview');
-  const workers = useView<WorkersAnswer>('/api/workers?limit=1000').value;
+  const workers = useView<List<WorkerView>>('/api/workers?limit=1000').value;
   const doctor = useView<DoctorAnswer>('/api/doctor');
   const totals = overview?.totals;
   const more = totals?.at_least === true ? '+' : '';
   const figure = (value: number | undefined): string => (value === undefined ? '…' : `${grouped(value)}${more}`);
-  const minutes = overview === undefined ? 15 : (overview.throughput.bucket_seconds * overview.throughput.at.length) / 60;
+  const minutes =
+    overview === undefined ? 15 : (overview.throughput.bucket_seconds * overview.throughput.at.length) / 60;
   const perMinute =
-    totals === undefined ? '…' : ((totals.completed_runs + totals.failed_runs) / minutes).toFixed(totals.completed_runs > 150 ? 0 : 1);
+    totals === undefined
+      ? '…'
+      : ((totals.completed_runs + totals.failed_runs) / minutes).toFixed(totals.completed_runs > 150 ? 0 : 1);
   return (
     <>
       <h1>Overview</h1>
@@ -114,7 +124,9 @@ export function OverviewPage({ actions }: { actions: boolean }): JSX.Element {
         <Figure label="Pending">{figure(totals?.pending)}</Figure>
         <Figure label="Running">{figure(totals?.running)}</Figure>
         <Figure label="Sleeping">{figure(totals?.sleeping)}</Figure>
-        <Figure label="Oldest waiting">{totals === undefined ? '…' : <When at={totals.oldest_waiting_at} none="none" />}</Figure>
+        <Figure label="Oldest waiting">
+          {totals === undefined ? '…' : <When at={totals.oldest_waiting_at} none="none" />}
+        </Figure>
         <Figure label="Runs a minute">{perMinute}</Figure>
         <Figure label="Failure rate" bad={(totals?.failure_rate ?? 0) >= 0.1}>
           {totals === undefined ? '…' : percent(totals.failure_rate)}

@@ -24,7 +24,8 @@ function Why({ answer }: { answer: TaskAnswer }): JSX.Element {
   return (
     <div class="inner why">
       <p class="sentence">
-        <span class={`verdict verdict-${why.verdict}`}>{why.verdict}</span> {plain(why.sentence.charAt(0).toUpperCase() + why.sentence.slice(1))}.
+        <span class={`verdict verdict-${why.verdict}`}>{why.verdict}</span>{' '}
+        {plain(why.sentence.charAt(0).toUpperCase() + why.sentence.slice(1))}.
       </p>
       {why.also.map(({ sentence }) => (
         <p class="muted">Also: {plain(sentence)}</p>
@@ -47,10 +48,14 @@ function Why({ answer }: { answer: TaskAnswer }): JSX.Element {
 
 /** An error as the SDKs write it, with its stack; anything else as the JSON that it is. */
 function ErrorOf({ reason }: { reason: unknown }): JSX.Element {
-  const { name, message, stack } = (typeof reason === 'object' && reason !== null ? reason : {}) as Record<string, unknown>;
+  const { name, message, stack } = (typeof reason === 'object' && reason !== null ? reason : {}) as Record<
+    string,
+    unknown
+  >;
   if (typeof message !== 'string') return <Json value={reason} label="Error" />;
   const title = typeof name === 'string' ? `${name}: ${message}` : message;
-  const trace = typeof stack === 'string' ? (stack.startsWith(title) ? stack.slice(title.length).replace(/^\n/, '') : stack) : '';
+  const trace =
+    typeof stack === 'string' ? (stack.startsWith(title) ? stack.slice(title.length).replace(/^\n/, '') : stack) : '';
   return (
     <div class="error">
       <p class="bad">
@@ -76,9 +81,18 @@ function Attempts({ answer }: { answer: TaskAnswer }): JSX.Element {
           <li>
             <p>
               <strong>
-                {many ? `Attempts ${grouped(span.first_attempt)} to ${grouped(span.last_attempt)}` : `Attempt ${grouped(span.last_attempt)}`}
+                {many
+                  ? `Attempts ${grouped(span.first_attempt)} to ${grouped(span.last_attempt)}`
+                  : `Attempt ${grouped(span.last_attempt)}`}
               </strong>{' '}
-              <State state={span.state} /> {many && <span class="muted">{span.identical ? 'all the same; the last of them:' : 'alike but for numbers and ids; the last of them:'}</span>}
+              <State state={span.state} />{' '}
+              {many && (
+                <span class="muted">
+                  {span.identical
+                    ? 'all the same; the last of them:'
+                    : 'alike but for numbers and ids; the last of them:'}
+                </span>
+              )}
             </p>
             {run !== undefined && (
               <dl class="pairs">
@@ -161,7 +175,9 @@ function Actions({ task }: { task: Task }): JSX.Element {
 }
 
 export function TaskPage({ queue, id }: { queue: string; id: string }): JSX.Element {
-  const { value: answer, failure } = useView<TaskAnswer>(`/api/tasks/${encodeURIComponent(queue)}/${encodeURIComponent(id)}`);
+  const { value: answer, failure } = useView<TaskAnswer>(
+    `/api/tasks/${encodeURIComponent(queue)}/${encodeURIComponent(id)}`,
+  );
   if (answer === undefined) {
     return (
       <>
@@ -248,7 +264,14 @@ export function TaskPage({ queue, id }: { queue: string; id: string }): JSX.Elem
             rows={task.waits}
             keyOf={(wait) => wait.run_id + wait.step_name}
             columns={[
-              { label: 'Event', draw: (wait) => <a href={href('/events', { event: wait.event_name, queue: task.queue_name })}><Text of={wait.event_name} /></a> },
+              {
+                label: 'Event',
+                draw: (wait) => (
+                  <a href={href('/events', { event: wait.event_name, queue: task.queue_name })}>
+                    <Text of={wait.event_name} />
+                  </a>
+                ),
+              },
               { label: 'Step', draw: (wait) => <Text of={wait.step_name} /> },
               { label: 'Since', draw: (wait) => <When at={wait.created_at} /> },
               { label: 'Timeout', draw: (wait) => <When at={wait.timeout_at} none="none" /> },
@@ -274,11 +297,22 @@ export function TaskPage({ queue, id }: { queue: string; id: string }): JSX.Elem
         <Panel title="Family" note={family.more ? 'More children exist' : undefined}>
           <Table
             caption="Family"
-            rows={[...(family.parent === null ? [] : [{ ...family.parent, role: 'parent' }]), ...family.children.map((child) => ({ ...child, role: 'child' }))]}
+            rows={[
+              ...(family.parent === null ? [] : [{ ...family.parent, role: 'parent' }]),
+              ...family.children.map((child) => ({ ...child, role: 'child' })),
+            ]}
             keyOf={(member) => member.task_id}
             columns={[
               { label: 'Is', draw: (member) => member.role },
-              { label: 'Task', draw: (member) => <a class="name" href={taskHref(member.queue_name, member.task_id)}><Text of={member.task_name} /><Id of={member.task_id} /></a> },
+              {
+                label: 'Task',
+                draw: (member) => (
+                  <a class="name" href={taskHref(member.queue_name, member.task_id)}>
+                    <Text of={member.task_name} />
+                    <Id of={member.task_id} />
+                  </a>
+                ),
+              },
               { label: 'State', draw: (member) => <State state={member.state} /> },
               { label: 'Queue', draw: (member) => <Text of={member.queue_name} />, rank: 1 },
               { label: 'Enqueued', draw: (member) => <When at={member.enqueue_at} />, rank: 1 },

@@ -8,7 +8,20 @@ import { Id, ListNotes, Panel, State, Table, Text, Trouble, When, type Column } 
 const states = ['pending', 'running', 'sleeping', 'completed', 'failed', 'cancelled'];
 
 /** Parameters of the address that are filters of the list. */
-const filters = ['queue', 'name', 'state', 'since', 'until', 'around', 'within', 'where', 'error', 'worker', 'key', 'limit'];
+const filters = [
+  'queue',
+  'name',
+  'state',
+  'since',
+  'until',
+  'around',
+  'within',
+ 
+  'error',
+  'worker',
+  'key',
+  'limit',
+];
 
 const columns: Column<TaskView>[] = [
   {
@@ -47,7 +60,14 @@ const columns: Column<TaskView>[] = [
 
 type Values = Record<string, string>;
 
-function Field({ label, name, values, put, hint, list }: {
+function Field({
+  label,
+  name,
+  values,
+  put,
+  hint,
+  list,
+}: {
   label: string;
   name: string;
   values: Values;
@@ -85,7 +105,9 @@ export function TasksPage({ place }: { place: Place }): JSX.Element {
     }, 300);
     return () => clearTimeout(timer);
   }, [values]);
-  const query = new URLSearchParams(filters.flatMap((name) => (place.query.get(name) ? [[name, place.query.get(name) ?? '']] : [])));
+  const query = new URLSearchParams(
+    filters.flatMap((name) => (place.query.get(name) ? [[name, place.query.get(name) ?? '']] : [])),
+  );
   const { value: list, failure } = useView<List<TaskView>>(`/api/tasks?${query.toString()}`);
   const chosen = new Set((values.state ?? '').split(',').filter(Boolean));
   const toggle = (state: string): void => {
@@ -96,7 +118,15 @@ export function TasksPage({ place }: { place: Place }): JSX.Element {
   return (
     <>
       <h1>Tasks</h1>
-      <form class="filters" role="search" aria-label="Filter tasks" onSubmit={(event) => { event.preventDefault(); apply(values); }}>
+      <form
+        class="filters"
+        role="search"
+        aria-label="Filter tasks"
+        onSubmit={(event) => {
+          event.preventDefault();
+          apply(values);
+        }}
+      >
         <fieldset class="chips">
           <legend class="unseen">State</legend>
           {states.map((state) => (
@@ -131,7 +161,13 @@ export function TasksPage({ place }: { place: Place }): JSX.Element {
         />
         <ListNotes
           list={list}
-          more={limit < 1000 ? <a href={href('/tasks', { ...read(), limit: String(Math.min(limit * 2, 1000)) })}>Show more</a> : <span>Narrow the filter to see others.</span>}
+          more={
+            limit < 1000 ? (
+              <a href={href('/tasks', { ...read(), limit: String(Math.min(limit * 2, 1000)) })}>Show more</a>
+            ) : (
+              <span>Narrow the filter to see others.</span>
+            )
+          }
         />
       </Panel>
     </>

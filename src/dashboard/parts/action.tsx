@@ -35,7 +35,15 @@ export function ActionButton(props: ActionProps): JSX.Element | null {
   );
 }
 
-function ActionDialog({ label, title, path, body = {}, danger, children, close }: ActionProps & { close(): void }): JSX.Element {
+function ActionDialog({
+  label,
+  title,
+  path,
+  body = {},
+  danger,
+  children,
+  close,
+}: ActionProps & { close(): void }): JSX.Element {
   const dialog = useRef<HTMLDialogElement>(null);
   const [preview, setPreview] = useState<Preview>();
   const [failure, setFailure] = useState<Failure>();

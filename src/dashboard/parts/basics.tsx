@@ -5,7 +5,7 @@ import type { Failure } from '../lib/api.js';
 import { ago, moment, plain, prettyJson } from '../lib/text.js';
 
 /** The browser's clock, each second: what "2h ago" is counted from. */
-export function useNow(): number {
+function useNow(): number {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
     const timer = setInterval(() => setNow(Date.now()), 1000);
@@ -90,16 +90,14 @@ interface TableProps<Row> {
   rows: readonly Row[] | undefined;
   keyOf(row: Row): string;
   empty: ComponentChildren;
-  /** Blank lines before the first answer, of a short list above another one. */
-  blanks?: number;
 }
 
 /** Rows of a list; before the first answer as many blank lines as keep the page from jumping. */
-export function Table<Row>({ caption, columns, rows, keyOf, empty, blanks }: TableProps<Row>): JSX.Element {
+export function Table<Row>({ caption, columns, rows, keyOf, empty }: TableProps<Row>): JSX.Element {
   const classes = ({ number, rank }: Column<Row>): string =>
     [number ? 'number' : '', rank ? `rank-${rank}` : ''].join(' ').trim();
   return (
-    <div class={blanks === undefined ? 'scroll' : 'scroll held'} tabIndex={0} role="region" aria-label={caption}>
+    <div class="scroll" tabIndex={0} role="region" aria-label={caption}>
       <table>
         <caption class="unseen">{caption}</caption>
         <thead>
@@ -113,7 +111,7 @@ export function Table<Row>({ caption, columns, rows, keyOf, empty, blanks }: Tab
         </thead>
         <tbody>
           {rows === undefined
-            ? Array.from({ length: blanks ?? 8 }, () => (
+            ? Array.from({ length: 8 }, () => (
                 <tr class="blank" aria-hidden="true">
                   {columns.map((column) => (
                     <td class={classes(column)}>

@@ -26,7 +26,10 @@ function options(width: number): uPlot.Options {
     cursor: { y: false },
     legend: { show: false },
     scales: { y: { range: (_plot, _low, high) => [0, Math.max(1, high * 1.1)] } },
-    axes: [{ ...axis, values: (_plot, seconds) => seconds.map(clock) }, { ...axis, size: 44 }],
+    axes: [
+      { ...axis, values: (_plot, seconds) => seconds.map(clock) },
+      { ...axis, size: 44 },
+    ],
     series: [{}, line('completed', '--completed'), line('failed', '--failed')],
   };
 }
@@ -44,7 +47,9 @@ export function Throughput({ of }: { of: Overview['throughput'] | undefined }): 
       plot.current = new uPlot(options(Math.max(200, element.clientWidth)), data.current, element);
     };
     draw();
-    const resized = new ResizeObserver(() => plot.current?.setSize({ width: Math.max(200, element.clientWidth), height }));
+    const resized = new ResizeObserver(() =>
+      plot.current?.setSize({ width: Math.max(200, element.clientWidth), height }),
+    );
     resized.observe(element);
     const themed = new MutationObserver(draw);
     themed.observe(document.documentElement, { attributes: true, attributeFilter: ['data-theme'] });
@@ -88,7 +93,9 @@ export function Spark({ completed, failed }: { completed: number[]; failed: numb
         return (
           <g key={i}>
             <rect class="good" x={x} width={wide} y={tall - bar(count)} height={bar(count)} />
-            {bad > 0 && <rect class="bad" x={x} width={wide} y={tall - bar(count + bad)} height={Math.max(1.5, bar(bad))} />}
+            {bad > 0 && (
+              <rect class="bad" x={x} width={wide} y={tall - bar(count + bad)} height={Math.max(1.5, bar(bad))} />
+            )}
           </g>
         );
       })}

@@ -34,14 +34,20 @@ function axisOf({ from, to, idle }: Timeline): Axis {
   weight += end - last;
   points.push([end, weight]);
   const at = (ms: number): number => {
-    const next = Math.max(1, points.findIndex(([point]) => point >= ms));
+    const next = Math.max(
+      1,
+      points.findIndex(([point]) => point >= ms),
+    );
     const [[left, low], [right, high]] = [points[next - 1] ?? [start, 0], points[next] ?? [end, weight]];
     const inside = right === left ? 0 : (Math.min(Math.max(ms, left), right) - left) / (right - left);
     return (low + inside * (high - low)) / weight;
   };
   const back = (share: number): number => {
     const wanted = share * weight;
-    const next = Math.max(1, points.findIndex(([, one]) => one >= wanted));
+    const next = Math.max(
+      1,
+      points.findIndex(([, one]) => one >= wanted),
+    );
     const [[left, low], [right, high]] = [points[next - 1] ?? [start, 0], points[next] ?? [end, weight]];
     return high === low ? left : left + ((wanted - low) / (high - low)) * (right - left);
   };
@@ -77,7 +83,11 @@ const percent = (share: number): string => `${(share * 100).toFixed(3)}%`;
 function Bar({ span, axis }: { span: Span; axis: Axis }): JSX.Element {
   const [left, right] = [axis.at(Date.parse(span.from)), axis.at(Date.parse(span.to))];
   const kind = `bar bar-${span.kind}`;
-  const more = [span.outcome === 'failed' || span.outcome === 'lease_expired' ? 'bad' : '', span.to_is === 'open' ? 'open' : '', span.from_is === 'unknown' ? 'unsure' : ''];
+  const more = [
+    span.outcome === 'failed' || span.outcome === 'lease_expired' ? 'bad' : '',
+    span.to_is === 'open' ? 'open' : '',
+    span.from_is === 'unknown' ? 'unsure' : '',
+  ];
   return (
     <span
       class={[kind, ...more].join(' ').trim()}

@@ -1,7 +1,8 @@
 /** What a page can do: each with a preview, which changes nothing and says what would happen, and the command that does the same. */
-import { readServerNow, recordDone } from '../../sql/dashboard.js';
+import { readServerNow } from '../../sql/dashboard.js';
 import { emitEvent } from '../../sql/events.js';
 import { listEventsOf, listWaitsOf } from '../../sql/lists.js';
+import { readRecording } from '../../sql/operations.js';
 import { listPauses, pauseQueue, resumeQueue } from '../../sql/pauses.js';
 import type { Queryable } from '../../sql/queryable.js';
 import { getAttempt, type RunDetail } from '../../sql/runs.js';
@@ -11,6 +12,8 @@ import { wakeTasks } from '../../sql/wake-task.js';
 import { notFound, refused, usageError } from '../cli/errors.js';
 import { counted } from '../cli/format/text.js';
 import { command, type Hint } from '../cli/hint.js';
+import type { Database } from '../connection/database.js';
+import { OperationLog } from '../operations/log.js';
 import { pauseEnd } from '../queue/pause.js';
 import { requireSchedule } from '../schedule/find.js';
 import { requireFeature } from '../schema/feature.js';
@@ -285,32 +288,43 @@ const trigger: Action = {
   },
 };
 
+/** How long an action waits for a lock. */
+const lockTimeoutMs = 10_000;
+
 export const actions: readonly Action[] = [retry, cancel, wake, pause, resume, emit, trigger];
 
-/** Who acts, as far as this process knows. */
-export interface Actor {
-  osUser: string | undefined;
-  osHost: string | undefined;
+export interface Done {
+  result: Record<string, unknown>;
+  /** Whether the operation was recorded. */
+  recorded: boolean;
+  at: string;
 }
 
-/** Does what was planned, and records it with its reason, in the same transaction. */
+/** Does what was planned, and records it with its reason, in one transaction. */
 export async function perform(
-  db: Queryable,
+  database: Database,
   action: Action,
   plan: Plan,
-  { reason, ...actor }: Actor & { reason: string | undefined },
-): Promise<{ result: Record<string, unknown>; recorded: boolean; at: string }> {
+  { reason, env }: { reason: string | undefined; env: NodeJS.ProcessEnv },
+): Promise<Done> {
   if (!plan.allowed) throw refused(plan.effects[0] ?? 'It is refused', undefined, 'wrong_state');
-  const result = await plan.perform(db);
-  const made = typeof result.task_id === 'string' ? [result.task_id] : [];
   const [line] = plan.command.parts;
-  const recorded = await recordDone(db, {
-    command: action.name,
-    arguments: typeof line === 'object' ? [...line.args] : [],
-    reason,
-    queueName: plan.queue,
-    taskIds: [...new Set([...plan.taskIds, ...made])],
-    ...actor,
-  });
-  return { result, recorded, at: (await readServerNow(db)).now };
+  const argv = typeof line === 'object' ? line.args : [];
+  const log = new OperationLog({ command: action.name, argv, reason, queue: plan.queue, env, bringsSchema: false });
+  await log.check(database);
+  database.recorder = log;
+  return database.transaction(
+    async (db) => ({
+      result: await plan.perform(db),
+      recorded: (await readRecording(db)) === 'possible',
+      at: (await readServerNow(db)).now,
+    }),
+    {
+      lockTimeoutMs,
+      touched: ({ result }) => {
+        const made = typeof result.task_id === 'string' ? [result.task_id] : [];
+        return { queue: plan.queue ?? '', tasks: [...new Set([...plan.taskIds, ...made])] };
+      },
+    },
+  );
 }

@@ -8,7 +8,7 @@ import { maskPasswordsWithin } from '../../connection/uri.js';
 import { examine } from '../doctor/index.js';
 import { openMetrics } from '../doctor/openmetrics.js';
 import { inspectSchema } from '../../sql/schema.js';
-import { actions, perform, type Action, type Actor } from './actions.js';
+import { actions, perform, type Action } from './actions.js';
 import { Guard, headers, isApi, type App, type GuardOptions, type Refusal } from './guard.js';
 import { Hono, type Context } from './hono.js';
 import { LiveHub, roundMs, streamOf } from './live.js';
@@ -24,7 +24,7 @@ export interface DashboardOptions extends GuardOptions {
   database: string;
   place: Place;
   pages: Pages;
-  actor: Actor;
+  env: NodeJS.ProcessEnv;
   /** Pages and lists. */
   reader: SharedReader;
   /** Doctor, which may take long. */
@@ -206,9 +206,7 @@ export class DashboardApp {
           hint: 'start it with --allow-actions',
         });
       const reason = body.text('reason');
-      const done = await database.transaction((db) => perform(db, action, plan, { ...options.actor, reason }), {
-        lockTimeoutMs: 10_000,
-      });
+      const done = await perform(database, action, plan, { reason, env: options.env });
       return { dry_run: false, ...shown(plan), ...done };
     });
     if (!body.flag('dry_run')) {

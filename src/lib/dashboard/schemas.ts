@@ -273,29 +273,22 @@ export const schemas = {
     next: list(time),
     tasks: list(object({ task_id: string, scheduled_for: time, state: states, attempts: integer })),
   }),
-  Workers: object({
-    registered: maybe(
-      list(
-        object({
-          queue_name: string,
-          worker_id: string,
-          host: maybe(string),
-          sdk_name: maybe(string),
-          task_names: list(string),
-          running: integer,
-          state: string,
-          started_at: time,
-          heartbeat_at: time,
-          stale: boolean,
-        }),
-      ),
-    ),
-    claims: list(
-      object({ worker: string, queue_name: string, running: integer, oldest_lease: maybe(time), last_claim: time }),
-    ),
-    more: boolean,
-    skipped,
-  }),
+  Workers: listOf(
+    object({
+      worker: string,
+      queue_name: string,
+      state: { type: 'string', enum: ['running', 'draining', 'stale', 'inferred'] },
+      running: integer,
+      concurrency: maybe(integer),
+      task_names: maybe(list(string)),
+      program_version: maybe(string),
+      sdk: maybe(string),
+      started_at: maybe(time),
+      last_heartbeat: maybe(time),
+      oldest_lease: maybe(time),
+      last_claim: maybe(time),
+    }),
+  ),
   Operations: object({
     rows: list(
       object({

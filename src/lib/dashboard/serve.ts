@@ -1,6 +1,5 @@
 /** Starts the dashboard's server and stops it again. */
 import type { AddressInfo } from 'node:net';
-import { hostname, userInfo } from 'node:os';
 import type { Database } from '../connection/database.js';
 import { CliError, errorCode, exit } from '../cli/errors.js';
 import type { Place } from '../cli/hint.js';
@@ -18,6 +17,7 @@ export interface DashboardSettings extends Listening {
   open(): Promise<Database>;
   explain(error: unknown, database: Database | undefined): Promise<CliError>;
   now(): Date;
+  env: NodeJS.ProcessEnv;
   roundMs?: number;
 }
 
@@ -51,7 +51,6 @@ export async function serveDashboard(settings: DashboardSettings): Promise<Runni
     reader,
     slow,
     version: packageVersion(),
-    actor: { osUser: nameOfUser(), osHost: hostname() },
     write: (work) => writing(settings, work),
   });
   served.app = app;
@@ -96,14 +95,5 @@ async function writing<T>(settings: DashboardSettings, work: (database: Database
     throw await settings.explain(error, database);
   } finally {
     await database?.close();
-  }
-}
-
-function nameOfUser(): string | undefined {
-  try {
-    return userInfo().username;
-  } catch {
-    // A container's user may have no name.
-    return undefined;
   }
 }

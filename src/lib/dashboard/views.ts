@@ -1,10 +1,12 @@
 /** What can be looked at: each a path of the API with its parameters and the bounded reading behind it. A page follows one live. */
 import { getCheckpoint } from '../../sql/checkpoints.js';
-import { busiestQueues, operationsOf, registeredWorkers } from '../../sql/dashboard.js';
+import { busiestQueues } from '../../sql/dashboard.js';
 import { taskStates } from '../../sql/description.js';
 import { schemaFeatures } from '../../sql/features.js';
 import { listTasks } from '../../sql/list-tasks.js';
-import { listEventsOf, listWaitsOf, listWorkersOf } from '../../sql/lists.js';
+import { listWorkersOf } from '../../sql/list-workers.js';
+import { listEventsOf, listWaitsOf } from '../../sql/lists.js';
+import { listOperations } from '../../sql/operations.js';
 import { listPauses } from '../../sql/pauses.js';
 import type { Queryable } from '../../sql/queryable.js';
 import { lastScheduledTasks, listSchedules, nextTimes } from '../../sql/schedules.js';
@@ -23,6 +25,7 @@ import { requireFeature } from '../schema/feature.js';
 import { queuesToLookIn, requireId } from '../task/find-task.js';
 import { queuesShown, readOverview } from '../view/overview.js';
 import { findingView } from '../view/findings.js';
+import type { WorkerView } from '../view/rows.js';
 import { readTaskPage, whyView } from '../view/task-page.js';
 import { listOver, overQueues, timeoutMs } from './lists.js';
 import type { Parameters, Query } from './request.js';
@@ -247,20 +250,20 @@ const workers: View = {
   answer: 'Workers',
   maxAgeMs: moments,
   async read(database, query) {
-    const [queue, limit] = [query.text('queue'), query.limit(1000)];
-    const registered = await database.read(async (db) => {
-      if (!(await schemaFeatures(db)).includes('worker_registry')) return null;
-      return registeredWorkers(db, { queueName: queue, limit });
-    }, timeoutMs);
-    const claims = await listOver(
+    const registry = (await database.read(schemaFeatures, timeoutMs)).includes('worker_registry');
+    const life = ({ last_heartbeat: beat, last_claim: claim }: WorkerView): string =>
+      [beat ?? '', claim ?? ''].sort().at(-1) ?? '';
+    return listOver(
       database,
-      { queue, limit },
-      (reader, name) => listWorkersOf(reader.db, name),
-      (a, b) => latestFirst(a.last_claim, b.last_claim),
+      { queue: query.text('queue'), limit: query.limit(1000) },
+      (reader, queue) => listWorkersOf(reader.db, queue, registry),
+      (a, b) => latestFirst(life(a), life(b)),
     );
-    return { registered, claims: claims.rows, more: claims.more, skipped: claims.skipped };
   },
 };
+
+/** Ids of an operation that a list carries. */
+const idsShown = 10;
 
 const operations: View = {
   path: '/api/operations',
@@ -269,6 +272,8 @@ const operations: View = {
     ...ofQueue,
     command: { type: 'string', description: 'operations by this command' },
     task: { type: 'string', description: 'operations on the task with this id' },
+    since: { type: 'string', description: `at or after ${moment}` },
+    until: { type: 'string', description: `at or before ${moment}` },
     ...limited(1000),
   },
   answer: 'Operations',
@@ -278,13 +283,16 @@ const operations: View = {
     const taskId = query.text('task');
     return database.read(async (db) => {
       if (!(await schemaFeatures(db)).includes('operations')) return { rows: [], more: false, available: false };
-      const rows = await operationsOf(db, {
+      const rows = await listOperations(db, {
         queueName: query.text('queue'),
         command: query.text('command'),
         taskId: taskId === undefined ? undefined : requireId(taskId),
+        since: query.moment('since'),
+        until: query.moment('until'),
         limit: limit + 1,
       });
-      return { rows: rows.slice(0, limit), more: rows.length > limit, available: true };
+      const shown = rows.slice(0, limit).map((row) => ({ ...row, task_ids: row.task_ids.slice(0, idsShown) }));
+      return { rows: shown, more: rows.length > limit, available: true };
     }, timeoutMs);
   },
 };

@@ -60,8 +60,8 @@ export interface Overview {
 export const queuesShown = 200;
 /** Every table and index of a queue takes a lock while it is counted. */
 const queuesAtOnce = 50;
-export const spanSeconds = 900;
-export const bucketSeconds = 15;
+const spanSeconds = 900;
+const bucketSeconds = 15;
 
 /** Runs a bounded, read-only piece of work in a transaction of its own. */
 type Read = <T>(work: (db: Queryable) => Promise<T>) => Promise<T>;
@@ -130,7 +130,7 @@ const rate = (completed: number, failed: number): number | null =>
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) => total + one, 0);
 
 /** The model, from rows: pure. */
-export function overviewOf(
+function overviewOf(
   { now, ...server }: ServerNow,
   total: number,
   counted: readonly Counted[],

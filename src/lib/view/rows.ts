@@ -1,13 +1,13 @@
 /** Rows of lists as a page shows them. */
-import type { OperationRow, RegisteredWorker } from '../../sql/dashboard.js';
 import type { TaskRow } from '../../sql/list-tasks.js';
-import type { EventRow, WorkerRow } from '../../sql/lists.js';
+import type { WorkerRow } from '../../sql/list-workers.js';
+import type { EventRow } from '../../sql/lists.js';
+import type { Operation } from '../../sql/operations.js';
 import type { Schedule } from '../../sql/schedules.js';
 
 export type TaskView = TaskRow;
 export type EventView = EventRow;
-export type ClaimView = WorkerRow;
-export type WorkerView = RegisteredWorker;
-export type OperationView = OperationRow;
+export type WorkerView = WorkerRow;
+export type OperationView = Operation;
 /** With when it fires, and whether it is paused, in words. */
 export type ScheduleView = Schedule & { times: string; state: string };
