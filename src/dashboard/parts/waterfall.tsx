@@ -97,6 +97,20 @@ function Bar({ span, axis }: { span: Span; axis: Axis }): JSX.Element {
   );
 }
 
+/** Those whose labels do not run into the one before. */
+function apart(breaks: Axis['breaks']): Axis['breaks'] {
+  let last = -1;
+  return breaks.filter(({ from, to }) => {
+    const middle = (from + to) / 2;
+    if (middle - last < labelShare) return false;
+    last = middle;
+    return true;
+  });
+}
+
+/** What a label takes of the width. */
+const labelShare = 0.12;
+
 const lengthOf = (spans: readonly Span[]): string => {
   const known = spans.flatMap(({ seconds }) => seconds ?? []);
   return known.length === 0 ? '' : duration(known.reduce((sum, one) => sum + one, 0));
@@ -136,7 +150,7 @@ export function Waterfall({ of }: { of: Timeline }): JSX.Element {
       </ol>
       {axis.breaks.length > 0 && (
         <div class="ticks breaks" aria-hidden="true">
-          {axis.breaks.map(({ from, to, seconds }) => (
+          {apart(axis.breaks).map(({ from, to, seconds }) => (
             <span style={{ left: percent((from + to) / 2) }} class="middle">
               {duration(seconds)} idle
             </span>

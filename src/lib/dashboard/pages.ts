@@ -64,8 +64,8 @@ export function loadPages(basePath: string): Pages {
 
 /** What a visitor without a token is shown. */
 export const plainPage = (title: string, text: string): string =>
-  `<!doctype html><html lang="en"><meta charset="utf-8"><title>${escaped(title)}</title><h1>${escaped(title)}</h1><p>${escaped(text)}</p></html>`;
+  `<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,"><title>${escaped(title)}</title><h1>${escaped(title)}</h1><p>${escaped(text)}</p></html>`;
 
 /** Leads to the same page without the token: a page of its own, because a cookie that is strict does not follow a redirect from elsewhere. */
 export const forwardPage = (path: string): string =>
-  `<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=${escaped(path)}"><title>absurdctl</title></html>`;
+  `<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,"><meta http-equiv="refresh" content="0;url=${escaped(path)}"><title>absurdctl</title></html>`;
