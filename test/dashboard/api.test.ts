@@ -131,6 +131,9 @@ describe('views', () => {
     expect(await found('queue=empty')).toEqual([]);
     expect(await found('error=boom')).toEqual([ids.failed]);
     expect(await found('worker=w1&state=failed')).toEqual([ids.failed]);
+    expect(await found('where=params.order%3D42')).toEqual([ids.failed]);
+    expect(await found('where=params.order%3D42&where=params.to%3Dbob')).toEqual([]);
+    expect((await dashboard.ask('/api/tasks?where=nonsense')).status).toBe(400);
     expect(await found('until=1h')).toEqual([]);
     expect(await found('since=1h')).toHaveLength(4);
     expect(await found('around=1h&within=5m')).toEqual([]);

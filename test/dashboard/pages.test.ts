@@ -161,6 +161,10 @@ describe.skipIf(withoutChromium !== '')(`in a browser${withoutChromium}`, () => 
     await page.goBack();
     expect(new URL(page.url()).search).toBe('?queue=orders&name=fulfil-order&state=failed');
     await page.getByText(scene.failed).waitFor();
+    await page.goto(`${dashboard.origin}/tasks`);
+    await page.getByLabel('Holds').fill('params.order=42');
+    await page.waitForURL(/where=params.order%3D42/);
+    await page.getByText(scene.failed).waitFor();
     await page.getByLabel('Queue').fill('ordres');
     await page.getByText('did you mean "orders"?').waitFor();
     await context.close();

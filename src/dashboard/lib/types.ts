@@ -20,6 +20,8 @@ export interface List<Row> {
   skipped?: { queue_name: string; reason: string }[];
   /** Reading stopped before all of it was seen. */
   stopped?: boolean;
+  /** How far back a search looked. */
+  notes?: string[];
   /** False where the schema has no such thing. */
   available?: boolean;
 }

@@ -16,7 +16,8 @@ const filters = [
   'until',
   'around',
   'within',
- 
+  'where',
+
   'error',
   'worker',
   'key',
@@ -142,6 +143,7 @@ export function TasksPage({ place }: { place: Place }): JSX.Element {
           <Field label="Until" name="until" values={values} put={put} hint="10m" />
           <Field label="Around" name="around" values={values} put={put} hint="2026-01-02T03:04" />
           <Field label="Within" name="within" values={values} put={put} hint="5m" />
+          <Field label="Holds" name="where" values={values} put={put} hint="params.order=42" />
           <Field label="Error" name="error" values={values} put={put} hint="text or /regex/" />
           <Field label="Worker" name="worker" values={values} put={put} />
           <Field label="Idempotency key" name="key" values={values} put={put} />

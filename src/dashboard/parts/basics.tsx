@@ -145,13 +145,18 @@ export function ListNotes({
   list,
   more,
 }: {
-  list: { more: boolean; stopped?: boolean; skipped?: { queue_name: string; reason: string }[] } | undefined;
+  list:
+    | { more: boolean; stopped?: boolean; notes?: string[]; skipped?: { queue_name: string; reason: string }[] }
+    | undefined;
   more?: JSX.Element;
 }): JSX.Element {
   return (
     <div class="notes">
       {list?.more === true && <p>More exist. {more}</p>}
       {list?.stopped === true && <p>Reading stopped before all tasks were seen: name a state, a queue or a time.</p>}
+      {(list?.notes ?? []).map((note) => (
+        <p>{plain(note)}</p>
+      ))}
       {(list?.skipped ?? []).slice(0, 5).map(({ queue_name, reason }) => (
         <p>
           Queue <Text of={queue_name} /> could not be read: {plain(reason)}

@@ -27,7 +27,7 @@ function options(width: number): uPlot.Options {
     legend: { show: false },
     scales: { y: { range: (_plot, _low, high) => [0, Math.max(1, high * 1.1)] } },
     axes: [
-      { ...axis, values: (_plot, seconds) => seconds.map(clock) },
+      { ...axis, size: 30, values: (_plot, seconds) => seconds.map(clock) },
       { ...axis, size: 44 },
     ],
     series: [{}, line('completed', '--completed'), line('failed', '--failed')],

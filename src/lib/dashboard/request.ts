@@ -35,6 +35,11 @@ export class Query {
     return this.given.get(name) || undefined;
   }
 
+  /** The values of a parameter that may be repeated. */
+  all(name: string): string[] {
+    return this.given.getAll(name).filter((text) => text !== '');
+  }
+
   /** Each value of a list. Raises a usage error for a value that is not one of the known ones. */
   list<T extends string>(name: string, values: readonly T[]): T[] {
     const typed = this.given.getAll(name).flatMap((text) => text.split(',').filter((word) => word !== ''));

@@ -173,6 +173,7 @@ export const schemas = {
     ),
     more: boolean,
     stopped: { ...boolean, description: 'reading stopped before all of it was seen' },
+    notes: { ...list(string), description: 'how far back a search looked, and which index makes it fast' },
     skipped,
   }),
   Run: object({

@@ -3,7 +3,8 @@ import { getCheckpoint } from '../../sql/checkpoints.js';
 import { busiestQueues } from '../../sql/dashboard.js';
 import { taskStates } from '../../sql/description.js';
 import { schemaFeatures } from '../../sql/features.js';
-import { listTasks } from '../../sql/list-tasks.js';
+import { listTasks, type TaskList } from '../../sql/list-tasks.js';
+import { listWhere, type WhereCut } from '../../sql/list-where.js';
 import { listWorkersOf } from '../../sql/list-workers.js';
 import { listEventsOf, listWaitsOf } from '../../sql/lists.js';
 import { listOperations } from '../../sql/operations.js';
@@ -11,7 +12,7 @@ import { listPauses } from '../../sql/pauses.js';
 import type { Queryable } from '../../sql/queryable.js';
 import { lastScheduledTasks, listSchedules, nextTimes } from '../../sql/schedules.js';
 import { readError } from '../bulk/flags.js';
-import { notFound, toCliError } from '../cli/errors.js';
+import { notFound, toCliError, usageError } from '../cli/errors.js';
 import { adviceText, type Advice, type Place } from '../cli/hint.js';
 import { latestFirst } from '../cli/lists.js';
 import { parseWhen } from '../cli/time.js';
@@ -24,6 +25,8 @@ import { scheduleState, timing } from '../schedule/show.js';
 import { requireFeature } from '../schema/feature.js';
 import { queuesToLookIn, requireId } from '../task/find-task.js';
 import { queuesShown, readOverview } from '../view/overview.js';
+import { parseWhere } from '../task/where.js';
+import { cutNotes } from '../task/where-flags.js';
 import { findingView } from '../view/findings.js';
 import type { WorkerView } from '../view/rows.js';
 import { readTaskPage, whyView } from '../view/task-page.js';
@@ -71,6 +74,7 @@ const taskParameters: Parameters = {
   error: { type: 'string', description: 'the last error contains this text, or matches /this expression/' },
   worker: { type: 'string', description: 'tasks that this worker claimed last' },
   key: { type: 'string', description: 'the task with this idempotency key' },
+  where: { type: 'string', description: 'tasks that hold this, such as params.order=42; may be repeated' },
   ...limited(1000),
 };
 
@@ -116,6 +120,9 @@ const overview: View = {
   read: (database) => readOverview((work) => database.readRanges(work, timeoutMs)),
 };
 
+/** Newest tasks of each queue that a search looks at: a page repeats it while it is open. */
+const lookBack = 20_000;
+
 const tasks: View = {
   path: '/api/tasks',
   summary: 'Tasks, the latest activity first',
@@ -133,7 +140,15 @@ const tasks: View = {
       key: query.text('key'),
       limit: query.limit(1000),
     };
-    return overQueues(database, query.text('queue'), (reader, queues) => listTasks(reader, queues, filter));
+    const where = query.all('where').map((typed) => parseWhere(typed, 'where'));
+    if (where.length > 0 && filter.key !== undefined) throw usageError('Use either where or key, not both');
+    const list = await overQueues<TaskList & { cut?: WhereCut[] }>(database, query.text('queue'), (reader, queues) =>
+      where.length === 0
+        ? listTasks(reader, queues, filter)
+        : listWhere(reader, queues, { ...filter, where }, lookBack).then((found) => ({ ...found, stopped: false })),
+    );
+    const { cut = [], ...rest } = list;
+    return { ...rest, notes: cutNotes(cut, lookBack) };
   },
 };
 
