@@ -66,7 +66,7 @@ const columns: Column<QueueView>[] = [
     draw: (queue) => <span class={(queue.failure_rate ?? 0) >= 0.1 ? 'bad' : ''}>{percent(queue.failure_rate)}</span>,
   },
   count('completed', 3),
-  count('failed', 2),
+  count('failed', 3),
   {
     label: 'Actions',
     draw: (queue) => {
