@@ -8,6 +8,8 @@ import tseslint from 'typescript-eslint';
  *   sdk         ->  connection, sql
  *   connection  ->  sql
  *   sql         ->  nothing of ours
+ *
+ * dashboard (the pages in the browser) knows the types of lib/view and nothing else of ours.
  */
 const forbid = (files, rules) => ({
   files,
@@ -30,7 +32,7 @@ export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', 'bench/**/node_modules/', 'coverage/', '.absurd/'] },
   ...tseslint.configs.recommended,
   {
-    files: ['**/*.ts'],
+    files: ['**/*.ts', '**/*.tsx'],
     rules: {
       '@typescript-eslint/no-explicit-any': 'error',
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
@@ -47,7 +49,7 @@ export default tseslint.config(
   },
   // Rules that need types: all of them for the sources, those about promises for the tests.
   {
-    files: ['src/**/*.ts', 'test/**/*.ts'],
+    files: ['src/**/*.ts', 'src/**/*.tsx', 'test/**/*.ts'],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
       '@typescript-eslint/await-thenable': 'error',
@@ -55,9 +57,12 @@ export default tseslint.config(
       '@typescript-eslint/no-misused-promises': 'error',
     },
   },
-  ...tseslint.configs.recommendedTypeCheckedOnly.map((config) => ({ ...config, files: ['src/**/*.ts'] })),
+  ...tseslint.configs.recommendedTypeCheckedOnly.map((config) => ({
+    ...config,
+    files: ['src/**/*.ts', 'src/**/*.tsx'],
+  })),
   {
-    files: ['src/**/*.ts'],
+    files: ['src/**/*.ts', 'src/**/*.tsx'],
     rules: {
       // An interface may ask for a promise where the answer is known.
       '@typescript-eslint/require-await': 'off',
@@ -117,6 +122,28 @@ export default tseslint.config(
       [terminal, 'src/connection is part of the SDK and must not load oclif or a terminal library.'],
     ],
   ),
+  {
+    files: ['src/dashboard/**'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            {
+              regex: '/lib/view/',
+              allowTypeImports: true,
+              message: 'src/dashboard runs in a browser: of src/lib/view it may import types only.',
+            },
+            {
+              regex:
+                '/(commands|lib/(?!view/|text|api|router|types)[a-z]+|sdk|connection|sql)/|^node:|^(pg|hono|@hono/)',
+              message: 'src/dashboard runs in a browser: it talks to the JSON API and knows the types of src/lib/view.',
+            },
+          ],
+        },
+      ],
+    },
+  },
   forbid(['src/lib/**'], [['/commands/', 'src/lib is shared by commands and must not know one of them.']]),
   forbid(
     ['src/commands/**'],

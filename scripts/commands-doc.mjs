@@ -1,6 +1,7 @@
-// Writes docs/commands.md from what the built program says of itself: npm run docs
+// Writes docs/commands.md and docs/dashboard-api.json from what the built program says of itself: npm run docs
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -23,3 +24,7 @@ for (const { title, commands } of topics) {
   for (const { id } of commands) lines.push(`### ${id}`, '', '```text', help(id), '```', '');
 }
 writeFileSync(`${root}docs/commands.md`, `${lines.join('\n').trimEnd()}\n`);
+
+const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
+const { dashboardApi } = createRequire(import.meta.url)(`${root}dist/cli/absurdctl.cjs`);
+writeFileSync(`${root}docs/dashboard-api.json`, `${JSON.stringify(await dashboardApi(version), null, 2)}\n`);

@@ -5,7 +5,7 @@ import { processIo } from './lib/cli/io.js';
 import { reportError } from './lib/cli/report.js';
 import { main } from './main.js';
 
-export { commandSpecs, topicSummaries } from './main.js';
+export { commandSpecs, dashboardApi, topicSummaries } from './main.js';
 
 /** How long a command may take to end after Ctrl-C. */
 const patienceMs = 5000;

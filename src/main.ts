@@ -61,6 +61,7 @@ const commands = new Map<string, Load>(
     why: () => import('./commands/why.js'),
     doctor: () => import('./commands/doctor.js'),
     'queue-stats': () => import('./commands/queue-stats.js'),
+    dashboard: () => import('./commands/dashboard.js'),
     'list-workers': () => import('./commands/list-workers.js'),
     'list-runs': () => import('./commands/list-runs.js'),
     'list-waits': () => import('./commands/list-waits.js'),
@@ -108,6 +109,11 @@ const specsFile = 'completion.json';
 export async function commandSpecs(): Promise<CommandSpec[]> {
   const { commandSpec } = await import('./lib/cli/completion/spec.js');
   return (await loadCommands()).map(commandSpec);
+}
+
+/** The description of the dashboard's API: for the docs. */
+export async function dashboardApi(version: string): Promise<object> {
+  return (await import('./lib/dashboard/openapi.js')).openApi(version);
 }
 
 async function allSpecs(): Promise<CommandSpec[]> {

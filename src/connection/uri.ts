@@ -25,6 +25,15 @@ const secretMember = new RegExp(`("${secret}"\\s*:\\s*)("(?:[^"\\\\]|\\\\.)*"?|[
 export const maskSecrets = (word: string): string =>
   maskPasswords(word).replace(secretMember, '$1"***"').replace(secretAssignment, '$1***');
 
+/**
+ * A text of any kind, JSON too, with the passwords of addresses and connection strings in it masked. Unlike `maskPasswords` it
+ * takes no word whole: what stands around an address stays.
+ */
+export const maskPasswordsWithin = (text: string): string =>
+  text
+    .replace(/(\b[a-z][a-z0-9+.-]*:\/\/[^\s:@/?#"'\\]*:)[^\s@"'\\]+@/gi, '$1***@')
+    .replace(/(\bpassword=)(?!=)('[^'"\\]*'?|[^\s&"'\\]+)/gi, '$1***');
+
 function decode(text: string): string {
   try {
     return decodeURIComponent(text);

@@ -13,6 +13,7 @@ export interface Golden {
 export const table: Record<string, Golden> = {
   demo: { elsewhere: 'runs a server and a worker: test/e2e/demo.test.ts' },
   dev: { elsewhere: 'runs a server: test/e2e/dev.test.ts' },
+  dashboard: { elsewhere: 'serves until it is told to stop: test/dashboard', reads: ['dashboard --listen 0.0.0.0'] },
   work: { elsewhere: 'runs until it is told to stop: test/e2e/work.test.ts', reads: ['work missing.ts'] },
   init: { writes: ['init', 'init --ref 0.3.0'] },
   migrate: { writes: ['migrate', 'migrate --check', 'migrate --dry-run', 'migrate --from 0.1.0'] },

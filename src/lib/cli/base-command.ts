@@ -94,7 +94,7 @@ export abstract class BaseCommand<T> extends Command {
       const code = this.exitCode(result);
       return code === exit.done && this.skipped.length > 0 ? exit.failed : code;
     } catch (error) {
-      const explained = await this.explain(error);
+      const explained = await this.explain(error, await this.database?.catch(() => undefined));
       reportError(this.io, explained, this.wantsJson(), this.place());
       return explained.exitCode;
     } finally {
@@ -326,9 +326,12 @@ export abstract class BaseCommand<T> extends Command {
     return Opened.open(await this.settings(), this.io);
   }
 
+  /** The flags that name the database, for a command whose --port is another one. */
+  protected connectionFlags = (): ConnectionFlags => this.parsedFlags;
+
   /** The words that named the database here: commands that people type next must not go to another one. */
-  private place(): Place {
-    const { database, host, port, user } = this.parsedFlags;
+  protected place(): Place {
+    const { database, host, port, user } = this.connectionFlags();
     return { database: database === undefined ? undefined : maskPasswords(database), host, port, user };
   }
 
@@ -345,7 +348,7 @@ export abstract class BaseCommand<T> extends Command {
 
   private async resolve(): Promise<Settings> {
     const { resolveSettings, describeSettings } = await import('../connection/resolve.js');
-    const flags = this.ownPlace === undefined ? this.parsedFlags : { ...this.parsedFlags, database: this.ownPlace };
+    const flags = { ...this.connectionFlags(), ...(this.ownPlace !== undefined && { database: this.ownPlace }) };
     const { env, cwd } = this.io;
     const settings = await resolveSettings(flags, { env, cwd, applicationName: this.sessionName().slice(0, 63) });
     if (this.parsedFlags.verbose) this.io.err(`${harmless(describeSettings(settings), { lines: true })}\n`);
@@ -364,8 +367,8 @@ export abstract class BaseCommand<T> extends Command {
     await database?.close();
   }
 
-  private async explain(error: unknown): Promise<CliError> {
-    const database = await this.database?.catch(() => undefined);
+  /** What went wrong on a connection, in a user's words. */
+  protected explain(error: unknown, database: Database | undefined): Promise<CliError> {
     const queue = this.parsedArgs.queue ?? this.parsedFlags.queue;
     return explainError(error, database, {
       queue: typeof queue === 'string' ? queue : undefined,
@@ -374,9 +377,7 @@ export abstract class BaseCommand<T> extends Command {
     });
   }
 
-  private about(): CommandAbout {
-    return this.ctor as unknown as CommandAbout;
-  }
+  private about = (): CommandAbout => this.ctor as unknown as CommandAbout;
 
   private async skippedNotes(): Promise<Advice[]> {
     if (this.skipped.length === 0 || this.skippedSaid === this.skipped) return [];

@@ -15,16 +15,23 @@ import { shellWord } from '../cli/format/shell.js';
 import { harmless } from '../cli/format/text.js';
 import type { Io } from '../cli/io.js';
 
+/** Passwords that were typed: a command that connects again does not ask again. */
+const accepted = new WeakMap<Settings, string>();
+
 /** A command as src/connection sees it. */
-function callerOf(io: Io, types: pg.CustomTypesConfig | undefined): Caller {
+function callerOf(io: Io, settings: Settings, types: pg.CustomTypesConfig | undefined): Caller {
   return {
     env: io.env,
     note: (text) => io.err(`${harmless(text)}\n`),
     ...(io.inTty && io.errTty
       ? {
           askPassword: async (user) => {
+            const known = accepted.get(settings);
+            if (known !== undefined) return known;
             const { askPassword } = await import('../cli/confirm.js');
-            return askPassword(io, `Password for ${user}`);
+            const typed = await askPassword(io, `Password for ${user}`);
+            accepted.set(settings, typed);
+            return typed;
           },
         }
       : {}),
@@ -100,8 +107,10 @@ function unreachable({ at, cause: error }: DialError, settings: Settings): CliEr
 /** Connects to the first host that answers and suits. Raises CliError, with exit code 5 where none does. */
 export async function connect(settings: Settings, io: Io, types?: pg.CustomTypesConfig): Promise<Connected> {
   try {
-    return await dial(settings, callerOf(io, types));
+    return await dial(settings, callerOf(io, settings, types));
   } catch (error) {
+    // It may have been the wrong one.
+    accepted.delete(settings);
     if (!(error instanceof DialError)) throw toCliError(error);
     throw error.cause instanceof ConnectionError ? toCliError(error.cause) : unreachable(error, settings);
   }
