@@ -129,34 +129,31 @@ for (const mode of ['unpartitioned', 'partitioned'] as const) {
     }
   });
 
-  engine(
-    `plans made when the queue was known to be empty hold for a full one (${mode})`,
-    async (scene) => {
-      const queue = await makeQueue(scene);
-      await scene.db.query('vacuum analyze');
-      const session = await scene.connect();
-      await scene.db.query(`select absurd.spawn_task($1, 'probe', '{}')`, [queue]);
-      const [claimed] = await scene.db.claim(queue, { worker: 'probe' });
-      const [task, run] = [String(claimed?.task_id), String(claimed?.run_id)];
-      const write = { task_id: task, step_name: 'step', state: 1, owner_run: run, extend_claim_by: 30 };
-      const calls = [
-        `spawn_task('${queue}', 'probe', '{}')`,
-        `claim_task('${queue}', 'probe', 30, 1)`,
-        `emit_event('${queue}', 'probe ' || clock_timestamp(), '1')`,
-        `complete_runs('${queue}', '[{"run_id": "${run}", "state": 1}]')`,
-        `get_task_checkpoint_states('${queue}', '${task}', '${run}')`,
-        `get_run_checkpoints('${queue}', array['${run}']::uuid[])`,
-        `set_task_checkpoint_states('${queue}', '${JSON.stringify([write])}')`,
-      ];
-      const measureAll = async (): Promise<Map<string, number>> => {
-        const found = new Map<string, number>();
-        for (const call of calls) found.set(call, await rowsReadIn(session, call));
-        return found;
-      };
-      const few = await measureAll();
-      await fill(scene, queue, 2 * cleaned);
-      expectNoMore(await measureAll(), few);
-      await session.client.end();
-    },
-  );
+  engine(`plans made when the queue was known to be empty hold for a full one (${mode})`, async (scene) => {
+    const queue = await makeQueue(scene);
+    await scene.db.query('vacuum analyze');
+    const session = await scene.connect();
+    await scene.db.query(`select absurd.spawn_task($1, 'probe', '{}')`, [queue]);
+    const [claimed] = await scene.db.claim(queue, { worker: 'probe' });
+    const [task, run] = [String(claimed?.task_id), String(claimed?.run_id)];
+    const write = { task_id: task, step_name: 'step', state: 1, owner_run: run, extend_claim_by: 30 };
+    const calls = [
+      `spawn_task('${queue}', 'probe', '{}')`,
+      `claim_task('${queue}', 'probe', 30, 1)`,
+      `emit_event('${queue}', 'probe ' || clock_timestamp(), '1')`,
+      `complete_runs('${queue}', '[{"run_id": "${run}", "state": 1}]')`,
+      `get_task_checkpoint_states('${queue}', '${task}', '${run}')`,
+      `get_run_checkpoints('${queue}', array['${run}']::uuid[])`,
+      `set_task_checkpoint_states('${queue}', '${JSON.stringify([write])}')`,
+    ];
+    const measureAll = async (): Promise<Map<string, number>> => {
+      const found = new Map<string, number>();
+      for (const call of calls) found.set(call, await rowsReadIn(session, call));
+      return found;
+    };
+    const few = await measureAll();
+    await fill(scene, queue, 2 * cleaned);
+    expectNoMore(await measureAll(), few);
+    await session.client.end();
+  });
 }
