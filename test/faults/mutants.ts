@@ -111,8 +111,8 @@ export const mutants: Mutant[] = [
     mutations: [
       {
         function: '_load_template',
-        from: 'coalesce(owner.attempt, 0) <= r.attempt',
-        to: 'coalesce(owner.attempt, 0) < r.attempt',
+        from: ') <= r.attempt',
+        to: ') < r.attempt',
       },
     ],
     async story(story) {
