@@ -1,4 +1,7 @@
-/** The server's routes: the guard first, then the API from its tables of views and actions, then the pages. */
+/**
+ * The server's routes: the guard first, then the API from its tables of views and actions, then the pages. `globalThis.Response`
+ * because the bundle hides the bare name from the driver (scripts/build/cli.mjs).
+ */
 import type { Place } from '../cli/hint.js';
 import { adviceText } from '../cli/hint.js';
 import { CliError, exit, notFound, toCliError } from '../cli/errors.js';
@@ -132,7 +135,7 @@ export class DashboardApp {
   }
 
   private json(text: string, status = 200): Response {
-    return new Response(text, { status, headers: { 'Content-Type': 'application/json; charset=utf-8' } });
+    return new globalThis.Response(text, { status, headers: { 'Content-Type': 'application/json; charset=utf-8' } });
   }
 
   private failure(error: unknown): Response {
@@ -178,7 +181,9 @@ export class DashboardApp {
     if (stream === undefined)
       return this.failure(new CliError('Too many pages follow already', { code: 'busy', exitCode: exit.unreachable }));
     // A proxy that collects the stream would hold back every event.
-    return new Response(stream, { headers: { 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' } });
+    return new globalThis.Response(stream, {
+      headers: { 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' },
+    });
   }
 
   private async act(context: Context<App>, action: Action): Promise<Response> {
@@ -221,12 +226,12 @@ export class DashboardApp {
       openMetrics(await examine(database, { timeoutMs: 5000 })),
     );
     const type = 'application/openmetrics-text; version=1.0.0; charset=utf-8';
-    return new Response(value, { headers: { 'Content-Type': type } });
+    return new globalThis.Response(value, { headers: { 'Content-Type': type } });
   }
 
   private async health(): Promise<Response> {
     const plain = (text: string, status: number): Response =>
-      new Response(`${text}\n`, { status, headers: { 'Content-Type': 'text/plain; charset=utf-8' } });
+      new globalThis.Response(`${text}\n`, { status, headers: { 'Content-Type': 'text/plain; charset=utf-8' } });
     try {
       const { value } = await this.options.reader.ask('/healthz', 1000, (database) => database.read(inspectSchema));
       return value.installed ? plain('ok', 200) : plain('the schema is missing', 503);
@@ -239,7 +244,7 @@ export class DashboardApp {
     const found = this.options.pages.assets.get(context.req.param('name') ?? '');
     if (found === undefined) return context.html(plainPage('Not found', 'There is no such file.'), 404);
     const packed = /\bgzip\b/.test(context.req.header('accept-encoding') ?? '');
-    return new Response(packed ? found.packed : found.plain, {
+    return new globalThis.Response(packed ? found.packed : found.plain, {
       headers: {
         'Content-Type': found.type,
         // The name holds a hash of what is in it.

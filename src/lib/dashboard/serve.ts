@@ -40,7 +40,7 @@ export async function serveDashboard(settings: DashboardSettings): Promise<Runni
   const slow = new SharedReader(settings.open, settings.explain);
   const served: { app?: DashboardApp } = {};
   const server = createAdaptorServer({
-    fetch: (request, env) => served.app?.fetch(request, env) ?? new Response(null, { status: 503 }),
+    fetch: (request, env) => served.app?.fetch(request, env) ?? new globalThis.Response(null, { status: 503 }),
     serverOptions: { requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs },
   });
   const port = await listen(server, address, settings.port);
