@@ -173,9 +173,9 @@ export async function main(argv: string[], io: Io, version = 'unknown'): Promise
   }
   const from = commands.get(topic);
   if (from === undefined) {
-    const meant = nearest(topic, [...commands.keys()]);
+    const suggestion = nearest(topic, [...commands.keys()]);
     const { CliError, exit } = await import('./lib/cli/errors.js');
-    const hint = meant === undefined ? 'absurdctl --help lists the commands' : `did you mean ${meant}?`;
+    const hint = suggestion === undefined ? 'absurdctl --help lists the commands' : `did you mean ${suggestion}?`;
     const { reportError } = await import('./lib/cli/report.js');
     const error = new CliError(`There is no command "${topic}"`, {
       exitCode: exit.usage,

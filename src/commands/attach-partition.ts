@@ -46,10 +46,10 @@ export default class AttachPartition extends BaseCommand<Attached> {
     const exists = known.some(({ partition }) => names.includes(partition));
     if (found && exists) return attach(db, found.queue, found.tag);
     const former = known.filter(({ attached }) => !attached).map(({ partition }) => partition);
-    const meant = nearest(names.at(-1) ?? '', former);
+    const suggestion = nearest(names.at(-1) ?? '', former);
     throw refused(
       `"${args.partition}" is not a partition that can be attached`,
-      meant === undefined ? others(former.length) : `did you mean ${meant}?`,
+      suggestion === undefined ? others(former.length) : `did you mean ${suggestion}?`,
       'no_partition',
     );
   }

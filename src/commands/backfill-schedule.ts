@@ -21,7 +21,7 @@ interface Backfill {
 const lockTimeoutMs = 10_000;
 
 /** More times than this are refused by the schema. */
-const mostTimes = 10_000;
+const maxTimes = 10_000;
 
 export default class BackfillSchedule extends BaseCommand<Backfill> {
   static override summary = 'Spawn the tasks of a schedule for times in the past';
@@ -56,11 +56,11 @@ export default class BackfillSchedule extends BaseCommand<Backfill> {
       const [from, to] = [await readMoment(db, ends[0]), await readMoment(db, ends[1])];
       if (from > to) throw usageError(`--from ${from} is later than --to ${to}`);
       const found = { scheduleName: args.name, from, to };
-      return { queue, span: found, times: await timesBetween(db, { ...found, limit: mostTimes + 1 }) };
+      return { queue, span: found, times: await timesBetween(db, { ...found, limit: maxTimes + 1 }) };
     });
-    if (times.length > mostTimes) {
+    if (times.length > maxTimes) {
       throw usageError(
-        `Schedule "${args.name}" has over ${mostTimes} times between ${span.from} and ${span.to}`,
+        `Schedule "${args.name}" has over ${maxTimes} times between ${span.from} and ${span.to}`,
         'backfill a shorter span at a time',
       );
     }

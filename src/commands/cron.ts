@@ -73,7 +73,10 @@ export default class Cron extends BaseCommand<CronJobs> {
 const without = hint`or have a system's cron run ${command('maintain')}, which does once what the jobs do`;
 
 /** Says what pg_cron lacks, and how to provide it. `jobs` are the statements to run in its own database. */
-function missing({ here, available, home, told, database, role }: CronPlace, jobs: string[]): CliError {
+function missing(
+  { here, available, home, settings_visible: settingsVisible, database, role }: CronPlace,
+  jobs: string[],
+): CliError {
   const fail = (message: string, advice: string): CliError =>
     new CliError(message, { exitCode: exit.failed, code: 'cron_missing', hint: hint`${advice}; ${without}` });
   const there =
@@ -95,7 +98,7 @@ function missing({ here, available, home, told, database, role }: CronPlace, job
   if (home === database)
     return fail(`pg_cron is not in database "${database}" yet`, 'create extension pg_cron, as a superuser');
   if (home !== null) return fail(`pg_cron is installed in database "${home}", not in "${database}"`, there);
-  if (told) return fail('pg_cron is not available: this server has it and has not loaded it', load);
+  if (settingsVisible) return fail('pg_cron is not available: this server has it and has not loaded it', load);
   return fail(
     `pg_cron is not in database "${database}", and the server does not show role "${role}" where it is installed`,
     `a superuser sees it (show cron.database_name). Here: create extension pg_cron. Elsewhere: ${there}. Nowhere: ${load}`,

@@ -46,13 +46,13 @@ export default class DetachCandidateCommand extends BaseCommand<Detached> {
       ({ partition, attached }) => !attached && names.includes(partition),
     );
     if (former === undefined) {
-      const meant = nearest(
+      const suggestion = nearest(
         bareName(args.partition),
         candidates.map(({ partition }) => partition),
       );
       throw refused(
         `"${args.partition}" is not a partition that can be detached`,
-        meant === undefined ? others(candidates.length) : `did you mean ${meant}?`,
+        suggestion === undefined ? others(candidates.length) : `did you mean ${suggestion}?`,
         'no_candidate',
       );
     }

@@ -91,10 +91,10 @@ export default class Doctor extends MetricsCommand<Examined> {
     const { only, skip, 'fail-on': failOn } = flags;
     for (const id of [...(only ?? []), ...(skip ?? [])]) {
       if (checkIds.includes(id)) continue;
-      const meant = nearest(id, checkIds);
+      const suggestion = nearest(id, checkIds);
       throw usageError(
         `There is no check "${id}"`,
-        meant === undefined ? `checks: ${checkIds.join(', ')}` : `did you mean ${meant}?`,
+        suggestion === undefined ? `checks: ${checkIds.join(', ')}` : `did you mean ${suggestion}?`,
       );
     }
     if (only?.length && only.every((id) => skip?.includes(id)))

@@ -136,14 +136,14 @@ function unusable(old: TaskDetail | undefined): Setting[] {
 }
 
 function unknownStep(task: FoundTask, step: string, names: readonly string[]): Error {
-  const meant = nearest(step, names);
+  const suggestion = nearest(step, names);
   const hint =
     names.length === 0
       ? 'none of its steps has finished; without --from-step only its inputs are copied'
       : advise`${command('list-checkpoints', task.task_id)}; without --from-step all finished steps are copied`;
   return notFound(
     `Task ${task.task_id} has no finished step "${step}"`,
-    meant === undefined ? hint : `did you mean "${meant}"?`,
+    suggestion === undefined ? hint : `did you mean "${suggestion}"?`,
     'checkpoint_not_found',
   );
 }

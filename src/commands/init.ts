@@ -73,13 +73,13 @@ export default class Init extends BaseCommand<Installation> {
   /** A server that is down or starting is asked again until the time is over; any other refusal counts at once. */
   private async waitForServer(seconds: number): Promise<Database> {
     const end = Date.now() + seconds * 1000;
-    for (let told = false; ; told = true) {
+    for (let noted = false; ; noted = true) {
       try {
         return await this.db();
       } catch (error) {
         const starting = error instanceof CliError && ['unreachable', 'database_missing'].includes(error.code);
         if (!starting || Date.now() + betweenTriesMs >= end) throw error;
-        if (!told) this.note(`Waiting up to ${seconds} s: ${error.message}`);
+        if (!noted) this.note(`Waiting up to ${seconds} s: ${error.message}`);
         await this.closeDatabase();
         await this.pause(betweenTriesMs);
       }

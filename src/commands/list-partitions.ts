@@ -30,10 +30,10 @@ export default class ListPartitions extends BaseCommand<PartitionRow[]> {
 
   render(rows: PartitionRow[]): Rendering {
     const detached = rows.filter((row) => !row.attached).length;
-    const astray = rows.filter((row) => row.is_default && (row.rows ?? 0) > 0).length;
+    const filled = rows.filter((row) => row.is_default && (row.rows ?? 0) > 0).length;
     return {
       note: [
-        ...(astray > 0 ? [hint`Rows lie in ${astray} default partitions: ${command('ensure-partitions')}`] : []),
+        ...(filled > 0 ? [hint`Rows lie in ${filled} default partitions: ${command('ensure-partitions')}`] : []),
         ...(detached > 0
           ? [
               hint`Detached: ${detached}; ${command('detach-candidate', 'PARTITION', { drop: true })} drops one that is empty`,

@@ -35,11 +35,11 @@ export default class ShowCheckpoint extends BaseCommand<Shown> {
       const { queue_name, task_id } = await locateTask(db, args.id, flags.queue);
       const checkpoint = await getCheckpoint(db, queue_name, task_id, args.step);
       if (checkpoint !== undefined) return { queue_name, task_id, ...checkpoint };
-      const meant = nearest(args.step, await checkpointNames(db, queue_name, task_id));
+      const suggestion = nearest(args.step, await checkpointNames(db, queue_name, task_id));
       const list = hint`${command('list-checkpoints', task_id)} shows what has finished`;
       throw notFound(
         `Task ${task_id} has no checkpoint "${args.step}"`,
-        meant === undefined ? list : `did you mean "${meant}"?`,
+        suggestion === undefined ? list : `did you mean "${suggestion}"?`,
         'checkpoint_not_found',
       );
     });

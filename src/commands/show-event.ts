@@ -60,12 +60,14 @@ async function missing(
   }
   const known = (await reader.each(queues, (queue) => eventNames(reader.db, queue, name))).flat();
   reader.finish(queues);
-  const meant = nearestPattern(name, known);
+  const suggestion = nearestPattern(name, known);
   const read = reader.skipped.length === 0 ? '' : ' that could be read';
   const where = queues.length === 1 ? `queue "${queues[0] ?? ''}"` : `any of ${queues.length} queues${read}`;
   return notFound(
     `There is no event "${name}" in ${where}`,
-    meant === undefined ? hint`${command('list-events')} shows the existing ones` : `did you mean "${meant}"?`,
+    suggestion === undefined
+      ? hint`${command('list-events')} shows the existing ones`
+      : `did you mean "${suggestion}"?`,
     'event_not_found',
   );
 }

@@ -3,12 +3,12 @@ import { readServerKind } from '../sql/server-facts.js';
 import { ConnectionError, errorCode, isServerError } from './errors.js';
 import { readPassfile } from './files.js';
 import { reachedLimit } from './limits.js';
-import type { Host, Settings, Surroundings } from './settings.js';
+import type { Host, Settings, Environment } from './settings.js';
 import { tlsAttempts, tlsOptions } from './ssl.js';
 
 /** What connecting may use of its caller. */
 export interface Caller {
-  env: Surroundings['env'];
+  env: Environment['env'];
   /** Says something in passing. */
   note(text: string): void;
   /** Asks a person for a password; absent where there is nobody to ask. */

@@ -3,12 +3,12 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { ConnectionError, usageError } from './errors.js';
-import type { Host, Parameters, Settings, Surroundings } from './settings.js';
+import type { Host, Parameters, Settings, Environment } from './settings.js';
 
 /** The home folder: HOME where it is set, as a shell sees it. */
-export const home = (env: Surroundings['env']): string => env.HOME || homedir();
+export const home = (env: Environment['env']): string => env.HOME || homedir();
 
-function serviceFiles(env: Surroundings['env']): string[] {
+function serviceFiles(env: Environment['env']): string[] {
   const own = env.PGSERVICEFILE || join(home(env), '.pg_service.conf');
   return [own, join(env.PGSYSCONFDIR || '/etc/postgresql-common', 'pg_service.conf')];
 }
@@ -47,7 +47,7 @@ function serviceIn(file: string, name: string): Parameters | undefined {
 }
 
 /** The settings of a named service: the first file that has it counts. An unknown service is an error. */
-export function readService(name: string, env: Surroundings['env']): Parameters {
+export function readService(name: string, env: Environment['env']): Parameters {
   const files = serviceFiles(env);
   for (const file of files.filter((path) => existsSync(path))) {
     const found = serviceIn(file, name);

@@ -86,9 +86,11 @@ export function checkParameters(parameters: Parameters, where: string): void {
     if (value === undefined || Object.hasOwn(followed, name)) continue;
     const rule = Object.hasOwn(limited, name) ? limited[name] : undefined;
     if (rule === undefined) {
-      const meant = nearest(name, [...Object.keys(followed), ...Object.keys(limited)]);
+      const suggestion = nearest(name, [...Object.keys(followed), ...Object.keys(limited)]);
       const hint =
-        meant === undefined ? 'the names are those of libpq: host, sslmode, options…' : `did you mean ${meant}?`;
+        suggestion === undefined
+          ? 'the names are those of libpq: host, sslmode, options…'
+          : `did you mean ${suggestion}?`;
       throw usageError(`"${name}" in ${where} is not a connection parameter`, hint);
     }
     if (value !== '' && !rule.allowed.test(value)) throw unsupported(name, value, where);

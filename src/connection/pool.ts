@@ -38,7 +38,7 @@ export class ConnectionPool {
   /** Takes in a connection that was made elsewhere. */
   adopt(connected: Connected): void {
     this.open++;
-    this.giveBack(this.watched(connected));
+    this.returnToPool(this.watched(connected));
   }
 
   async query(text: string, values?: unknown[]): Promise<pg.QueryResult> {
@@ -46,11 +46,11 @@ export class ConnectionPool {
     const { isLoss, types } = this.options;
     try {
       const result = await held.client.query({ text, ...(values && { values }), ...(types && { types }) });
-      this.giveBack(held);
+      this.returnToPool(held);
       return result;
     } catch (error) {
       if (isLoss(error)) this.discard(held);
-      else this.giveBack(held);
+      else this.returnToPool(held);
       throw error;
     }
   }
@@ -90,7 +90,7 @@ export class ConnectionPool {
     }
   }
 
-  private giveBack(held: Held): void {
+  private returnToPool(held: Held): void {
     // It broke between the answer and here.
     if (held.ended) return this.freeSlot();
     const next = this.waiting.shift();

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { usageError } from './errors.js';
 import { home, readService } from './files.js';
 import { checkEnvironment, checkParameters, followed } from './parameters.js';
-import type { ConnectionFlags, EmbeddedFinder, Host, Parameters, Settings, SslMode, Surroundings } from './settings.js';
+import type { ConnectionFlags, EmbeddedFinder, Host, Parameters, Settings, SslMode, Environment } from './settings.js';
 import { findTarget } from './target.js';
 import { isUri, looksLikeUri, parseKeywords, parseUri } from './uri.js';
 
@@ -105,7 +105,7 @@ function timeout(text: string | undefined): number {
 
 type Pick = (name: string) => string | undefined;
 
-function sslMode(pick: Pick, env: Surroundings['env']): SslMode {
+function sslMode(pick: Pick, env: Environment['env']): SslMode {
   const mode = oneOf('sslmode', pick('sslmode'), sslModes);
   const asked = mode ?? (env.PGREQUIRESSL?.startsWith('1') ? 'require' : undefined);
   if (pick('sslrootcert') !== 'system') return asked ?? 'prefer';
@@ -123,7 +123,7 @@ function directSsl(pick: Pick, mode: SslMode): boolean {
   return direct;
 }
 
-function tlsSettings(pick: Pick, env: Surroundings['env']) {
+function tlsSettings(pick: Pick, env: Environment['env']) {
   const mode = sslMode(pick, env);
   return {
     sslMode: mode,
@@ -157,14 +157,14 @@ function withFlags(address: Parameters, flags: ConnectionFlags): Parameters {
  */
 export async function resolveSettings(
   flags: ConnectionFlags,
-  around: Surroundings,
+  environment: Environment,
   embedded: EmbeddedFinder,
 ): Promise<Settings> {
-  const target = await findTarget(flags, around, embedded);
+  const target = await findTarget(flags, environment, embedded);
   // What the environment says about other servers must not reach one of ours, whose address is complete.
   const { env } = target.ours
-    ? { env: { HOME: around.env.HOME, PGAPPNAME: around.env.PGAPPNAME } as Surroundings['env'] }
-    : around;
+    ? { env: { HOME: environment.env.HOME, PGAPPNAME: environment.env.PGAPPNAME } as Environment['env'] }
+    : environment;
   const given = withFlags(parseAddress(target.text), flags);
   const service = given.service ?? env.PGSERVICE;
   const fromService = service ? readService(service, env) : {};
@@ -192,7 +192,7 @@ export async function resolveSettings(
     ...tlsSettings(pick, env),
     connectTimeoutSeconds: timeout(pick('connect_timeout')),
     applicationName:
-      pick('application_name') || pick('fallback_application_name') || (around.applicationName ?? 'absurdctl'),
+      pick('application_name') || pick('fallback_application_name') || (environment.applicationName ?? 'absurdctl'),
     options: pick('options'),
     sessionAttributes: oneOf('target_session_attrs', pick('target_session_attrs'), sessionAttributes) ?? 'any',
   };

@@ -51,7 +51,7 @@ export interface ConnectionFlags {
 }
 
 /** What resolving may look at. */
-export interface Surroundings {
+export interface Environment {
   env: Record<string, string | undefined>;
   cwd: string;
   /** The name of our sessions where nothing else names them; default `absurdctl`. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { ConnectionOptions, SecureVersion } from 'node:tls';
 import { usageError } from './errors.js';
 import { home, readSettings } from './files.js';
-import type { Host, Settings, SslMode, Surroundings } from './settings.js';
+import type { Host, Settings, SslMode, Environment } from './settings.js';
 
 function fileOr(path: string | undefined, fallback: string, what: string): string | undefined {
   if (path) {
@@ -33,7 +33,7 @@ function clientCertificate(settings: Settings, folder: string): ConnectionOption
  * certificate (`require` acts as `verify-ca` where there is a root certificate, as there); `verify-ca` checks its chain,
  * `verify-full` also the name. Raises a usage error for a file that does not exist.
  */
-export function tlsOptions(settings: Settings, env: Surroundings['env'], at?: Host): ConnectionOptions {
+export function tlsOptions(settings: Settings, env: Environment['env'], at?: Host): ConnectionOptions {
   const folder = join(home(env), '.postgresql');
   const common: ConnectionOptions = {
     ...clientCertificate(settings, folder),

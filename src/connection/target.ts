@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ConnectionError } from './errors.js';
-import type { ConnectionFlags, EmbeddedFinder, Surroundings } from './settings.js';
+import type { ConnectionFlags, EmbeddedFinder, Environment } from './settings.js';
 
 export interface Target {
   /** A name, a URI or a keyword string. */
@@ -23,9 +23,9 @@ function hasEmbeddedFolder(cwd: string): boolean {
   }
 }
 
-async function embeddedOr(target: Target, around: Surroundings, embedded: EmbeddedFinder): Promise<Target> {
+async function embeddedOr(target: Target, environment: Environment, embedded: EmbeddedFinder): Promise<Target> {
   if (!target.text.startsWith('embedded:')) return target;
-  const url = await embedded.ensure(target.text.slice('embedded:'.length), around.cwd);
+  const url = await embedded.ensure(target.text.slice('embedded:'.length), environment.cwd);
   return { text: url, source: `the embedded server (${target.source})`, ours: true };
 }
 
@@ -45,13 +45,13 @@ async function serverOfFolder(cwd: string, embedded: EmbeddedFinder): Promise<Ta
 
 export async function findTarget(
   flags: ConnectionFlags,
-  around: Surroundings,
+  environment: Environment,
   embedded: EmbeddedFinder,
 ): Promise<Target> {
-  const { env, cwd } = around;
-  if (flags.database) return embeddedOr({ text: flags.database, source: '--database' }, around, embedded);
+  const { env, cwd } = environment;
+  if (flags.database) return embeddedOr({ text: flags.database, source: '--database' }, environment, embedded);
   if (env.ABSURD_DATABASE_URL) {
-    return embeddedOr({ text: env.ABSURD_DATABASE_URL, source: 'ABSURD_DATABASE_URL' }, around, embedded);
+    return embeddedOr({ text: env.ABSURD_DATABASE_URL, source: 'ABSURD_DATABASE_URL' }, environment, embedded);
   }
   if (env.PGDATABASE) return { text: env.PGDATABASE, source: 'PGDATABASE' };
   if (env.PGSERVICE) return { text: '', source: 'PGSERVICE' };

@@ -4,7 +4,7 @@ import { connect, DialError, type Connected } from '../connection/connect.js';
 import { ConnectionError } from '../connection/errors.js';
 import { ConnectionPool } from '../connection/pool.js';
 import { parseAddress, resolveSettings } from '../connection/resolve.js';
-import type { EmbeddedFinder, Settings, Surroundings } from '../connection/settings.js';
+import type { EmbeddedFinder, Settings, Environment } from '../connection/settings.js';
 import { isConnectionLoss } from './errors.js';
 import type { Log, Queryable } from './types.js';
 
@@ -30,7 +30,7 @@ function explained(error: unknown): unknown {
 
 /** Where a client connects: the text given, or the environment and the folder as they were when the client was made. */
 export class Address {
-  private readonly around: Surroundings;
+  private readonly environment: Environment;
   private readonly text: string | undefined;
   private settings: Promise<Settings> | undefined;
 
@@ -40,9 +40,9 @@ export class Address {
     private name: string,
     private readonly note: (text: string) => void = () => undefined,
   ) {
-    this.around = { env: { ...process.env }, cwd: process.cwd() };
+    this.environment = { env: { ...process.env }, cwd: process.cwd() };
     this.text = given?.startsWith('/') ? asKeywords(given) : given || undefined;
-    const { ABSURD_DATABASE_URL: url, PGDATABASE: database } = this.around.env;
+    const { ABSURD_DATABASE_URL: url, PGDATABASE: database } = this.environment.env;
     const named = this.text ?? (url || database || '');
     if (named.startsWith('embedded:')) return;
     try {
@@ -67,13 +67,13 @@ export class Address {
    * @throws the driver's or the server's own error, so that a lost server is known by it
    */
   async connect(longestSeconds = Infinity): Promise<Connected> {
-    const { around, note, name: applicationName } = this;
-    this.settings ??= resolveSettings({ database: this.text }, { ...around, applicationName }, embedded);
+    const { environment, note, name: applicationName } = this;
+    this.settings ??= resolveSettings({ database: this.text }, { ...environment, applicationName }, embedded);
     try {
       const settings = await this.settings;
       const seconds = Math.min(settings.connectTimeoutSeconds || Infinity, longestSeconds);
       const connectTimeoutSeconds = Number.isFinite(seconds) ? seconds : 0;
-      return await connect({ ...settings, connectTimeoutSeconds }, { env: around.env, note });
+      return await connect({ ...settings, connectTimeoutSeconds }, { env: environment.env, note });
     } catch (error) {
       // An embedded server may come back on another port.
       this.settings = undefined;

@@ -24,7 +24,7 @@ const defaultBounds: Bounds = { timeoutMs: 5000, lockTimeoutMs: 1000 };
  * What one statement may be refused for while the others still make sense: a lock not granted, a missing privilege, a table,
  * column or function that this schema does not have, a function that does not apply, a feature that the server lacks.
  */
-const bearable = new Set([
+const skippableCodes = new Set([
   '55P03',
   '42501',
   '42P01',
@@ -94,7 +94,7 @@ export class BoundedReader {
       await this.db.query('rollback');
       const code = sqlState(error);
       const timedOut = code === '57014' && performance.now() - startedAt >= this.bounds.timeoutMs * 0.9;
-      if (!timedOut && !bearable.has(code)) throw error;
+      if (!timedOut && !skippableCodes.has(code)) throw error;
       this.impatient ||= code === '55P03';
       this.unread.push({ what, code, reason: error instanceof Error ? error.message : String(error) });
       return null;

@@ -45,7 +45,7 @@ export interface CronPlace {
   /** The one database whose jobs it runs; null where the server has not loaded it, or does not tell this role. */
   home: string | null;
   /** Whether the server tells this role such settings. */
-  told: boolean;
+  settings_visible: boolean;
   database: string;
   role: string;
 }
@@ -57,7 +57,7 @@ export async function findCron(db: Queryable): Promise<CronPlace> {
             c.oid is not null as here,
             exists (select 1 from pg_available_extensions x where x.name = 'pg_cron') as available,
             (select s.setting from pg_settings s where s.name = 'cron.database_name') as home,
-            pg_has_role('pg_read_all_settings', 'usage') as told,
+            pg_has_role('pg_read_all_settings', 'usage') as settings_visible,
             current_database()::text as database, current_user::text as role
        from (select 1) one
        left join pg_namespace n on n.nspname = 'cron'

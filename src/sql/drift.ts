@@ -21,7 +21,7 @@ export interface Difference {
   mended: boolean;
 }
 
-export interface Beside {
+export interface SchemaComparison {
   differences: Difference[];
   /** Partitions that the script would make, by queue. */
   partitions: { queue_name: string; count: number }[];
@@ -42,7 +42,7 @@ interface QueueMode {
 }
 
 /** The caller rolls its transaction back afterwards. `probe` is the name of a queue that nobody has. */
-export async function lookBeside(db: Queryable, parts: ScriptParts, probe: string): Promise<Beside> {
+export async function compareSchema(db: Queryable, parts: ScriptParts, probe: string): Promise<SchemaComparison> {
   await db.query(plainNames);
   const { rows: queues } = await db.query<QueueMode>(
     `select q.queue_name, coalesce(to_jsonb(q) ->> 'storage_mode', 'unpartitioned') as mode
@@ -200,7 +200,7 @@ function nameOf(queue: string | null, { kind, letter, label }: Part): string {
 }
 
 /** A queue whose partitions cannot be listed (a name is taken) makes the script fail, which says why. */
-async function countPartitions(db: Queryable, queues: QueueMode[]): Promise<Beside['partitions']> {
+async function countPartitions(db: Queryable, queues: QueueMode[]): Promise<SchemaComparison['partitions']> {
   const partitioned = queues.filter(({ mode }) => mode === 'partitioned').map((queue) => queue.queue_name);
   if (partitioned.length === 0) return [];
   await db.query('savepoint partitions');

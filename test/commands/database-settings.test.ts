@@ -2,7 +2,7 @@
 import { makeScene, now, type Scene } from '../golden/scene.js';
 import { run } from '../support/command.js';
 import { afterAll, beforeAll, expect, test, createDatabase, type Lease } from '../support/database.js';
-import { release, surround, surroundings } from '../support/database-settings.js';
+import { resetSettings, applySettings, databaseSettings } from '../support/database-settings.js';
 
 const lines = (scene: Scene): string[][] => [
   ['schema-version', '--json'],
@@ -56,12 +56,12 @@ beforeAll(async () => {
 afterAll(() => lease.close());
 
 const all = {
-  ...surroundings,
+  ...databaseSettings,
   'nothing may be written': { settings: ['default_transaction_read_only = on'] },
 };
 
 test.for(Object.entries(all))('%s', { timeout: 120_000 }, async ([, given]) => {
-  await surround(lease.database, given);
+  await applySettings(lease.database, given);
   try {
     for (const argv of lines(scene)) {
       // To compare the schema, migrate makes its functions again and rolls that back.
@@ -70,6 +70,6 @@ test.for(Object.entries(all))('%s', { timeout: 120_000 }, async ([, given]) => {
       expect.soft(await answers(argv), line).toEqual(expected.get(line));
     }
   } finally {
-    await release(lease.database, given);
+    await resetSettings(lease.database, given);
   }
 });

@@ -27,7 +27,7 @@ test('--rate: never ahead of so many a second, whatever a batch takes', async ()
     rate: 40,
     nowMs: () => nowMs,
     pause: (ms) => Promise.resolve(void (nowMs += ms)),
-    tell: (batch) => {
+    report: (batch) => {
       count += batch.length;
       done.push([nowMs, count]);
       nowMs += 100;
@@ -54,7 +54,7 @@ test('tasks of several queues in any order: each is done once, in its own queue'
         return work.batch(queue, ids);
       },
     },
-    { nowMs: () => 0, pause: () => Promise.resolve(), tell: (batch) => Promise.resolve(void told.push(...batch)) },
+    { nowMs: () => 0, pause: () => Promise.resolve(), report: (batch) => Promise.resolve(void told.push(...batch)) },
   );
   const once = mixed.map((task) => `${task.queue_name} ${task.task_id}`).sort();
   expect(ended).toBeUndefined();
@@ -72,7 +72,7 @@ test('what ends it early leaves every task accounted for, once', async () => {
     {
       nowMs: () => 0,
       pause: () => Promise.resolve(),
-      tell: (batch) => Promise.resolve(void told.push(...batch)),
+      report: (batch) => Promise.resolve(void told.push(...batch)),
     },
   );
   expect(ended).toBe(lost);
@@ -87,7 +87,7 @@ test('Ctrl-C while it keeps to its rate', async () => {
     rate: 10,
     nowMs: () => 0,
     pause: () => Promise.reject(interrupted()),
-    tell: (batch) => Promise.resolve(void (left += batch.filter((task) => task.outcome === 'left').length)),
+    report: (batch) => Promise.resolve(void (left += batch.filter((task) => task.outcome === 'left').length)),
   });
   expect(ended?.exitCode).toBe(exit.interrupted);
   expect(left).toBe(299_990);

@@ -99,7 +99,7 @@ describe('the nearest name', () => {
     ['spawn', 'spawn-task'],
     ['zzzzzz', undefined],
     ['', undefined],
-  ])('%s -> %s', (typed, meant) => {
-    expect(nearest(typed, ['spawn-task', 'list-queues', 'drop-queue'])).toBe(meant);
+  ])('%s -> %s', (typed, suggestion) => {
+    expect(nearest(typed, ['spawn-task', 'list-queues', 'drop-queue'])).toBe(suggestion);
   });
 });

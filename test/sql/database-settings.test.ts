@@ -9,7 +9,7 @@ import {
   type Row,
   type TestDatabase,
 } from '../support/database.js';
-import { surround, surroundings } from '../support/database-settings.js';
+import { applySettings, databaseSettings } from '../support/database-settings.js';
 import { catalogOf, script } from './older.js';
 
 /** A name with all that literals and identifiers have to escape. */
@@ -187,13 +187,13 @@ async function lookedAt(db: TestDatabase): Promise<void> {
   expect(`${check.stdout}${check.stderr}`).toBe('The schema is what this absurdctl ships\n');
 }
 
-for (const [subject, given] of Object.entries(surroundings)) {
+for (const [subject, given] of Object.entries(databaseSettings)) {
   const kinds = (['current', 'older'] as const).filter((kind) => kind === 'current' || given.since === undefined);
   describe(subject, () => {
     test.for(kinds)('%s server', { timeout: 120_000 }, async (kind) => {
       const { database, close } = await createDatabase(kind, false);
       try {
-        await surround(database, given);
+        await applySettings(database, given);
         const db = await database.connect();
         await db.query(script);
         for (const mode of ['unpartitioned', 'partitioned'] as const) {

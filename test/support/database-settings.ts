@@ -2,7 +2,7 @@
 import { serverUrl, type TestDatabase } from './database.js';
 import pg from 'pg';
 
-export interface Surroundings {
+export interface DatabaseSettings {
   /** `name = value`, as `alter database … set` takes it. */
   settings: string[];
   /** Made first, by a superuser, in the database itself. */
@@ -26,7 +26,7 @@ const hostile = `
   create function hostile.jsonb_typeof(jsonb) returns text language sql as 'select ''hostile''';
   grant usage on schema hostile to public;`;
 
-export const surroundings: Record<string, Surroundings> = {
+export const databaseSettings: Record<string, DatabaseSettings> = {
   'plain string literals with escapes': {
     settings: ['standard_conforming_strings = off', 'escape_string_warning = on', 'backslash_quote = off'],
   },
@@ -123,13 +123,13 @@ async function makeTablespace(): Promise<void> {
 }
 
 /** Gives a database its settings: every later connection has them. */
-export async function surround(db: TestDatabase, { settings, prepare }: Surroundings): Promise<void> {
+export async function applySettings(db: TestDatabase, { settings, prepare }: DatabaseSettings): Promise<void> {
   if (settings.some((setting) => setting.includes('absurd_test_elsewhere'))) await makeTablespace();
   if (prepare) await db.query(prepare);
   for (const setting of settings) await db.query(`alter database "${db.name}" set ${setting}`);
 }
 
 /** Takes the settings back, the stopped clock stays. */
-export async function release(db: TestDatabase, { settings }: Surroundings): Promise<void> {
+export async function resetSettings(db: TestDatabase, { settings }: DatabaseSettings): Promise<void> {
   for (const setting of settings) await db.query(`alter database "${db.name}" reset ${setting.split(' = ')[0]}`);
 }

@@ -34,7 +34,7 @@ export interface BulkPace {
   nowMs(): number;
   pause(ms: number): Promise<void>;
   /** Hears of every batch. */
-  tell(done: BulkTask[]): Promise<void>;
+  report(done: BulkTask[]): Promise<void>;
 }
 
 /** Tasks a transaction: enough to hide round trips, few enough that no worker waits for its locks. */
@@ -58,23 +58,23 @@ export async function applyToAll(
   for (let first = 0, done = 0; first < tasks.length;) {
     const queue = tasks[first]?.queue_name ?? '';
     const batch = tasks.slice(first, first + size).filter((task) => task.queue_name === queue);
-    let told: BulkTask[];
+    let outcomes: BulkTask[];
     try {
-      told = await doBatch(queue, batch, work);
+      outcomes = await doBatch(queue, batch, work);
     } catch (error) {
       const rest = tasks.slice(first).map((task) => account(task, 'left'));
-      await pace.tell(error instanceof Broken ? [...error.done, ...rest.slice(error.done.length)] : rest);
+      await pace.report(error instanceof Broken ? [...error.done, ...rest.slice(error.done.length)] : rest);
       return toCliError(error instanceof Broken ? error.cause : error);
     }
     first += batch.length;
     done += batch.length;
-    await pace.tell(told);
+    await pace.report(outcomes);
     const early = pace.rate === undefined ? 0 : startedAt + (done / pace.rate) * 1000 - pace.nowMs();
     if (early > 0 && first < tasks.length) {
       try {
         await pace.pause(early);
       } catch (error) {
-        await pace.tell(tasks.slice(first).map((task) => account(task, 'left')));
+        await pace.report(tasks.slice(first).map((task) => account(task, 'left')));
         return toCliError(error);
       }
     }

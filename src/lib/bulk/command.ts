@@ -94,7 +94,7 @@ export abstract class BulkCommand<Single extends object> extends BaseCommand<Sin
       rate: plan.rate,
       nowMs: () => this.io.now().getTime(),
       pause: (ms) => this.pause(ms),
-      tell: async (batch) => {
+      report: async (batch) => {
         take(batch);
         bar.show((done += batch.length));
         if (this.mode() === 'ndjson') await this.show({ ...result, tasks: result.tasks.splice(0) });

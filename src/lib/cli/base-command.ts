@@ -33,7 +33,7 @@ import { refuseEmpty, shield, unshield } from './words.js';
 
 export { changeFlags, dbFlags, queueFlag } from './common-flags.js';
 
-/** oclif's Command asks its config only for these; loading a real one would read folders on every start. */
+/** oclif's Command reads only these from its config; loading a real config would read folders at every start. */
 const config = {
   bin: 'absurdctl',
   runHook: () => Promise.resolve({ successes: [], failures: [] }),
@@ -53,7 +53,7 @@ interface ParsedFlags extends ConnectionFlags {
   reason?: string;
 }
 
-/** A command as the program knows it: what it says of itself, and how it is made. */
+/** A command as the program knows it: its description, and its class. */
 export interface CommandClass extends CommandAbout {
   new (argv: string[], io: Io): BaseCommand<unknown>;
 }
@@ -66,10 +66,10 @@ export abstract class BaseCommand<T> extends Command {
   private ownPlace: string | undefined;
   private database: Promise<Database> | undefined;
   private resolved: Promise<Settings> | undefined;
-  /** Queues that the latest look could not read. */
+  /** Queues that the latest read had to skip. */
   private skipped: SkippedQueue[] = [];
   private skippedSaid: SkippedQueue[] | undefined;
-  /** Where a command that changes something writes down what. */
+  /** Records the operation of a command that changes something. */
   private operations: OperationLog | undefined;
 
   constructor(
@@ -82,10 +82,10 @@ export abstract class BaseCommand<T> extends Command {
   /** Does the work and returns what to show. Called once. */
   abstract execute(): Promise<T>;
 
-  /** Says how the result looks. Pure: no I/O, no clock but `context.now`. */
+  /** Renders the result. Pure: no I/O, no clock but `context.now`. */
   abstract render(result: T, context: RenderContext): Rendering;
 
-  /** Runs the command to its end and returns its exit code; nothing is thrown. */
+  /** Runs the command and returns its exit code; never throws. */
   override async run(): Promise<number> {
     if (changes(this.about(), this.argv)) this.io.outlivesReader?.();
     try {
@@ -102,12 +102,12 @@ export abstract class BaseCommand<T> extends Command {
     }
   }
 
-  /** The exit code of a run that went well: 0, unless a command says more by it (6: the task waited for failed). */
+  /** The exit code of a successful run: 0, unless the command overrides it (6: the awaited task failed). */
   protected exitCode(_result: T): number {
     return exit.done;
   }
 
-  /** Parses the command line; raises CliError with exit code 2 where it is wrong. Standard input is never read for it. */
+  /** Parses the command line; raises CliError with exit code 2 if it is wrong. Never reads standard input for it. */
   protected override async parse<F extends Values, B extends Values, A extends Values>(
     options?: Input<F, B, A>,
     argv = this.argv,
@@ -135,7 +135,7 @@ export abstract class BaseCommand<T> extends Command {
     return database;
   }
 
-  /** Every command that takes a reason is recorded, unless this command line changes nothing. */
+  /** Every command with --reason is recorded, unless this command line changes nothing. */
   private async openRecorded(): Promise<Database> {
     const database = await this.openDatabase();
     const about = this.about();
@@ -160,14 +160,14 @@ export abstract class BaseCommand<T> extends Command {
     return (await this.db()).read(work, timeoutMs);
   }
 
-  /** As `read`, for what must stay cheap on a queue of any size: ranges of indexes are read, never whole tables. */
+  /** Like `read`, but cheap on a queue of any size: it reads ranges of indexes, never whole tables. */
   protected async readRanges<R>(work: (db: Queryable) => Promise<R>, timeoutMs?: number): Promise<R> {
     return (await this.db()).readRanges(work, timeoutMs);
   }
 
   /**
-   * As `readRanges`, over the queue that was named or all of them. A queue that another session has locked, or that this role
-   * may not read, is skipped: the answer says so, and the exit code is 1. Where none can be read, that is the error.
+   * Like `readRanges`, over the named queue or all queues. It skips a queue that another session has locked or that
+   * this role may not read: a note says so, and the exit code is 1. If every queue is skipped, it raises that error.
    */
   protected async readQueues<R>(
     queue: string | undefined,
@@ -184,20 +184,20 @@ export abstract class BaseCommand<T> extends Command {
     }, timeoutMs);
   }
 
-  /** Forgets those of the look before. */
+  /** Forgets the skipped queues of the previous read. */
   protected skipNone(): void {
     this.skipped = [];
   }
 
-  /** Adds to the queues that could not be read or worked on. */
+  /** Adds to the skipped queues. */
   protected skip(skipped: readonly SkippedQueue[]): void {
     this.skipped = [...this.skipped, ...skipped];
   }
 
   /**
-   * Runs `work` in a transaction: all of it, or nothing. It ends where another session holds a lock for longer than
-   * `lockTimeoutMs`, ten seconds unless given: a worker releases its locks in moments, and a forgotten session never.
-   * `touched` says what the work changed, for the row of the operation.
+   * Runs `work` in one transaction. It fails if another session holds a lock for longer than `lockTimeoutMs` (default:
+   * ten seconds): workers release their locks within moments, forgotten sessions never. `touched` returns what the
+   * work changed, for the record of the operation.
    */
   protected async write<R>(work: (db: Queryable) => Promise<R>, options: WriteOptions<R> = {}): Promise<R> {
     return (await this.db()).transaction(work, { lockTimeoutMs: patienceMs, ...options });
@@ -211,20 +211,23 @@ export abstract class BaseCommand<T> extends Command {
     };
   }
 
-  /** After a filter on a name found nothing: a name near it that exists, where the name itself does not. */
+  /** After a filter on an unknown name found nothing: suggests a similar name that exists. */
   protected async suggestName(
     kind: 'task' | 'event',
     name: string | undefined,
     queue: string | undefined,
   ): Promise<void> {
     if (name === undefined) return;
-    const { eventMeant, taskMeant } = await import('../task/suggest-name.js');
-    const meant = kind === 'task' ? taskMeant : eventMeant;
-    const said = await this.readRanges((db) => meant(db, queue, name));
+    const { suggestEvent, suggestTask } = await import('../task/suggest-name.js');
+    const suggest = kind === 'task' ? suggestTask : suggestEvent;
+    const said = await this.readRanges((db) => suggest(db, queue, name));
     if (said !== undefined) this.note(said);
   }
 
-  /** Draws a result now. The base does it with what `execute` returns; a command that watches calls it for each look. */
+  /**
+   * Prints a result now. The base does it with what `execute` returns; a command that watches calls it after each
+   * read.
+   */
   protected async show(result: T, io = this.io): Promise<void> {
     const { outTty: tty, width } = io;
     const place = this.place();
@@ -238,7 +241,7 @@ export abstract class BaseCommand<T> extends Command {
     await show(io, this.mode(), rendering, result, next);
   }
 
-  /** An answer may find nothing because row-level security hides the rows: then that is what it says, and nothing else. */
+  /** If row-level security hides rows, an empty answer must say only that. */
   private async unfiltered(drawn: Rendering): Promise<Rendering> {
     const { table, foundNothing } = drawn;
     const database = await this.database?.catch(() => undefined);
@@ -253,7 +256,10 @@ export abstract class BaseCommand<T> extends Command {
     return { ...drawn, note: undefined, table: { ...table, empty: hint } };
   }
 
-  /** Shows what `look` finds until Ctrl-C, or until it is over; on a terminal each look replaces the one before, fitted to the window. */
+  /**
+   * Shows what `look` finds until Ctrl-C, or until it is over. On a terminal each answer replaces the previous one and
+   * is cut to the window.
+   */
   protected async watch(look: () => Promise<T>, isOver: (result: T) => boolean = () => false): Promise<T> {
     const { catching, fitted, watchPauseMs } = await import('./watch.js');
     for (;;) {
@@ -268,31 +274,34 @@ export abstract class BaseCommand<T> extends Command {
     }
   }
 
-  /** The terminal, with answers that are longer than its window shown in a pager. */
+  /** The terminal, with a pager for answers that are longer than its window. */
   private pagingIo(): Io {
     const { io } = this;
     const { height } = io;
     if (!io.outTty || !io.inTty || io.page === undefined || height === undefined || this.parsedFlags['no-pager'])
       return io;
     const page = async (text: string): Promise<boolean> => {
-      // A connection must not stay open for as long as somebody reads.
+      // Do not keep a connection open while somebody reads.
       await this.closeDatabase();
       return (await io.page?.(text)) ?? false;
     };
     return Object.create(io, { pageOver: { value: height }, page: { value: page } }) as Io;
   }
 
-  /** What the answer is printed as. */
+  /** The output format. */
   protected mode(): Mode {
     return this.parsedFlags.json ? 'json' : (this.parsedFlags.output ?? 'table');
   }
 
-  /** Says something on standard error while the command is at work; not with JSON. */
+  /** Prints a note on standard error while the command runs; not with JSON. */
   protected note(advice: Advice): void {
     if (!this.wantsJson()) this.io.err(`${harmless(adviceText(advice, this.place()))}\n`);
   }
 
-  /** The flags of this command line but those that name the database, the output, or one of `except`: to type it again. */
+  /**
+   * The flags of this command line, without those that name the database, the output, or one of `except`: to print the
+   * command again.
+   */
   protected typedFlags(except: readonly string[]): CommandFlags {
     const { flags = {} } = this.about();
     const apart = new Set([...Object.keys(dbFlags), ...Object.keys(outputFlags), ...except]);
@@ -320,7 +329,7 @@ export abstract class BaseCommand<T> extends Command {
     });
   }
 
-  /** Opens a connection to the same place beside the main one; the caller closes it. */
+  /** Opens another connection to the same database; the caller closes it. */
   protected async openDatabase(): Promise<Database> {
     const { Database: Opened } = await import('../connection/database.js');
     return Opened.open(await this.settings(), this.io);
@@ -329,13 +338,13 @@ export abstract class BaseCommand<T> extends Command {
   /** The flags that name the database, for a command whose --port is another one. */
   protected connectionFlags = (): ConnectionFlags => this.parsedFlags;
 
-  /** The words that named the database here: commands that people type next must not go to another one. */
+  /** The flags that named the database: suggested commands must reach the same one. */
   protected place(): Place {
     const { database, host, port, user } = this.connectionFlags();
     return { database: database === undefined ? undefined : maskPasswords(database), host, port, user };
   }
 
-  /** Connects to that address, whatever the surroundings say: for a command with a place of its own. */
+  /** Connects to that address and ignores the environment: for a command that chooses its own database. */
   protected useDatabase(address: string): void {
     this.ownPlace = address;
   }
@@ -355,7 +364,7 @@ export abstract class BaseCommand<T> extends Command {
     return settings;
   }
 
-  /** How our sessions are called in pg_stat_activity, unless PGAPPNAME or the address says otherwise. */
+  /** The name of our sessions in pg_stat_activity, unless PGAPPNAME or the address sets another. */
   protected sessionName(): string {
     return `absurdctl ${this.ctor.id}`;
   }
@@ -386,7 +395,7 @@ export abstract class BaseCommand<T> extends Command {
     return skippedNotes(this.skipped, await this.db(), needOf(this.about(), this.argv));
   }
 
-  /** Flags that could not be parsed still say in which form the error is wanted. */
+  /** Finds the output format for an error in flags that could not be parsed. */
   private wantsJson(): boolean {
     const typed = this.argv.slice(0, this.argv.includes('--') ? this.argv.indexOf('--') : undefined);
     const mode = this.mode();

@@ -3,7 +3,7 @@ import * as Flags from '@oclif/core/flags';
 import { wholeNumberFlag } from './flags.js';
 import { modes } from './output.js';
 
-/** Where to connect. Every command that asks the database spreads these into its flags. */
+/** Where to connect. Every command that connects spreads these into its flags. */
 export const dbFlags = {
   database: Flags.string({ char: 'd', helpValue: 'NAME|URI', helpGroup: 'CONNECTION', description: 'database to use' }),
   host: Flags.string({ char: 'h', helpValue: 'HOST', helpGroup: 'CONNECTION', description: 'host or socket folder' }),
@@ -23,16 +23,16 @@ export const dbFlags = {
   }),
 };
 
-/** The flags of a command that changes something: it leaves a row that list-operations shows. */
+/** The flags of a command that changes something and is recorded in list-operations. */
 export const changeFlags = {
   ...dbFlags,
   reason: Flags.string({ helpValue: 'TEXT', description: 'why, for everyone who reads list-operations' }),
 };
 
-/** -q without a default: absent means every queue, or wherever the id is found. */
+/** -q without a default: absent means every queue, or the queue in which the id is found. */
 export const queueFlag = Flags.string({ char: 'q', helpValue: 'QUEUE', description: 'queue to look in' });
 
-/** How to print the answer: every command has them. */
+/** Output flags, which every command has. */
 export const outputFlags = {
   output: Flags.string({
     char: 'o',

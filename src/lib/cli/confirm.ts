@@ -3,8 +3,8 @@ import { harmless } from './format/text.js';
 import type { Io } from './io.js';
 
 /**
- * inquirer is large: it is loaded when a question is about to be asked. Raises `unanswered` at Ctrl-D, which inquirer itself
- * would wait on for ever.
+ * inquirer is large, so it is loaded only for a question. Raises `unanswered` at Ctrl-D; inquirer itself would wait
+ * forever.
  */
 async function ask<T>(
   question: { type: 'confirm' | 'password'; message: string },
@@ -48,8 +48,8 @@ const noAnswer = (): CliError =>
   refused('Not confirmed: there was no answer', 'type yes, or add --yes to continue', 'not_confirmed');
 
 /**
- * Asks before something that destroys or touches many. `yes` is the command's --yes. Raises exit code 4 when the answer is
- * no, and off a terminal, where nobody could answer.
+ * Asks for confirmation before a command deletes something or changes many tasks. `yes` is the command's --yes. Raises
+ * exit code 4 if the answer is no, or if there is no terminal to ask on.
  */
 export async function confirm(io: Io, question: string, yes: boolean | undefined): Promise<void> {
   if (yes) return;
@@ -64,7 +64,7 @@ export async function confirm(io: Io, question: string, yes: boolean | undefined
   if (!answer) throw refused('Nothing was changed', undefined, 'not_confirmed');
 }
 
-/** `confirm` for a list: shows what would be touched (at most 20 lines) on standard error first. */
+/** `confirm` for a list: first shows up to 20 affected items on standard error. */
 export async function confirmMany(
   io: Io,
   question: string,
@@ -79,8 +79,8 @@ export async function confirmMany(
 }
 
 /**
- * Asks for a typed `yes`, from a terminal or a pipe. False for any other answer; raises exit code 4 when input ends without
- * one.
+ * Asks for a typed `yes`, from a terminal or a pipe. Returns false for any other answer; raises exit code 4 if the
+ * input ends without one.
  */
 export async function confirmTyped(io: Io, question: string): Promise<boolean> {
   io.err(harmless(question));
@@ -93,8 +93,8 @@ export async function confirmTyped(io: Io, question: string): Promise<boolean> {
 }
 
 /**
- * Asks for a name to be typed, before what cannot be undone. Raises exit code 4 for anything else, and off a terminal, where
- * only `yes` (the command's --yes) goes ahead.
+ * Asks the user to type a name, before a change that cannot be undone. Raises exit code 4 for any other answer.
+ * Without a terminal, `yes` (the command's --yes) is required.
  */
 export async function confirmByName(io: Io, question: string, name: string, yes: boolean | undefined): Promise<void> {
   if (yes) return;
@@ -109,7 +109,7 @@ export async function confirmByName(io: Io, question: string, name: string, yes:
   if ((await readLine(io))?.trim() !== name.trim()) throw refused('Nothing was changed', undefined, 'not_confirmed');
 }
 
-/** One line of standard input, or undefined when it ends without one. Ctrl-C ends the wait with exit code 130. */
+/** One line of standard input, or undefined if it ends without one. Ctrl-C ends the wait with exit code 130. */
 function readLine(io: Io): Promise<string | undefined> {
   const { stdin } = io;
   return new Promise((resolve, reject) => {

@@ -1,4 +1,7 @@
-/** What a command declares of itself, beside oclif's statics. Help, hints for missing rights, completion, docs and tests derive from it. */
+/**
+ * What a command declares about itself, in addition to oclif's statics. Help, hints for missing rights, completion,
+ * docs and tests derive from it.
+ */
 import type { Command } from '@oclif/core/command';
 import type { Need } from '../grants/kinds.js';
 
@@ -9,27 +12,32 @@ export type Topic = (typeof topics)[number];
 export interface Declaration {
   topic: Topic;
   /**
-   * What a role needs for it. A function answers by the flags that were typed; otherwise --dry-run needs `reader`. `reader`
+   * The right that a role needs for it. A function decides by the flags; otherwise --dry-run needs `reader`. `reader`
    * changes nothing, `none` connects to no database.
    */
   needs: Need | ((flags: readonly string[]) => Need);
-  /** Set where it changes something outside the schema: such a command finishes when the reader of its output leaves. */
+  /**
+   * Set if it changes something outside the schema: such a command finishes even if the reader of its output has left.
+   */
   changesMachine?: true;
-  /** Set where it installs or upgrades the schema, with what records operations. */
+  /** Set if it installs or upgrades the schema, including the table of operations. */
   bringsSchema?: true;
-  /** Command lines that do something, for the tests that go over every command. */
+  /** Sample command lines, for the tests over every command. */
   samples: readonly (string | Sample)[];
 }
 
-/** Words after the command's name, separated by spaces. `<queue>` and its kin stand for what a test has made. */
+/**
+ * Words after the command's name, separated by spaces. Placeholders such as `<queue>` stand for objects that a test
+ * creates.
+ */
 export interface Sample {
   words: string;
   stdin?: string;
-  /** It does something only in a partitioned queue, or only where pg_cron is installed. */
+  /** It works only in a partitioned queue, or only if pg_cron is installed. */
   only?: 'partitioned' | 'cron';
 }
 
-/** What a command says of itself: oclif's statics, and ours. */
+/** The static properties of a command: oclif's, and ours. */
 export interface CommandAbout extends Pick<
   typeof Command,
   'id' | 'summary' | 'description' | 'examples' | 'args' | 'flags' | 'baseFlags' | 'strict'
@@ -37,11 +45,11 @@ export interface CommandAbout extends Pick<
   declares: Declaration;
 }
 
-/** The flags of a command line: what stands after `--` is none. */
+/** The flags of a command line, up to `--`. */
 const flagsOf = (argv: readonly string[]): readonly string[] =>
   argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
 
-/** What this command line needs. */
+/** The right that this command line needs. */
 export function needOf({ declares: { needs }, flags = {} }: CommandAbout, argv: readonly string[]): Need {
   const typed = flagsOf(argv);
   if (typeof needs === 'function') return needs(typed);

@@ -20,16 +20,16 @@ export interface CliErrorOptions {
   exitCode?: number;
   /** Stable, for scripts: `queue_not_found`. */
   code?: string;
-  /** What to type next. */
+  /** The suggested next step. */
   hint?: Advice;
-  /** The message has lines of its own, none of which somebody else's name can make. */
+  /** The message has several lines, none of which can come from a name in the database. */
   lines?: boolean;
   cause?: unknown;
 }
 
 /**
- * An error that a user is meant to read: `message` says what was asked and what is there, `hint` what to type next.
- * Commands and lib throw it; only the base command turns it into an exit code.
+ * An error for the user: `message` says what was asked and what was found, `hint` what to run next. Commands and lib
+ * throw it; only the base command turns it into an exit code.
  */
 export class CliError extends Error {
   readonly exitCode: number;
@@ -59,7 +59,7 @@ export const refused = (message: string, hint?: Advice, code = 'refused'): CliEr
 export const interrupted = (): CliError =>
   new CliError('Interrupted', { exitCode: exit.interrupted, code: 'interrupted' });
 
-/** An error for want of a right: the base command adds the hint that names it. */
+/** A missing right: the base command adds the hint that names it. */
 export const notPermitted = (message: string, cause?: unknown): CliError =>
   new CliError(message, { code: 'not_permitted', cause });
 
@@ -88,7 +88,7 @@ const rules: Rule[] = [
   { test: /^53300$/, exitCode: exit.unreachable, code: 'too_many_connections', hint: 'try again in a moment' },
   { test: /^(08|57P0[1235])/, exitCode: exit.unreachable, code: 'unreachable' },
   { test: /^3F000$/, exitCode: exit.unreachable, code: 'schema_missing', hint: command('init') },
-  // explain.ts finds out which right it is, and names it.
+  // explain.ts names the missing right.
   { test: /^42501$/, exitCode: exit.failed, code: 'not_permitted' },
   { test: /^25006$/, exitCode: exit.refused, code: 'read_only' },
   {
@@ -106,7 +106,7 @@ const rules: Rule[] = [
   { test: /^40/, exitCode: exit.failed, code: 'retry', hint: 'try again' },
 ];
 
-/** A row for which no partition exists: a check that no constraint of its own failed. */
+/** A row without a partition raises a check violation that names no constraint. */
 const isOutsidePartitions = ({ code, table, constraint }: ServerError): boolean =>
   code === '23514' && constraint === undefined && /^[trcw]_./.test(table ?? '');
 
@@ -121,7 +121,7 @@ const outsidePartitions = (error: ServerError): CliError =>
 const networkCodes =
   /^(ECONN|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EPIPE|ENOENT|EACCES|ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/;
 
-/** Turns whatever was thrown into what the user reads. Errors of the server keep their message; their hint comes first. */
+/** Turns any error into one for the user. Errors of the server keep their message; their hint comes first. */
 export function toCliError(error: unknown): CliError {
   if (error instanceof CliError) return error;
   if (error instanceof ConnectionError) {
@@ -142,7 +142,7 @@ export function toCliError(error: unknown): CliError {
   }
   const code = errorCode(error);
   const message = error instanceof Error ? error.message : String(error);
-  // The last two are the driver's words for a session that was ended while nothing was asked.
+  // The driver reports the last two for a session that was ended while idle.
   const ended = /^(Connection terminated|Client has encountered a connection error|Client was closed)/;
   if ((code && networkCodes.test(code)) || ended.test(message)) {
     return new CliError(`The connection to the server was lost: ${message || code}`, {

@@ -1,4 +1,4 @@
-/** From what was thrown to what the user reads, with a look around for what was probably meant. */
+/** Turns an error into one for the user, and looks for similar names that exist. */
 import { readStatementTimeout } from '../../sql/server-facts.js';
 import { inspectSchema, listQueueNames, type SchemaState } from '../../sql/schema.js';
 import type { Database } from '../connection/database.js';
@@ -12,20 +12,20 @@ import { command as typed, hint as advise, type Advice } from './hint.js';
 import { flagOfFault } from '../task/retry-strategy.js';
 import { nearest } from './nearest.js';
 
-/** Words of a message about a queue that is not there. */
+/** Matches messages about a queue that does not exist. */
 export function unknownQueue(queue: string, known: readonly string[]): CliError {
-  const meant = nearest(queue, known);
+  const suggestion = nearest(queue, known);
   const there =
     known.length === 0
       ? advise`there are no queues yet: ${typed('create-queue', 'NAME')}`
       : known.length <= 10
         ? `the queues are ${known.map((name) => `"${name}"`).join(', ')}`
         : advise`there are ${known.length} (${typed('list-queues')})`;
-  const hint: Advice = meant === undefined ? there : `did you mean "${meant}"?`;
+  const hint: Advice = suggestion === undefined ? there : `did you mean "${suggestion}"?`;
   return notFound(`There is no queue "${queue}"`, hint, 'queue_not_found');
 }
 
-/** What was asked when an error came up. */
+/** The context of an error. */
 export interface Asked {
   queue: string | undefined;
   /** What the command line needs. */
@@ -35,9 +35,9 @@ export interface Asked {
 }
 
 /**
- * Turns an error into what the user reads. Where something was not found, one more question finds out what is missing: the
- * schema, the queue that was named, or a function that only a newer schema has. Where something was not permitted, or the
- * server takes no writes, it finds out who is connected, and to what.
+ * Turns an error into one for the user. If something was not found, it checks what is missing: the schema, the named
+ * queue, or a function of a newer schema. If something was not permitted, or the server refuses writes, it checks the
+ * role and the server.
  */
 export async function explainError(error: unknown, database: Database | undefined, asked: Asked): Promise<CliError> {
   const plain = named(toCliError(error), error, asked.command);
@@ -49,7 +49,7 @@ export async function explainError(error: unknown, database: Database | undefine
     if (plain.code === 'schema_missing') return noSchema(await database.read(inspectSchema), error) ?? plain;
     if (plain.exitCode === exit.notFound) {
       const hidden = await database.read(readFiltered);
-      // What was not found may be there, and so may its neighbours: nothing is suggested.
+      // The object may exist but be hidden: suggest nothing.
       if (hidden) return withHint(plain, filteredHint(hidden, asked.command));
     }
     return error instanceof CliError ? plain : await missing(error, plain, database, asked.queue);
@@ -61,7 +61,7 @@ export async function explainError(error: unknown, database: Database | undefine
 const withHint = ({ message, exitCode, code, cause }: CliError, hint: Advice): CliError =>
   new CliError(message, { exitCode, code, cause, hint });
 
-/** A retry strategy that the server refused, with the flag of `spawn-task` that it came from. */
+/** Names the flag of `spawn-task` for a retry strategy that the server refused. */
 function named(plain: CliError, error: unknown, command: string): CliError {
   const flag = command === 'spawn-task' && errorCode(error) === 'AB003' ? flagOfFault(plain.message) : undefined;
   if (flag === undefined) return plain;
@@ -70,7 +70,7 @@ function named(plain: CliError, error: unknown, command: string): CliError {
 }
 
 async function notPermitted(plain: CliError, database: Database, { need, queue }: Asked): Promise<CliError> {
-  // Who makes the schema, or grants, knows better what is missing; the others know how to go on afterwards.
+  // Commands that install the schema or grant rights report the missing part themselves.
   if (plain.hint !== undefined && need === 'owner') return plain;
   const { message, exitCode, code, cause } = plain;
   const right = await database.read((db) => adviseRights(db, need, queue));
@@ -78,7 +78,7 @@ async function notPermitted(plain: CliError, database: Database, { need, queue }
   return new CliError(message, { exitCode, code, cause, hint });
 }
 
-/** A limit of the role's own is no sign of a lock: it names itself, and where it comes from. */
+/** A statement timeout of the role itself does not indicate a lock: report the setting and its source. */
 async function outOfTime(plain: CliError, database: Database): Promise<CliError> {
   if (database.stoppedByOwnLimit) return plain;
   const found = await readStatementTimeout(database);

@@ -4,22 +4,22 @@ import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, statSync, writeFi
 import { dirname, resolve } from 'node:path';
 import { CliError, errorCode, refused } from './errors.js';
 
-/** What is at a path, links not followed: nothing, an ordinary file, or something else. */
+/** The kind of a path (links are not followed): missing, a regular file, or something else. */
 export function kindOf(path: string): 'nothing' | 'file' | 'link' | 'other' {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return 'nothing';
   return found.isFile() ? 'file' : found.isSymbolicLink() ? 'link' : 'other';
 }
 
-/** A device or a pipe, perhaps at the end of links such as /dev/stdout: something to write into. */
+/** A device or a pipe, perhaps behind links such as /dev/stdout: written to directly. */
 function isStream(path: string): boolean {
   const found = statSync(path, { throwIfNoEntry: false });
   return found !== undefined && (found.isFIFO() || found.isCharacterDevice());
 }
 
 /**
- * Makes a folder and those above it. `mkdir` with `recursive` never ends, not even by Ctrl-C, where the file system takes no
- * folders and says that something is missing (/proc).
+ * Creates a folder and its parents. Recursive `mkdir` hangs, even at Ctrl-C, if the file system cannot create folders
+ * and reports ENOENT (/proc).
  */
 export function makeFolder(path: string): void {
   if (existsSync(path)) return;
@@ -27,14 +27,14 @@ export function makeFolder(path: string): void {
   try {
     mkdirSync(path);
   } catch (error) {
-    // Somebody else was faster.
+    // Another process created it first.
     if (!existsSync(path)) throw error;
   }
 }
 
 /**
- * Writes a file whole or not at all: beside its place, then renamed into it. What was there is replaced, a link too: its
- * target is left alone, and the mode is always the one given. Into a device or a pipe it just writes.
+ * Writes a file atomically: to a temporary file next to it, then by renaming. This replaces an existing file or link
+ * (the link's target is kept), always with the given mode. Devices and pipes are written directly.
  */
 export function replaceFile(path: string, text: string, mode: number): void {
   if (isStream(path)) return writeFileSync(path, text);
@@ -49,8 +49,8 @@ export function replaceFile(path: string, text: string, mode: number): void {
 }
 
 /**
- * Writes a file for its owner alone: what a task holds may be confidential. Raises exit 4 for one that exists, unless `force`, and
- * exit 1 where it cannot be written.
+ * Writes a file that only its owner can read, since tasks may hold confidential data. Raises exit code 4 if the file
+ * exists, unless `force`, and exit code 1 if it cannot be written.
  */
 export function writeNewFile(folder: string, name: string, text: string, { force }: { force: boolean }): void {
   const path = resolve(folder, name);

@@ -1,10 +1,10 @@
 import * as Flags from '@oclif/core/flags';
 import { usageError, type CliError } from './errors.js';
 
-/** Bounds of a flag: `min` is 0 and `max` none where they are absent. */
+/** Bounds of a flag. Defaults: `min` 0, no `max`. */
 type Range = { min?: number; max?: number };
 
-/** An empty value is an unset variable of a shell. */
+/** An empty value usually comes from an unset shell variable. */
 export const emptyError = (what: string): CliError =>
   usageError(`${what} is empty`, 'is a shell variable unset? Omit the flag to use its default');
 

@@ -1,4 +1,4 @@
-/** The help, drawn from what the commands say of themselves. Loads nothing, so that it comes at once. */
+/** The help, derived from the commands' statics. Loads nothing, so it is fast. */
 import type { CommandAbout } from './declaration.js';
 import { displayWidth } from './format/text.js';
 import type { Io } from './io.js';
@@ -28,7 +28,7 @@ const widthOf = (io: Io): number => (io.outTty ? Math.max(60, Math.min(io.width,
 const bold = (io: Io, text: string): string => (io.colour ? `\u001b[1m${text}\u001b[22m` : text);
 const fill = (text: string): string => text.replaceAll('<%= config.bin %>', 'absurdctl');
 
-/** Breaks a text into lines of so many columns at its spaces. */
+/** Wraps a text at spaces to a number of columns. */
 function wrap(text: string, width: number): string[] {
   return text.split('\n').flatMap((paragraph) => {
     const lines = [''];

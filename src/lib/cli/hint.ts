@@ -29,7 +29,7 @@ export const withoutDatabase: ReadonlySet<string> = new Set(['demo', 'dev', 'com
 export class Hint {
   constructor(readonly parts: readonly (string | CommandLine)[]) {}
 
-  /** As people read it: every command with the flags of that place. */
+  /** As text: every command with the flags that name the database. */
   text(place: Place = {}): string {
     return this.parts.map((part) => (typeof part === 'string' ? part : typed(part, place))).join('');
   }
@@ -39,7 +39,7 @@ export class Hint {
   }
 }
 
-/** Words for a person, with or without commands in them. */
+/** Text for people, with or without commands. */
 export type Advice = string | Hint;
 
 export const adviceText = (advice: Advice, place: Place = {}): string =>
@@ -48,14 +48,14 @@ export const adviceText = (advice: Advice, place: Place = {}): string =>
 /** Flags by name, in the order to show them: `{ queue: 'q', yes: true }`; a name of one letter is a short flag, a list repeats it. */
 export type CommandFlags = Readonly<Record<string, string | number | true | readonly string[] | undefined>>;
 
-/** A command to type. Strings are its arguments, whatever they look like; objects are flags. */
+/** A command to run. Strings are its arguments, even if they start with a dash; objects are flags. */
 export function command(id: string, ...words: (string | CommandFlags)[]): Hint {
   const names = words.filter((word) => typeof word === 'string');
   const flags = (word: CommandFlags): string[] =>
     Object.entries(word).flatMap(([name, value]) =>
       typeof value === 'object' ? value.flatMap((one) => flag(name, one)) : flag(name, value),
     );
-  // Where an argument starts with a dash, the arguments come last, behind `--`.
+  // If an argument starts with a dash, all arguments come last, after `--`.
   const args = names.some((name) => /^-./.test(name))
     ? [...words.flatMap((word) => (typeof word === 'string' ? [] : flags(word))), '--', ...names]
     : words.flatMap((word) => (typeof word === 'string' ? [word] : flags(word)));
@@ -70,7 +70,7 @@ function flag(name: string, value: string | number | true | undefined): string[]
   return text.startsWith('-') ? [`${typed}=${text}`] : [typed, text];
 }
 
-/** Words with commands, or other advice, among them. */
+/** Text with commands or other advice inside. */
 export function hint(words: TemplateStringsArray, ...values: (Advice | number)[]): Hint {
   return joined(words.flatMap((text, i) => (i < values.length ? [text, values[i] ?? ''] : [text])));
 }
@@ -103,7 +103,7 @@ export function flagWord(word: string): string {
   return value === undefined ? name : `${name}=${shellWord(value)}`;
 }
 
-/** A role that the command names itself is kept. */
+/** Keep a role that the command names itself. */
 function where(args: readonly string[], { database, host, port, user }: Place): string[] {
   const own = args.some((word) => /^(-U|--user(=|$))/.test(word));
   return [

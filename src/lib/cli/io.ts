@@ -1,8 +1,8 @@
 import { type Readable } from 'node:stream';
 
 /**
- * The world as a command sees it. Tests hand in their own; the program gets `processIo()`. Everything that a command says
- * goes through `out` (data) and `err` (notes, progress, prompts, errors).
+ * Input and output of a command. Tests pass their own; the program uses `processIo()`. All output of a command goes
+ * through `out` (data) and `err` (notes, progress, prompts, errors).
  */
 export interface Io {
   out(text: string): void;
@@ -16,11 +16,11 @@ export interface Io {
   inTty: boolean;
   /** Columns of the terminal. */
   width: number;
-  /** Its rows; absent where nothing is known of a window. */
+  /** Its rows; absent if unknown. */
   height?: number;
-  /** Shows a long text in the user's pager, and returns when they have read it; false where no pager can be started. */
+  /** Shows a long text in the user's pager and returns when the user closes it; false if no pager can be started. */
   page?(text: string): Promise<boolean>;
-  /** Answers of so many lines go to the pager. */
+  /** Answers with at least this number of lines go to the pager. */
   pageOver?: number;
   /** Whether standard output takes colours: a terminal, and NO_COLOR is not set. */
   colour: boolean;
@@ -28,11 +28,11 @@ export interface Io {
   /** Calls `stop` at the first Ctrl-C; returns a function that ends the watch. */
   onInterrupt(stop: () => void): () => void;
   /**
-   * Said by a command that ends by itself after Ctrl-C, however long that takes. The process then ends with it, whatever a
-   * module of the user's has left open (timers, pools).
+   * Called by a command that shuts down in its own time after Ctrl-C. The process exits when the command ends, even if
+   * a user's module has left timers or pools open.
    */
   exitsWhenDone?(): void;
-  /** Said by a command that changes something: it runs to its end when the reader of its output has left. */
+  /** Called by a command that changes something: it runs to its end even if the reader of its output has left. */
   outlivesReader?(): void;
 }
 
@@ -52,7 +52,7 @@ export function processIo(): Io {
   return {
     out: (text) => void stdout.write(text),
     err: (text) => void stderr.write(text),
-    // Looked at late: touching process.stdin opens it.
+    // Read late: accessing process.stdin opens it.
     get stdin() {
       return process.stdin;
     },
@@ -63,7 +63,7 @@ export function processIo(): Io {
     get inTty() {
       return process.stdin.isTTY === true;
     },
-    // Read at each look: a window is made wider while a command watches.
+    // Read each time: the window may be resized while a command watches.
     get width() {
       return stdout.columns || Number(env.COLUMNS) || 80;
     },

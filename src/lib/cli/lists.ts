@@ -1,4 +1,4 @@
-/** What the lists of an investigation share: through which queues they look, and how much they show. */
+/** What the list commands share: the queues they read, and how much they show. */
 import * as Flags from '@oclif/core/flags';
 import { wideBytes } from '../../sql/lists.js';
 import type { QueueReader } from '../../sql/each-queue.js';
@@ -33,7 +33,7 @@ export const filterFlags = {
   key: Flags.string({ helpValue: 'KEY', description: 'only the task with this idempotency key' }),
 };
 
-/** When a task or a run can be claimed next, and what for: `in 5m`, `paid:42`, `paid:42, in 5m`. */
+/** When a task or a run can be claimed next, and the event that it waits for: `in 5m`, `paid:42`, `paid:42, in 5m`. */
 export function drawWake(now: Date): Column['draw'] {
   return (_cell, row) => {
     const { state, available_at: at, wake_event: event } = row as Waking;
@@ -43,7 +43,7 @@ export function drawWake(now: Date): Column['draw'] {
   };
 }
 
-/** The state; of a task or a run that has not started yet, when it starts. */
+/** The state, or when a delayed task or run starts. */
 export function drawState(now: Date): Column['draw'] {
   return (cell, row) => {
     const { attempt, attempts, ...rest } = row as Waking & { attempt?: number; attempts?: number };
@@ -65,7 +65,7 @@ export interface Listed<Row> {
   limit: number;
 }
 
-/** Reads every queue in turn and keeps the first `limit` of all by `compare`. */
+/** Reads the queues one by one and keeps the first `limit` rows by `compare`. */
 export async function acrossQueues<Row>(
   reader: QueueReader,
   queues: readonly string[],
@@ -76,24 +76,24 @@ export async function acrossQueues<Row>(
   let rows: Row[] = [];
   await reader.each(queues, async (name) => {
     const found = await read(name, limit + 1);
-    // Sorting is stable: of equals, the queue that comes first by name stays first.
+    // Sorting is stable: equal rows keep the order of their queues.
     rows = [...rows, ...found].sort(compare).slice(0, limit + 1);
   });
   return { rows: rows.slice(0, limit), more: rows.length > limit, limit };
 }
 
-/** Text order of times, the latest first; what has no time comes last. RFC 3339 in UTC sorts as text. */
+/** Compares times as text, latest first, without a time last. RFC 3339 in UTC sorts as text. */
 export const latestFirst = (a: string | null, b: string | null): number =>
   a === b ? 0 : (a ?? '') < (b ?? '') ? 1 : -1;
 
-/** Says how to see the JSON that was too large for a list, or nothing where all of it is there. */
+/** Says how to see JSON that was too large for a list, if any was. */
 export function wideNote(rows: readonly { bytes: number | null }[], id: string): Advice | undefined {
   const wide = rows.filter(({ bytes }) => (bytes ?? 0) > wideBytes).length;
   if (wide === 0) return undefined;
   return hint`${wide} of more than ${wideBytes} bytes ${wide === 1 ? 'is' : 'are'} omitted here; ${command(id)} prints the whole value`;
 }
 
-/** Several notes about what is not shown, as one. */
+/** Joins several notes about what is not shown. */
 export function joinNotes(...notes: (Advice | undefined)[]): Advice | undefined {
   const said = notes.filter((note) => note !== undefined);
   return said.length === 0 ? undefined : joined(said, '; ');

@@ -15,7 +15,7 @@ export abstract class MetricsCommand<T> extends BaseCommand<T> {
     }),
   };
 
-  /** Metrics are a text of their own, drawn as it is. */
+  /** Metrics are printed unchanged. */
   protected override mode(): Mode {
     const mode: string = super.mode();
     return mode === 'openmetrics' ? 'table' : super.mode();

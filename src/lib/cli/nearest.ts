@@ -6,8 +6,8 @@ export { nearest };
 const pattern = (name: string): string => name.replace(/[0-9a-f]{8}-[0-9a-f-]{27}|\d+/gi, '#');
 
 /**
- * As `nearest`, for names that carry numbers, such as events: one that differs only in its number is of another order, not
- * this one misspelt.
+ * Like `nearest`, for names that contain numbers, such as events: a name that differs only in its number belongs to
+ * another order and is not a misspelling.
  */
 export function nearestPattern(name: string, known: readonly string[]): string | undefined {
   const own = pattern(name);

@@ -1,7 +1,7 @@
 /**
- * From a typed result to bytes. A command's `render` returns a Rendering, pure data; `show` draws it in the mode that the
- * user asked for. Notes go to standard error, everything else to standard output. The table, JSON, CSV and names all come
- * from the same rows.
+ * Turns a typed result into output. A command's `render` returns a Rendering, pure data; `show` prints it in the
+ * chosen mode. Notes go to standard error, everything else to standard output. Table, JSON, CSV and names come from
+ * the same rows.
  */
 import { RawJson } from '../../sql/values.js';
 import { cellOf, cellText } from './format/cell.js';
@@ -29,13 +29,13 @@ export interface Column {
   /** The heading; default: the key in capitals, underscores as spaces. */
   label?: string;
   type?: ColumnType;
-  /** How a value is written on a terminal, where its type is not enough: `~120`. It is made harmless afterwards. */
+  /** How to write a value on a terminal, if its type is not enough: `~120`. It is escaped afterwards. */
   draw?: (value: unknown, row: object) => string;
-  /** Columns with the highest number are dropped first where the terminal is narrow; 0 (the default) stays to the end. */
+  /** On a narrow terminal, columns with the highest number are dropped first; 0 (the default) is never dropped. */
   drop?: number;
 }
 
-/** What a cell may hold: what the driver returns, or what a command made of it. */
+/** The value of a cell: from the driver, or computed by a command. */
 export type Cell = string | number | bigint | boolean | null | undefined | RawJson;
 
 export interface Table {
@@ -56,32 +56,35 @@ export interface Section {
   title?: string;
   record?: Record<string, Cell>;
   table?: Table;
-  /** Printed as it is (made harmless on a terminal), ending in a newline. */
+  /** Printed unchanged (escaped on a terminal), ending in a newline. */
   text?: string;
-  /** A drawing, in colour at a terminal. */
+  /** A drawing, coloured on a terminal. */
   lines?: readonly Line[];
   /** Pretty-printed. */
   json?: RawJson | null;
 }
 
 export interface Rendering extends Section {
-  /** Said on standard error, one line each, not with JSON modes. */
+  /** Notes on standard error, one line each; not in JSON modes. */
   note?: Advice | Advice[];
-  /** Said on standard error in every mode, JSON too: what is missing from the answer, and why. */
+  /** Warnings on standard error in every mode, including JSON: what is missing from the answer, and why. */
   warning?: Advice[];
-  /** Whether a record says that nothing was found: that may be due to row-level security. Of a table, the base knows by itself. */
+  /**
+   * Whether a record says that nothing was found, perhaps because of row-level security. For tables the base finds out
+   * itself.
+   */
   foundNothing?: boolean;
   /** Further parts, after the first; one empty line between two. */
   sections?: Section[];
   /** What `-o name` prints for a record; default: its first value. */
   name?: string | string[];
-  /** What JSON modes print, where that is neither the table's rows nor the result itself. */
+  /** The JSON value, if it is neither the table's rows nor the result itself. */
   jsonResult?: unknown;
 }
 
-/** What a renderer may know of the world. */
+/** The context of a renderer. */
 export interface RenderContext {
-  /** Whether the answer is drawn for a person at a terminal. */
+  /** Whether the answer goes to a terminal. */
   tty: boolean;
   now: Date;
   width: number;
@@ -138,7 +141,7 @@ const parts = (rendering: Rendering): Section[] => {
   return [...(first === undefined ? [] : [rendering]), ...(rendering.sections ?? [])];
 };
 
-/** The notes of an answer: its own, and those of its tables about rows that are not there. */
+/** The notes of an answer: its own, and those of its empty tables. */
 function notes(rendering: Rendering): Advice[] {
   const said: Advice[] = rendering.note === undefined ? [] : [rendering.note].flat();
   for (const { table } of parts(rendering)) {
@@ -148,7 +151,7 @@ function notes(rendering: Rendering): Advice[] {
   return said;
 }
 
-/** Draws the answer on a terminal, or in the pager where it is long. Returns the headings of columns that had no room. */
+/** Draws the answer on a terminal, or in the pager if it is long. Returns the headings of columns that had no room. */
 async function draw(io: Io, rendering: Rendering): Promise<string[]> {
   const { text, leftOut } = (await import('./format/terminal.js')).drawParts(parts(rendering), io);
   const long = io.pageOver !== undefined && text.split('\n').length > io.pageOver;
@@ -156,7 +159,7 @@ async function draw(io: Io, rendering: Rendering): Promise<string[]> {
   return leftOut;
 }
 
-/** Writes the answer. `result` is what JSON modes print where the rendering has no table; notes are said as `say` has them. */
+/** Writes the answer. `result` is the JSON value if the rendering has no table; `say` prints notes. */
 export async function show(
   io: Io,
   mode: Mode,

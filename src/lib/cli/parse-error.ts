@@ -1,27 +1,29 @@
-/** What oclif says of a wrong command line, in our words: one line, and where to read more. */
+/** Rephrases oclif's error about a wrong command line: one line, and where to read more. */
 import type { CommandAbout } from './declaration.js';
 import { CliError, toCliError, usageError } from './errors.js';
 import { harmless } from './format/text.js';
 import { command as typed, hint as advise } from './hint.js';
 import { nearest } from './nearest.js';
 
-/** What is wrong with a combination of flags: oclif's words, then ours. */
+/** Errors about combinations of flags: oclif's text, then ours. */
 const combinations: [RegExp, string][] = [
   [/^(--\S+?)(?:=[^]*)? cannot also be provided when using (--\S+)$/, 'Use either $2 or $1, not both'],
   [/^All of the following must be provided when using (--\S+): ([^]*)$/, '$1 requires $2'],
   [/^Missing required flag (\S+)$/, '--$1 is missing'],
 ];
 
-function inOurWords(reason: string): string {
+function rephrase(reason: string): string {
   for (const [theirs, ours] of combinations) if (theirs.test(reason)) return reason.replace(theirs, ours);
   return reason;
 }
 
-/** The message without oclif's footer. Its note about flags with many values does not hold here: each takes one value. */
+/**
+ * The message without oclif's footer. Its note about flags with several values does not apply: each takes one value.
+ */
 const plainMessage = ({ message }: Error): string =>
   message.replace(/\n\nNote: [^]*$|\nSee more help with --help$/, '').trim();
 
-/** Words of the command line that oclif repeats must not make lines of their own. */
+/** Words of the command line must not start new lines in the message. */
 function withoutTypedLines(message: string, argv: readonly string[]): string {
   const said = argv.flatMap((word) => [word, word.slice(word.indexOf('=') + 1), word.slice(2)]);
   return said.reduce((text, word) => (/\n/.test(word) ? text.replaceAll(word, harmless(word)) : text), message);
@@ -37,10 +39,10 @@ function missingArguments(error: Error): string {
   return `Missing argument${named.length === 1 ? '' : 's'} ${named.join(', ')}`;
 }
 
-/** A wrong command line as a CliError: one line, the nearest flag, where to read more. */
+/** A wrong command line as a CliError: one line, the nearest flag, and where to read more. */
 export function parseError(error: unknown, command: CommandAbout, argv: string[]): CliError {
   if (!(error instanceof Error)) return toCliError(error);
-  // oclif writes its own words around the message of an error that a flag of ours has thrown.
+  // oclif wraps the message of an error that a flag of ours has thrown.
   if (error instanceof CliError) {
     error.message = error.message.replace(/^Parsing --\S+ \n\t|\nSee more help with --help$/g, '');
     return error;
@@ -50,18 +52,18 @@ export function parseError(error: unknown, command: CommandAbout, argv: string[]
   const unknown = /^Nonexistent flags?: (--?[^\s,]+)/.exec(message)?.[1];
   if (unknown !== undefined) {
     const flags = Object.keys({ ...command.baseFlags, ...command.flags });
-    const meant = nearest(unknown.replace(/^-+/, '').split('=')[0] ?? '', flags);
-    const hint = meant === undefined ? advise`${help} lists the flags` : `did you mean --${meant}?`;
+    const suggestion = nearest(unknown.replace(/^-+/, '').split('=')[0] ?? '', flags);
+    const hint = suggestion === undefined ? advise`${help} lists the flags` : `did you mean --${suggestion}?`;
     return usageError(`There is no flag ${unknown} here`, hint);
   }
   const plain = withoutTypedLines(message, argv);
   const choice = /^Expected (?:(--[\w-]+)=)?([^]*) to be one of: (.+)$/.exec(plain);
   if (choice) {
     const [, flag, value = '', choices = ''] = choice;
-    const meant = nearest(value, choices.split(', '));
+    const suggestion = nearest(value, choices.split(', '));
     const taken = `${choices.includes(', ') ? 'one of ' : ''}${choices}`;
     const text = flag === undefined ? `"${value}" is not ${taken}` : `${flag} takes ${taken}, not "${value}"`;
-    return usageError(text, meant === undefined ? help : `did you mean ${meant}?`);
+    return usageError(text, suggestion === undefined ? help : `did you mean ${suggestion}?`);
   }
   if (message.startsWith('Missing') && message.includes(' required arg')) {
     return usageError(missingArguments(error), help);
@@ -71,7 +73,7 @@ export function parseError(error: unknown, command: CommandAbout, argv: string[]
     return usageError(
       reasons
         .split('\n')
-        .map((reason) => inOurWords(reason.trim()))
+        .map((reason) => rephrase(reason.trim()))
         .join('; '),
       help,
     );

@@ -3,7 +3,7 @@ import type { Io } from './io.js';
 
 const width = 24;
 
-/** A bar on standard error that grows in place, or a mere count where the total is unknown; nothing at all off a terminal. */
+/** A progress bar on standard error, or a count if the total is unknown; nothing without a terminal. */
 export class ProgressBar {
   private drawnAtMs = 0;
 
@@ -25,7 +25,7 @@ export class ProgressBar {
     this.io.err(`\r[${'#'.repeat(filled)}${' '.repeat(width - filled)}] ${done} of ${this.total} ${this.unit}`);
   }
 
-  /** Leaves the bar's line, or clears it. */
+  /** Ends the bar's line, or clears it. */
   end(): void {
     if (this.io.errTty && this.drawnAtMs > 0) this.io.err('\r\u001b[K');
   }

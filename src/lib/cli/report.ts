@@ -5,8 +5,8 @@ import { harmless, harmlessJson } from './format/text.js';
 import type { Io } from './io.js';
 
 /**
- * Says an error on standard error: for people, or as one JSON object of code, message and hint. Commands in a hint
- * name `place`, for people, so that they reach the same database.
+ * Prints an error on standard error: as text, or as one JSON object of code, message and hint. In the text, commands
+ * of the hint include `place`, so that they reach the same database.
  */
 export function reportError(
   io: Io,
@@ -19,9 +19,9 @@ export function reportError(
     io.err(`${io.errTty ? harmlessJson(json) : json}\n`);
     return;
   }
-  // Ctrl-C needs no words, unless there is something to say of how to go on.
+  // Ctrl-C prints nothing, unless there is a hint on how to continue.
   if (code === 'interrupted' && hint === undefined) return;
-  // Where the message is not laid out over lines, a line break in it is part of some name.
+  // If the message is not multi-line by design, a line break belongs to some name: escape it.
   io.err(`Error: ${harmless(message, { lines })}\n`);
   if (hint) io.err(`Hint: ${harmless(adviceText(hint, place))}\n`);
 }

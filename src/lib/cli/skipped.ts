@@ -1,14 +1,14 @@
-/** What is said of queues that could not be read. */
+/** Warnings about skipped queues. */
 import type { SkippedQueue } from '../../sql/each-queue.js';
 import type { Database } from '../connection/database.js';
 import { adviseRights } from '../grants/advice.js';
 import type { Need } from '../grants/kinds.js';
 import { command as typed, hint, type Advice } from './hint.js';
 
-/** Named one by one up to this many. */
+/** Up to this number, each is named. */
 const named = 5;
 
-/** Each queue with the reason, and what to type where a right is missing. */
+/** Each queue with the reason, and the command that grants a missing right. */
 export async function skippedNotes(
   skipped: readonly SkippedQueue[],
   database: Database,

@@ -1,4 +1,4 @@
-/** Points in time and spans as people type them. */
+/** Parses points in time and spans. */
 import type { Moment } from '../../sql/list-tasks.js';
 import { usageError } from './errors.js';
 
@@ -11,7 +11,7 @@ function unit(word: string): number | undefined {
   return /^(secs?|seconds?|hrs?|hours?|days?|weeks?)$/.test(word) ? unitSeconds[word.charAt(0)] : undefined;
 }
 
-/** Seconds of `90`, `90s`, `1h30m`, `2 days`; undefined where it is no span. */
+/** Seconds of `90`, `90s`, `1h30m`, `2 days`; undefined if it is not a span. */
 export function parseDuration(text: string): number | undefined {
   const trimmed = text.trim().toLowerCase();
   if (/^\d+(\.\d+)?$/.test(trimmed)) return Number(trimmed);
@@ -25,11 +25,13 @@ export function parseDuration(text: string): number | undefined {
   return seconds;
 }
 
-/** Whether a span says no unit, so that PostgreSQL reads seconds where days may be meant: `14`. None are none of any unit. */
+/**
+ * Whether a span has no unit, so that PostgreSQL reads seconds where days may be intended: `14`. Zero needs no unit.
+ */
 export const lacksUnit = (span: string): boolean =>
   span.trim() !== '' && Number.isFinite(Number(span)) && Number(span) !== 0;
 
-/** As `parseDuration`, in seconds; raises a usage error that names the flag. */
+/** Like `parseDuration`, but raises a usage error that names the flag. */
 export function requireDuration(text: string, flag: string): number {
   const seconds = parseDuration(text);
   if (seconds === undefined) throw usageError(`${flag} "${text}" is not a duration`, 'such as 90s, 15m, 2h or 1d12h');
@@ -46,7 +48,7 @@ export interface When {
   secondsAgo: number | null;
 }
 
-/** Reads `2h`, `30m ago`, `now`, `2026-01-02`, `2026-01-02 03:04`, RFC 3339; without an offset it is UTC. */
+/** Parses `2h`, `30m ago`, `now`, `2026-01-02`, `2026-01-02 03:04` and RFC 3339; without an offset it is UTC. */
 export function parseWhen(text: string, flag: string): When {
   const trimmed = text.trim();
   if (trimmed.toLowerCase() === 'now') return { at: null, secondsAgo: 0 };
@@ -57,14 +59,14 @@ export function parseWhen(text: string, flag: string): When {
     const [, date = '', time = '00:00', second = ':00', offset = 'Z'] = match;
     const at = `${date}T${time}${second}${offset.toUpperCase().replace(/^([+-]\d\d)(\d\d)$/, '$1:$2')}`;
     const day = new Date(`${date}T00:00:00Z`);
-    // Date takes 2026-02-30 for the second of March.
+    // Date reads 2026-02-30 as the second of March.
     const exists = !Number.isNaN(day.getTime()) && day.toISOString().startsWith(date);
     if (exists && !Number.isNaN(Date.parse(at))) return { at, secondsAgo: null };
   }
   throw usageError(`${flag} "${text}" is not a time`, 'such as 2h, "30m ago", 2026-01-02 or 2026-01-02T03:04:05Z');
 }
 
-/** As `parseWhen`, for queries that take a Moment; absent stays absent. */
+/** Like `parseWhen`, for queries that take a Moment; undefined stays undefined. */
 export function parseMoment(text: string | undefined, flag: string): Moment | undefined {
   if (text === undefined) return undefined;
   const { at, secondsAgo } = parseWhen(text, flag);

@@ -1,4 +1,4 @@
-/** Looks again and again: what `--watch` of a command does. */
+/** `--watch`: repeats a command's read. */
 import * as Flags from '@oclif/core/flags';
 import { displayWidth } from './format/text.js';
 import type { Io } from './io.js';
@@ -7,21 +7,21 @@ export const watchFlag = Flags.boolean({ description: 'repeat every two seconds 
 
 export const watchPauseMs = 2000;
 
-/** Colours take no place. */
+/** Colours take no columns. */
 
 const colours = /\u001b\[[0-9;]*m/g;
 
-/** Rows of the window that a line takes. */
+/** Number of window rows that a line takes. */
 const rowsOf = (line: string, width: number): number =>
   Math.max(1, Math.ceil(displayWidth(line.replace(colours, '')) / width));
 
-/** One look, as what it would have written. */
+/** The captured output of one refresh. */
 export interface Look {
   out: string;
   err: string;
 }
 
-/** Catches what is written to a terminal, so that it can be fitted first. */
+/** Captures output for a terminal, so that it can be cut to the window first. */
 export function catching(io: Io): { io: Io; look: Look } {
   const look: Look = { out: '', err: '' };
   const caught = Object.create(io, {
@@ -32,8 +32,8 @@ export function catching(io: Io): { io: Io; look: Look } {
 }
 
 /**
- * The window with one look in it: the time first, then as much of the answer as there is room for, from its beginning, then the
- * notes. The screen is cleared beforehand, and never scrolls.
+ * One refresh of the window: the time, then as much of the answer as fits, then the notes. The screen is cleared
+ * before, and never scrolls.
  */
 export function fitted(
   { out, err }: Look,

@@ -3,7 +3,7 @@ import { emptyError } from './flags.js';
 
 type Values = Record<string, unknown>;
 
-/** oclif takes the value of `--queue=-dash` for the flag -d. A mark in front of it, out of everybody's way, prevents that. */
+/** oclif reads the value of `--queue=-dash` as the flag -d. A leading mark, which is removed later, prevents that. */
 const mark = '\ue000';
 
 export function shield(argv: readonly string[]): string[] {
@@ -18,7 +18,10 @@ export function unshield<T>(value: T): T {
   return (typeof value === 'string' ? bare(value) : value) as T;
 }
 
-/** An empty value is an unset variable of a shell: it names nothing, and must not count as absent, as all, or as a name. */
+/**
+ * An empty value usually comes from an unset shell variable: it names nothing, and must not count as absent, as all,
+ * or as a name.
+ */
 export function refuseEmpty({ flags, args, argv }: { flags: Values; args: Values; argv: unknown[] }): void {
   const isEmpty = (value: unknown): boolean => value === '' || (Array.isArray(value) && value.includes(''));
   const refuse = (what: string): never => {

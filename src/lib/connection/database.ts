@@ -26,7 +26,7 @@ const readLimits = (statementTimeoutMs: number): TransactionLimits => ({
 const isolation = 'set transaction isolation level read committed';
 
 /** How often a statement is sent that loses against other sessions. */
-const mostTries = 8;
+const maxTries = 8;
 
 export interface TransactionLimits {
   /** Milliseconds; 0 or absent: the server's own setting. */
@@ -97,7 +97,7 @@ export class Database implements Queryable {
         this.failedLimitMs = this.limitMs;
         if (this.stopped) throw interrupted();
         const lost = ['40001', '40P01'].includes(errorCode(error) ?? '');
-        if (!lost || this.inside || tries >= mostTries) throw error;
+        if (!lost || this.inside || tries >= maxTries) throw error;
         await sleep(10 * tries * (1 + Math.random()));
       }
     }

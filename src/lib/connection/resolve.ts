@@ -1,6 +1,6 @@
 /** Where the command line connects: the resolver that programs use too, with embedded servers started as needed. */
 import { resolveSettings as resolve } from '../../connection/resolve.js';
-import type { ConnectionFlags, EmbeddedFinder, Settings, Surroundings } from '../../connection/settings.js';
+import type { ConnectionFlags, EmbeddedFinder, Settings, Environment } from '../../connection/settings.js';
 import { toCliError } from '../cli/errors.js';
 import { harmless } from '../cli/format/text.js';
 import { startAsNeeded } from './embedded.js';
@@ -8,11 +8,11 @@ import { startAsNeeded } from './embedded.js';
 /** As in src/connection, with errors as a user reads them: exit code 2 for a wrong address or setting. */
 export async function resolveSettings(
   flags: ConnectionFlags,
-  around: Surroundings,
+  environment: Environment,
   embedded: EmbeddedFinder = startAsNeeded,
 ): Promise<Settings> {
   try {
-    return await resolve(flags, around, embedded);
+    return await resolve(flags, environment, embedded);
   } catch (error) {
     throw toCliError(error);
   }

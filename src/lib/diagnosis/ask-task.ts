@@ -1,4 +1,4 @@
-/** One task, asked about: reads all that is known of it and finds the first cause that applies. */
+/** Diagnoses one task: reads its facts and finds the first cause that applies. */
 import { isUnfinished, requiredLetters } from '../../sql/description.js';
 import type { BoundedReader, Unread } from '../../sql/bounded.js';
 import {
@@ -25,20 +25,20 @@ import { readAwaitedTasks } from '../../sql/diagnosis-families.js';
 import { defaultThresholds } from './thresholds.js';
 
 export interface WhyResult extends Diagnosis {
-  /** What was asked about; members that do not apply are null. */
+  /** The subject of the question; members that do not apply are null. */
   queue: string | null;
   task_id: string | null;
   run_id: string | null;
   task_name: string | null;
-  /** Questions that got no answer in time, or for want of a right. */
+  /** Questions without an answer: they timed out, or a right is missing. */
   unread: Unread[];
   /** The stopped clock's time, RFC 3339: then ages and future times are unreliable. Null where the clock runs. */
   clock_stopped_at: string | null;
-  /** False where the role is not shown what other sessions do: then a holder of a lock is a process id at most. */
+  /** False if the role cannot see what other sessions do: then the holder of a lock is at most a process id. */
   sees_sessions: boolean;
 }
 
-/** An answer, before what is said of the look itself. */
+/** An answer, without the facts about the read itself. */
 export type Answer = Omit<WhyResult, 'clock_stopped_at' | 'sees_sessions'>;
 
 export interface WhyOptions {
@@ -79,7 +79,7 @@ export async function whyFound(
   };
 }
 
-/** What is asked about, and the tasks whose waiting led to it. */
+/** The task in question, and the tasks that wait for it. */
 interface Asked {
   queue: string;
   taskId: string;
@@ -111,7 +111,7 @@ async function readSubject(
   const flow = open ? await answer('flow', readQueueFlow(reader, queue, list.now_text, windowSeconds)) : null;
   const asleep = run?.state === 'sleeping' && run.wake_event !== null;
   const ready = open && run !== null && run.state !== 'running' && run.available_at <= list.now;
-  // The event may be in any queue of the database, also where --queue narrows the search for the id.
+  // The event may be in any queue of the database, even if --queue narrows the search for the id.
   const everyQueue = asleep ? ((await readQueues(reader))?.queues.filter(isWhole) ?? []) : [];
   const checkpoints = await answer('checkpoints', readCheckpoints(reader, queue, taskId));
   const workforce = open ? await readWorkforce(reader, queue, list) : null;
@@ -154,7 +154,7 @@ async function readSubject(
     : subject;
 }
 
-/** Asked only of what there is: a task that never failed has no streak, and needs no others to compare with. */
+/** Ask only what can have an answer: a task that never failed has no streak, and needs no others to compare with. */
 async function readPast(
   reader: BoundedReader,
   list: QueueList,
@@ -175,10 +175,10 @@ async function readPast(
   };
 }
 
-/** Tasks that wait for each other are followed so far. */
+/** How many levels of waiting tasks are followed. */
 const longestFamily = 4;
 
-/** The task that this one waits for, and why that one is where it is. */
+/** The task that this one waits for, and its cause. */
 async function readRelative(
   reader: BoundedReader,
   list: QueueList,
@@ -201,7 +201,7 @@ async function readRelative(
     const open = isUnfinished(task.state);
     if (by.kind === 'step' && !open) continue;
     const answer = await whyFound(reader, list, found.queue, found.task_id, null, options, [...seen, taskId]);
-    // A run that works may do so without a look at the task that it made.
+    // A running run may not depend on the task that it spawned.
     if (by.kind === 'step' && subject.run?.state !== 'sleeping' && answer.verdict !== 'stuck') continue;
     return {
       queue: found.queue,
@@ -215,10 +215,10 @@ async function readRelative(
   return null;
 }
 
-/** Unfinished tasks that a wait names and that are looked into: the first that is stuck is the answer. */
+/** Unfinished tasks of a wait that are diagnosed: the first stuck one is the answer. */
 const awaitedAsked = 5;
 
-/** Of the tasks that a sleeping run waits for, one that keeps it waiting. */
+/** One of the tasks that a sleeping run waits for. */
 async function readAwaitedRelative(
   reader: BoundedReader,
   list: QueueList,

@@ -29,26 +29,32 @@ export interface Explanation {
   next: Advice[];
 }
 
-/** `fine`: nothing to do. `waiting`: time or an event will move it. `stuck`: somebody must act. `ended`: it will not go on. */
+/**
+ * `fine`: nothing to do. `waiting`: it continues after a time or an event. `stuck`: somebody must act. `ended`: it
+ * will not continue.
+ */
 export type Verdict = 'fine' | 'waiting' | 'stuck' | 'ended';
 
-/** A question about a task that may get no answer: a table is locked, or may not be read. What it would say is then not known. */
+/**
+ * A question about a task that may get no answer, because a table is locked or may not be read. The fact is then
+ * unknown.
+ */
 export type Gap = 'task' | 'runs' | 'checkpoints' | 'waits' | 'flow' | 'line';
 
-/** What a task has been through. */
+/** The past of a task. */
 export interface PastFacts {
-  /** Null where nothing failed. */
+  /** Null if nothing failed. */
   streak: FailureStreak | null;
   figures: CheckpointFigures | null;
   /** The attempts of the runs that saved checkpoints. */
   owners: ReadonlyMap<string, number>;
-  /** Others of its name that ended of late; read where attempts of this one have failed. */
+  /** Tasks of the same name that ended recently; read if attempts of this one have failed. */
   peers: Peer[];
 }
 
-/** From where on a figure is out of the ordinary. */
+/** Thresholds above which a figure is unusual. */
 export interface WhyThresholds {
-  /** Failures in a row, alike. */
+  /** Consecutive failures with the same error. */
   retries: number;
   /** Sleeps a minute. */
   polling: number;
@@ -56,17 +62,17 @@ export interface WhyThresholds {
   largeBytes: number;
 }
 
-/** A pause, and the operation that made it where that was recorded. */
+/** A pause, and the operation that created it, if recorded. */
 export interface Paused extends PauseFacts {
   operation: OperationFacts | null;
 }
 
-/** All that is known of one task, fetched once. Times are milliseconds since 1970. */
+/** The facts about one task, fetched once. Times are milliseconds since 1970. */
 export interface TaskSubject {
   queue: string;
   now: number;
   task: TaskFacts | null;
-  /** The run that is asked about: the task's last one, or the one whose id was given. */
+  /** The run in question: the task's last one, or the one whose id was given. */
   run: RunFacts | null;
   /** The latest attempts, latest first. */
   runs: RunFacts[];
@@ -79,7 +85,7 @@ export interface TaskSubject {
   ahead: number | null;
   event: EventFacts | null;
   nameActivity: NameActivity | null;
-  /** Null where no worker of the registry is alive on the queue. */
+  /** Null if the registry has no live worker of the queue. */
   workforce: Workforce | null;
   past: PastFacts;
   thresholds: WhyThresholds;
@@ -87,11 +93,11 @@ export interface TaskSubject {
   canWake: boolean;
   /** The pause of its queue; null where it has none, or the task has ended. */
   pause: Paused | null;
-  /** What people did to it, the latest first. */
+  /** Operations on the task, latest first. */
   operations: OperationFacts[];
-  /** The task that this one waits for, if it does. */
+  /** The task that this one waits for, if any. */
   relative: Relative | null;
-  /** What got no answer: an empty list above then means nothing. */
+  /** Unanswered questions: an empty list above then proves nothing. */
   gaps: ReadonlySet<Gap>;
 }
 
@@ -115,7 +121,7 @@ export interface Cause<Subject> {
   /** Stable: scripts match on it; docs/why.md explains it. */
   code: string;
   verdict: Verdict | ((subject: Subject) => Verdict);
-  /** Causes of one group answer the same question: only the first of them that applies is told. */
+  /** Causes of one group answer the same question: only the first that applies is reported. */
   group: string;
   applies(subject: Subject): boolean;
   explain(subject: Subject): Explanation;
@@ -124,7 +130,7 @@ export interface Cause<Subject> {
 export interface Diagnosis extends Explanation {
   code: string;
   verdict: Verdict;
-  /** Other causes that hold at the same time, in order of weight. */
+  /** Other causes that apply at the same time, most important first. */
   also: { code: string; sentence: string }[];
 }
 
@@ -140,8 +146,8 @@ export const inferred = (what: string, value: string | number): Evidence => ({
 });
 
 /**
- * The first cause that applies is the answer; beside it stands the first that applies of each other group. The last cause of
- * a list must always apply, and is only told when nothing else is.
+ * The first cause that applies is the answer, followed by the first of each other group. The last cause of a list must
+ * always apply, and is reported only if no other does.
  */
 export function diagnose<Subject>(causes: Cause<Subject>[], subject: Subject): Diagnosis {
   const [first, ...others] = causes.filter((cause) => cause.applies(subject));

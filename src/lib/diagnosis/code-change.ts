@@ -1,32 +1,35 @@
 /**
- * Whether the code of a task is another one than that of its first attempts. Checkpoints outlive a deploy: a step that was renamed
- * runs again under its new name, and one that changed place gets what was meant for another.
+ * Detects whether the code of a task has changed since its first attempts. Checkpoints outlive a deployment: a renamed
+ * step runs again, and a step that changed places gets the checkpoint of another.
  */
 import type { Peer } from '../../sql/diagnosis-past.js';
 import { inferred, known, type Evidence, type TaskSubject } from './cause.js';
 import { quoted } from './words.js';
 
 export interface CodeChange {
-  /** The latest attempt of the old code. */
+  /** The latest attempt with the old code. */
   attempt: number;
   sentence: string;
-  /** The first step from which the new code can do its work again. */
+  /** The first step that the new code has to run again. */
   step?: string;
   evidence: Evidence[];
 }
 
-/** Names that a loop counts up are one step. */
+/** Names numbered by a loop are one step. */
 const plain = (name: string): string => name.replace(/\d+/g, '#');
 const isStep = (name: string): boolean => !name.startsWith('$');
 const words = (name: string): string[] => name.toLowerCase().split(/[^\p{L}\p{N}]+/u);
 
-/** One name has all words of the other: `fetch` and `fetch-document`. */
-function alike(a: string, b: string): boolean {
+/** One name contains all words of the other: `fetch` and `fetch-document`. */
+function isSimilar(a: string, b: string): boolean {
   const [short, long] = [words(a), words(b)].sort((left, right) => left.length - right.length);
   return plain(a) !== plain(b) && (short ?? []).every((word) => word !== '' && long?.includes(word) === true);
 }
 
-/** Null where nothing speaks for a change: two attempts must have failed, and others of the name must have saved steps since. */
+/**
+ * Null without evidence of a change: two attempts must have failed, and other tasks of the name must have saved steps
+ * since.
+ */
 export function findChange(subject: TaskSubject): CodeChange | null {
   const { runs, checkpoints, past } = subject;
   if (runs.filter((run) => run.state === 'failed').length < 2) return null;
@@ -37,7 +40,7 @@ export function findChange(subject: TaskSubject): CodeChange | null {
   const old = steps.filter((step) => (past.owners.get(step.owner_run_id ?? '') ?? 1) === attempt);
   const later = steps.filter((step) => (past.owners.get(step.owner_run_id ?? '') ?? 1) > attempt);
   const since = Math.max(...old.map(({ updated_at }) => updated_at));
-  // What others of the name did after those steps were saved was done by the code of that time.
+  // Other tasks of the name that saved steps later ran the later code.
   const peers = past.peers.filter((peer) => (peer.first_step_at ?? 0) > since && peer.steps.length > 0);
   const names = (list: typeof steps): string[] => [...new Set(list.map((step) => step.checkpoint_name))];
   return renamed(attempt, names(old), names(later), peers) ?? reordered(attempt, names(old), peers);
@@ -50,8 +53,8 @@ function renamed(attempt: number, old: string[], later: string[], peers: Peer[])
     if (peers.length > 0 && inPeers(was) > 0) continue;
     const ofPeers = [...new Set(peers.flatMap(({ steps }) => steps))].filter((name) => isStep(name));
     const now =
-      later.find((name) => alike(was, name) && (peers.length === 0 || inPeers(name) > 0)) ??
-      ofPeers.find((name) => !old.includes(name) && alike(was, name));
+      later.find((name) => isSimilar(was, name) && (peers.length === 0 || inPeers(name) > 0)) ??
+      ofPeers.find((name) => !old.includes(name) && isSimilar(was, name));
     if (now === undefined) continue;
     const byItself = later.includes(now);
     const runs = byItself ? 'later attempts run' : 'tasks of its name since then run';
@@ -67,14 +70,14 @@ function renamed(attempt: number, old: string[], later: string[], peers: Peer[])
               'others of its name',
               `${inPeers(now)} of ${peers.length} since then recorded ${quoted(now)}, none ${quoted(was)}`,
             )
-          : inferred('renamed', 'the names are alike, and no attempt since has succeeded'),
+          : inferred('renamed', 'the names are similar, and no attempt since has succeeded'),
       ],
     };
   }
   return null;
 }
 
-/** Two steps that every other task since has saved in the other order. */
+/** Two steps that every later task has saved in the reverse order. */
 function reordered(attempt: number, old: string[], peers: Peer[]): CodeChange | null {
   if (peers.length === 0) return null;
   for (const [i, earlier] of old.entries()) {

@@ -4,8 +4,8 @@ import { dumpTask, quoted } from './words.js';
 import { command } from '../cli/hint.js';
 
 /**
- * Every way in which the rows of one task cannot all be true. They were read at one instant, so none is a matter of timing: what
- * could not be read contradicts nothing, and what was read after it is of a later instant.
+ * Every way in which the rows of one task can contradict each other. They come from one snapshot, so timing cannot
+ * explain a contradiction. Facts that could not be read, or were read later, count as unknown.
  */
 function contradictions(subject: TaskSubject): string[] {
   const { task, runs, run, waits, event, gaps } = subject;
@@ -17,7 +17,7 @@ function contradictions(subject: TaskSubject): string[] {
   if (task.last_attempt_run !== null && !last && runs.length < 50)
     found.push(`the task's last run ${task.last_attempt_run} does not exist`);
   if (runs.length === 0 && isUnfinished(task.state)) found.push(`the task is ${task.state}, and it has no run`);
-  // A failed attempt whose retry would come after max_duration cancels its task: the run stays failed.
+  // If a retry would come after max_duration, the task is cancelled and the run stays failed.
   const cancelledAfterFailure = task.state === 'cancelled' && last?.state === 'failed';
   if (last && last.state !== task.state && !cancelledAfterFailure)
     found.push(`the task is ${task.state}, its last run is ${last.state}`);

@@ -1,15 +1,15 @@
-/** A task that waits for another task: the answer is the other one's. */
+/** A task that waits for another task: the other task's cause is the answer. */
 import type { Advice } from '../cli/hint.js';
 import { inferred, known, type Cause, type Diagnosis, type TaskSubject } from './cause.js';
 import { plural, quoted } from './words.js';
 
-/** The other task, and why that is where it is. */
+/** The other task, and its cause. */
 export interface Relative {
   queue: string;
   task_id: string;
   task_name: string;
   state: string;
-  /** What names it: the step that waits for tasks, the awaited event, or a step's result. */
+  /** How it was found: the step that waits for tasks, the awaited event, or a step's result. */
   by: { kind: 'wait' | 'event' | 'step'; name: string };
   /** How many more unfinished tasks it waits for. */
   others?: number;
@@ -18,7 +18,7 @@ export interface Relative {
 
 const uuid = /[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/gi;
 
-/** Ids in the event that it awaits; else in the latest step that it has saved, where nothing but sleeps came after. */
+/** Ids in the awaited event; otherwise in the latest saved step, if only sleeps follow. */
 export function relativeIds({
   run,
   task,

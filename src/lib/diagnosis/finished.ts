@@ -18,7 +18,7 @@ export function errorLine(run: RunFacts): string {
 
 export const isTimeout = (run: RunFacts): boolean => run.error_name === '$ClaimTimeout';
 
-/** What failed attempts have in common: their error, and the last step that each had saved. */
+/** What failed attempts have in common: their error, and the last step that each saved. */
 export function failureEvidence(subject: TaskSubject): Evidence[] {
   const failed = subject.runs.filter((run) => run.state === 'failed');
   const [latest] = failed;
@@ -40,7 +40,7 @@ export function failureEvidence(subject: TaskSubject): Evidence[] {
   return evidence;
 }
 
-/** Every one of two attempts or more failed in the same way: the parameters may be at fault. */
+/** At least two attempts, and all failed in the same way: perhaps the parameters are wrong. */
 const isPoison = ({ past: { streak } }: TaskSubject): boolean =>
   streak !== null && streak.alike >= 2 && streak.alike === streak.looked_at;
 
@@ -107,7 +107,7 @@ function cancelledBy({ task, run, operations }: TaskSubject): 'max_delay' | 'max
   if (task.first_started_at === null)
     return delay !== null && task.cancelled_at - task.enqueue_at >= delay * 1000 ? 'max_delay' : null;
   if (duration === null) return null;
-  // A failed last run means that its retry would have come too late, whatever time it was then.
+  // If the last run failed, its retry would have come too late, at any time.
   const late = task.cancelled_at - task.first_started_at >= duration * 1000;
   return late || run?.state === 'failed' ? 'max_duration' : null;
 }
@@ -149,7 +149,7 @@ function failure(code: string, silent: boolean): Cause<TaskSubject> {
   };
 }
 
-/** Why the schema ended a task that had attempts left: its stored strategy says nothing that the next one could go by. */
+/** Why the schema ended a task that had attempts left: its stored strategy cannot be read. */
 const strategyFault = ({ task }: TaskSubject): string | null =>
   task?.state !== 'failed' ||
   task.retry_strategy === undefined ||

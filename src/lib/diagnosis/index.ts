@@ -12,7 +12,7 @@ import { waiting } from './waiting.js';
 import { dumpTask } from './words.js';
 import { command } from '../cli/hint.js';
 
-/** Causes for one task in order of weight: the first that applies is the answer. */
+/** Causes for one task, most important first: the first that applies is the answer. */
 export const taskCauses: Cause<TaskSubject>[] = [
   contradiction,
   taskLocked,

@@ -4,7 +4,7 @@ import type { LockHolder } from '../../sql/diagnosis-locks.js';
 import { known, type Cause, type Evidence, type QueueSubject, type TaskSubject } from './cause.js';
 import { at, quoted, shown, span } from './words.js';
 
-/** Who it is, in words that do not say more than the server shows. */
+/** Describes the session, without claiming more than the server shows. */
 export function lockHolderName(holder: LockHolder): string {
   if (holder.prepared !== null) return `the prepared transaction ${quoted(holder.prepared)}`;
   const application = holder.application ? ` (${shown(holder.application)})` : '';

@@ -10,7 +10,7 @@ function standing({ samples, taskName }: NameSubject): Evidence[] {
   });
 }
 
-/** What there is to say of a task name as a whole; one unfinished task of the name is then looked at by itself. */
+/** Causes for a task name as a whole; one of its unfinished tasks is then diagnosed on its own. */
 export const nameCauses: Cause<NameSubject>[] = [
   {
     code: 'name_unfinished',

@@ -1,4 +1,4 @@
-/** Causes that the past attempts of a task show, and figures out of the ordinary. */
+/** Causes that the past attempts of a task show, and unusual figures. */
 import { isUnfinished } from '../../sql/description.js';
 import type { RunFacts } from '../../sql/diagnosis.js';
 import { byteSize } from '../cli/format/size.js';
@@ -20,7 +20,7 @@ function isWithoutDelay(strategy: unknown): boolean {
   return (kind !== 'fixed' && kind !== 'exponential') || seconds(strategy, 'base_seconds') === 0;
 }
 
-/** Attempts in a row, from the latest ended one back, whose lease expired without a word of their worker. */
+/** Consecutive attempts, back from the latest ended one, whose lease expired without a sign of their worker. */
 function silentEnds({ runs, now }: TaskSubject): RunFacts[] {
   const lost = (run: RunFacts): boolean =>
     (run.state === 'failed' && isTimeout(run)) ||
@@ -37,7 +37,7 @@ function attemptsOf(runs: RunFacts[]): string {
   return `attempts ${grouped(first)} ${last === first + 1 ? 'and' : 'to'} ${grouped(last)}`;
 }
 
-/** The lease that a run had taken, in seconds: a checkpoint extends it from then on. */
+/** The length of a run's lease in seconds: each checkpoint extends the lease. */
 function leaseOf(run: RunFacts, { checkpoints }: TaskSubject): number | null {
   if (run.claim_expires_at === null || run.started_at === null) return null;
   const { claim_expires_at: end, started_at: start } = run;
@@ -45,7 +45,7 @@ function leaseOf(run: RunFacts, { checkpoints }: TaskSubject): number | null {
   return (end - Math.max(start, ...own.map(({ updated_at }) => updated_at))) / 1000;
 }
 
-/** The longest time from one sign of life of an attempt to the next, in seconds. */
+/** The longest time between two signs of life of an attempt, in seconds. */
 function longestStep({ runs, checkpoints, past }: TaskSubject): number {
   const gaps = runs.flatMap((run) => {
     if (run.started_at === null) return [];
@@ -84,13 +84,13 @@ function afterStep({ checkpoints, gaps }: TaskSubject): string {
   return last ? `, after step ${quoted(last.checkpoint_name)}` : ', before any step was saved';
 }
 
-/** A start that far ahead is taken for a mistake of units. */
+/** A start this far ahead is probably a mistake of units. */
 const farYears = 20;
 const yearMs = 365.2425 * 86_400_000;
 const yearsAhead = ({ run, now }: TaskSubject): number =>
   run && Number.isFinite(run.available_at) ? Math.round((run.available_at - now) / yearMs) : 0;
 
-/** The past speaks of the attempt that the task is at, not of an earlier one that was asked about. */
+/** The past explains the current attempt, not an earlier one that was asked about. */
 const isLatest = ({ task, run }: TaskSubject): boolean => run?.run_id === task?.last_attempt_run;
 
 const causes: Cause<TaskSubject>[] = [

@@ -1,4 +1,4 @@
-/** What people did: pauses, retries, cancellations. */
+/** Causes that come from people: pauses, retries, cancellations. */
 import {
   readPauseOperation,
   readPauses,
@@ -26,7 +26,7 @@ const verbs: Record<string, string> = {
   'wake-task': 'woken by',
 };
 
-/** The latest operations on a task that explain where it is. */
+/** The latest operations that explain the state of a task. */
 export const readOperations = (reader: BoundedReader, taskId: string): Promise<OperationFacts[]> =>
   readTaskOperations(reader, taskId, Object.keys(verbs));
 
@@ -43,12 +43,12 @@ export const operationEvidence = ({ operations, now }: Pick<TaskSubject, 'operat
     .slice(0, 3)
     .map((operation) => known(verbs[operation.command] ?? operation.command, deed(operation, now)));
 
-/** The pause of a queue. Null where it has none. */
+/** The pause of a queue, or null. */
 export async function readPaused(reader: BoundedReader, queue: string): Promise<Paused | null> {
   const [pause] = await readPauses(reader, queue);
   if (pause === undefined) return null;
   const operation = await readPauseOperation(reader, queue);
-  // A pause that SQL or a program made, or changed since, is not that operation's.
+  // If SQL or a program created or changed the pause, the operation does not describe it.
   const same =
     operation !== null && operation.reason === pause.reason && operation.performed_at >= pause.paused_at - 1000;
   return { ...pause, operation: same ? operation : null };
@@ -87,10 +87,10 @@ const taskPaused = (applies: (subject: TaskSubject) => boolean): Cause<TaskSubje
   },
 });
 
-/** The task could be claimed, were its queue not paused. */
+/** The task could be claimed if its queue were not paused. */
 export const paused = taskPaused(isReady);
 
-/** It waits for something else as well: told beside that. */
+/** It also waits for something else: reported next to that. */
 export const pausedToo = taskPaused((subject) => subject.run?.state !== 'running' && !isReady(subject));
 
 export const queuePaused: Cause<QueueSubject> = {

@@ -17,7 +17,7 @@ function states({ flow }: QueueSubject): Evidence[] {
   ];
 }
 
-/** Running with a lease that has not ended. */
+/** Running, with a lease that has not expired. */
 const leased = ({ flow }: QueueSubject): number => Math.max(0, flow.running - flow.expired - flow.without_lease);
 
 const silent = (subject: QueueSubject): boolean => ready(subject) > 0 && isSilent(subject.flow, subject.now);

@@ -6,16 +6,16 @@ import { plural, quoted } from './words.js';
 import { command } from '../cli/hint.js';
 import type { Workforce } from '../../sql/diagnosis-workers.js';
 
-/** Names that are shown. */
-const mostNames = 10;
+/** Maximum number of names shown. */
+const maxNames = 10;
 
 const namesOf = ({ live }: Workforce): string[] => [...new Set(live.flatMap(({ task_names: names }) => names))].sort();
 
-/** Whether workers of the registry are alive and none of them has name of the task. */
+/** Whether the registry has live workers and none of them registers the task's name. */
 export const isUnregistered = (workforce: Workforce | null, taskName: string | undefined): workforce is Workforce =>
   workforce !== null && taskName !== undefined && !namesOf(workforce).includes(taskName);
 
-/** A worker without a row has finished tasks of the name of late. */
+/** A worker without a row has finished tasks of the name recently. */
 const isWorkedOn = ({ workforce, nameActivity }: TaskSubject): boolean =>
   (workforce?.unregistered ?? 0) > 0 && (nameActivity?.of_this_name ?? 0) > 0;
 
@@ -37,12 +37,12 @@ export const nobodyRegisters: Cause<TaskSubject> = {
       others === 0
         ? ''
         : `; ${plural(others, 'worker')} without a row in the registry may know it (inferred from claims)`;
-    const rest = names.length > mostNames ? `, and ${names.length - mostNames} more` : '';
+    const rest = names.length > maxNames ? `, and ${names.length - maxNames} more` : '';
     return {
       sentence: `no live worker of queue ${quoted(queue)} registers ${quoted(name)}${may}`,
       evidence: [
         known('live workers in the registry', workforce?.live.length ?? 0),
-        known('names that they register', names.slice(0, mostNames).map(quoted).join(', ') + rest || 'none'),
+        known('names that they register', names.slice(0, maxNames).map(quoted).join(', ') + rest || 'none'),
         ...(near === undefined ? [] : [inferred('a name like it', quoted(near))]),
         ...(others === 0 ? [] : [inferred('workers without a row that hold a lease', others)]),
         ...readiness(subject),

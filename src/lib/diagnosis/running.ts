@@ -5,7 +5,7 @@ import { command, type Hint } from '../cli/hint.js';
 
 const isRunning = ({ task, run }: TaskSubject): boolean => task?.state === 'running' && run?.state === 'running';
 
-/** The last thing that a running attempt did that left a row. */
+/** The last recorded activity of a running attempt. */
 function signOfLife({ run, checkpoints, now, gaps }: TaskSubject): Evidence[] {
   if (!run || gaps.has('checkpoints')) return [];
   const own = checkpoints.filter((checkpoint) => checkpoint.owner_run_id === run.run_id).at(-1);
@@ -20,7 +20,7 @@ function signOfLife({ run, checkpoints, now, gaps }: TaskSubject): Evidence[] {
     : [known('last sign of life', `its claim, ${since(woken, now)} (${at(woken)})`)];
 }
 
-/** How many steps are done, where that could be read. */
+/** The number of finished steps, if it could be read. */
 export const stepsSaved = ({ checkpoints, gaps }: TaskSubject): Evidence[] =>
   gaps.has('checkpoints') ? [] : [known('steps saved', plural(checkpoints.length, 'checkpoint'))];
 

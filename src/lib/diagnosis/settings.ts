@@ -1,4 +1,4 @@
-/** Reads of the JSON settings of a task as defensive as the engine's own: what cannot be read counts as absent. */
+/** Reads the JSON settings of a task as defensively as the engine: unreadable settings count as absent. */
 import { retryStrategyFault } from '../task/retry-strategy.js';
 
 /** A finite number of seconds >= 0 under `key`, or null. Numbers in strings do not count. */
@@ -21,12 +21,12 @@ export function strategyWords(strategy: unknown): string {
   return 'none: at once';
 }
 
-/** Why a task's stored settings (JSON text) cannot be read or used, or null where they can. */
+/** Why a task's stored settings (JSON text) cannot be read or used, or null if they can. */
 export function unreadableSettings(cancellation: string | null, retryStrategy: string | null): string | null {
   return unreadableCancellation(cancellation) ?? unusableStrategy(retryStrategy);
 }
 
-/** Why stored cancellation settings (JSON text) count as absent, or null where they can be read. */
+/** Why stored cancellation settings (JSON text) count as absent, or null if they can be read. */
 export function unreadableCancellation(text: string | null): string | null {
   const limits: unknown = text === null ? null : JSON.parse(text);
   if (limits === null) return null;
@@ -38,14 +38,14 @@ export function unreadableCancellation(text: string | null): string | null {
   return odd === undefined ? null : `${odd} in cancellation is not a number of 0 or more`;
 }
 
-/** Why a stored retry strategy (JSON text) cannot be used, or null where it can. */
+/** Why a stored retry strategy (JSON text) cannot be used, or null if it can. */
 export function unusableStrategy(text: string | null): string | null {
   return text === null ? null : retryStrategyFault(JSON.parse(text));
 }
 
 /**
- * What a worker does with a task whose name it does not know: it claims it and schedules it 15 to 30 seconds on, and no
- * checkpoint comes of it. A task's own sleep saves one.
+ * The pattern of a worker that does not know a task's name: it claims the task, schedules it 15 to 30 seconds ahead,
+ * and saves no checkpoint. A task's own sleep saves one.
  */
 export function isPutBackPattern(
   run: {

@@ -32,24 +32,24 @@ function waitEvidence({ run, waits, now }: TaskSubject): Evidence[] {
   ];
 }
 
-/** The payload is not known: PAYLOAD is no JSON, so the command is refused until somebody has put one there. */
+/** The payload is unknown: PAYLOAD is not JSON, so the command is refused until somebody replaces it. */
 const emit = ({ run, queue }: TaskSubject): Advice =>
   hint`with the payload (JSON) in place of PAYLOAD: ${command('emit-event', run?.wake_event ?? '', { queue, payload: 'PAYLOAD' })}`;
-/** The payload of an event that was emitted, under another name or in another queue. */
+/** The payload of an event that was emitted under another name or in another queue. */
 function emitAgain({ run, queue }: TaskSubject, from: { name: string; queue: string; payload: string | null }): Advice {
   const name = run?.wake_event ?? '';
   if (from.payload !== null) return command('emit-event', name, { queue, payload: from.payload });
   return hint`with that payload: ${command('show-event', from.name, { queue: from.queue })} | ${command('emit-event', name, { queue, payload: '-' })}`;
 }
-/** Its payload, to emit it with: the first emission stands, so an empty one would be no cure. */
+/** Its payload, to emit again: the first emission is final, so an empty payload would not help. */
 const showEvent = (name: string, queue: string): Hint => command('show-event', name, { queue });
 const listEvents = ({ queue }: TaskSubject): Hint => command('list-events', { queue });
 
-/** Ends the sleep or the backoff now, where the schema can. */
+/** Ends the sleep or the backoff now, if the schema supports it. */
 const wakeNow = ({ task, queue, canWake }: TaskSubject): Advice[] =>
   canWake && task ? [hint`to run it now: ${command('wake-task', task.task_id, { queue })}`] : [];
 
-/** The step that sleeps: its checkpoint holds the wake-up time, or was saved after the claim. */
+/** The sleeping step: its checkpoint holds the wake-up time, or was saved after the claim. */
 function sleepingStep({ run, checkpoints }: TaskSubject): { name: string; certain: boolean } | null {
   if (!run || run.started_at === null) return null;
   const exact = checkpoints.find(
@@ -60,7 +60,9 @@ function sleepingStep({ run, checkpoints }: TaskSubject): { name: string; certai
   return latest && latest.updated_at >= run.started_at ? { name: latest.checkpoint_name, certain: false } : null;
 }
 
-/** As an SDK's worker puts a task of an unknown name back; the settings' home has the pattern, which doctor shares. */
+/**
+ * Matches how an SDK's worker puts back a task with an unknown name; settings.ts has the pattern, which doctor shares.
+ */
 export function isPutBack(subject: TaskSubject): boolean {
   const { run, checkpoints, now, gaps } = subject;
   if (!run || gaps.has('checkpoints') || sleepingStep(subject)) return false;

@@ -4,13 +4,13 @@ import { seconds } from './settings.js';
 import { at, plural, quoted, since, span, tally } from './words.js';
 import { command, type Hint } from '../cli/hint.js';
 
-/** Without a claim for this long while work is ready, the queue counts as not polled. */
+/** If work is ready and there was no claim for this long, the queue counts as not polled. */
 const CLAIM_SILENCE_SECONDS = 60;
 
 export function isSilent(flow: QueueFlow, now: number): boolean {
   const ready = flow.oldest_ready_at;
   if (flow.last_claim_at === null) return true;
-  // Work that has just come has not been waiting for anybody yet.
+  // Work that has just arrived proves nothing yet.
   const waitingSince = Math.max(flow.last_claim_at, ready ?? now);
   return now - waitingSince >= CLAIM_SILENCE_SECONDS * 1000;
 }
@@ -41,7 +41,7 @@ export const isReady = ({ task, run, now }: TaskSubject): boolean =>
 const startWorker = (queue: string): string => `start a worker on queue ${quoted(queue)}`;
 const lists = (queue: string): Hint[] => [command('list-workers', { queue }), command('queue-stats', { queue })];
 
-/** Why it is ready: a woken task is told apart from a new one. */
+/** Why it is ready: distinguishes a woken task from a new one. */
 export function readiness(subject: TaskSubject): Evidence[] {
   const { run, now } = subject;
   if (!run) return [];
@@ -53,7 +53,7 @@ export function readiness(subject: TaskSubject): Evidence[] {
   ];
 }
 
-/** Its wait ended without the event, which it hears of from the next claim. */
+/** Its wait ended without the event; the next claim tells the task. */
 const hasTimedOut = (subject: TaskSubject): boolean =>
   isReady(subject) && subject.run?.state === 'sleeping' && subject.run.wake_event !== null;
 

@@ -30,7 +30,7 @@ import { plural, quoted, shown } from './words.js';
 
 export type { WhyOptions, WhyResult } from './ask-task.js';
 
-/** Asks, and where some of it may not be read, says last how that is mended. */
+/** Diagnoses; if a right is missing, the last advice says how to grant it. */
 function ask(db: Queryable, options: WhyOptions, work: (reader: BoundedReader) => Promise<Answer>): Promise<WhyResult> {
   return readBounded(db, options, async (reader) => {
     const clock = await readClock(reader);
@@ -48,7 +48,7 @@ function ask(db: Queryable, options: WhyOptions, work: (reader: BoundedReader) =
 
 const refusedFor = (reader: BoundedReader): Unread | undefined => reader.unread.find(({ code }) => code === '42501');
 
-/** Why is this task, or run, where it is? Raises a not-found error for an id that no queue knows. */
+/** Diagnoses a task or a run. Raises a not-found error if no queue has the id. */
 export function whyId(db: Queryable, id: string, queue: string | undefined, options: WhyOptions): Promise<WhyResult> {
   return ask(db, options, async (reader) => {
     const list = await queuesOf(reader, queue);
@@ -68,7 +68,7 @@ export function whyId(db: Queryable, id: string, queue: string | undefined, opti
   });
 }
 
-/** Where one question about all queues got no answer, because of a lock or a right to some, the others may still know the id. */
+/** If one question about all queues failed because of a lock or a missing right, ask each queue. */
 async function oneByOne(
   reader: BoundedReader,
   names: string[],
@@ -82,7 +82,7 @@ async function oneByOne(
   return null;
 }
 
-/** Raises a usage error where the beginning of an id names several tasks. */
+/** Raises a usage error if the prefix of an id matches several tasks. */
 async function locateByStart(reader: BoundedReader, names: string[], id: string): Promise<Located | null> {
   const found = (await locateStart(reader, names, rangeOf(id))) ?? [];
   if (found.length > 1) throw ambiguous(id, found);
@@ -90,7 +90,7 @@ async function locateByStart(reader: BoundedReader, names: string[], id: string)
   return task === undefined ? null : { queue: task.queue_name, task_id: task.task_id, run_id: task.run_id };
 }
 
-/** Why does nothing move in this queue? */
+/** Diagnoses a queue. */
 export function whyQueue(db: Queryable, queue: string, options: WhyOptions): Promise<WhyResult> {
   return ask(db, options, async (reader) => {
     const list = await queuesOf(reader, queue);
@@ -114,7 +114,7 @@ export function whyQueue(db: Queryable, queue: string, options: WhyOptions): Pro
   });
 }
 
-/** Why do tasks of this name not move? Answers for the oldest unfinished one, and says how the others stand. */
+/** Diagnoses the oldest unfinished task of a name, and counts the others by state. */
 export function whyTaskName(
   db: Queryable,
   taskName: string,
@@ -199,13 +199,13 @@ function unreadable(reader: BoundedReader): CliError {
   });
 }
 
-/** The answer where a table could not even be read because somebody has locked it. */
+/** The answer if a table could not be read because a session has locked it. */
 async function lockedOut(reader: BoundedReader, queues: string[]): Promise<(Diagnosis & { unread: Unread[] }) | null> {
   if (!reader.unread.some((unread) => unread.code === '55P03' || unread.code === '57014')) return null;
   const holders = await readTableLockHolders(reader, queues.flatMap(tablesOf));
   const locks = holders.filter((holder) => holder.mode !== 'row');
   if (locks.length === 0) return null;
-  // Which queue it is: asked one by one, and only when there is something to find.
+  // Find the queue one by one, and only if there is something to find.
   for (const queue of queues.length > 1 ? queues : []) {
     const found = await lockedOut(reader, [queue]);
     if (found) return found;
@@ -214,7 +214,7 @@ async function lockedOut(reader: BoundedReader, queues: string[]): Promise<(Diag
   return { ...diagnose([queueLocked], subject), unread: reader.unread };
 }
 
-/** Stands in for a flow that could not be read, for a cause that does not look at it. */
+/** A placeholder for a flow that could not be read, for causes that do not use it. */
 const noFlow = {
   pending_ready: 0,
   sleeping_ready: 0,

@@ -2,7 +2,10 @@ import { COUNT_LIMIT } from '../../sql/bounded.js';
 import { harmless } from '../cli/format/text.js';
 import { command, hint, Hint } from '../cli/hint.js';
 
-/** Words for what is found. All text from a database goes through `quoted` or `shown`, so a sentence is fit for a terminal. */
+/**
+ * Wording of the findings. All text from a database goes through `quoted` or `shown`, so that it is safe for a
+ * terminal.
+ */
 
 /** Text from a database with control characters spelled out, cut at `limit` characters. */
 export function shown(text: string, limit = 200): string {
@@ -11,14 +14,14 @@ export function shown(text: string, limit = 200): string {
 
 export const quoted = (text: string): string => `"${shown(text)}"`;
 
-/** Where the parameters may be at fault. "…" is none: the command is refused until somebody has put one there. */
+/** Advice if the parameters may be wrong. "…" is not JSON: the command is refused until somebody replaces it. */
 export const forkWithOther = (id: string, queue: string): Hint =>
   hint`with another parameter in place of …: ${command('fork-task', id, { queue, P: '…' })}`;
 
 /** The dump of a task. */
 export const dumpTask = (id: string): Hint => new Hint([{ id: 'dump-task', args: [`--task-id=${id}`] }]);
 
-/** A moment in UTC: RFC 3339 to the second, or `never` where it does not come. */
+/** A time in UTC: RFC 3339 to the second, or `never`. */
 export function at(moment: number | null): string {
   if (moment === null) return 'unknown';
   if (!Number.isFinite(moment)) return 'never';

@@ -1,7 +1,7 @@
-/** What follows from what: one finding for a cause, with its consequences beneath it. Pure. */
+/** Groups findings: one for each cause, with its consequences beneath it. Pure. */
 import { severities, type DoctorFinding, type Finding } from './check.js';
 
-/** Checks that measure by the clock: while it stands still, they say nothing. */
+/** Checks that depend on the clock: while it is stopped, they report nothing. */
 const byTheClock = new Set([
   'paused-queues',
   'unclaimed-work',
@@ -30,22 +30,22 @@ const flow = new Set(['unclaimed-work', 'expired-leases', 'backlog', 'backlog-gr
 interface Rule {
   cause: (finding: Finding & { check: string }) => boolean;
   effect: (effect: Finding & { check: string }, cause: Finding & { check: string }) => boolean;
-  /** Of two findings that could be the cause of each other, the one whose check comes first is. */
+  /** If two findings could cause each other, the one whose check comes first is the cause. */
   mutual?: true;
 }
 
 const sameQueue = (left: Finding, right: Finding): boolean => left.queue !== null && left.queue === right.queue;
 
-/** The first rule that fits counts: what lies deepest comes first. */
+/** The first matching rule counts: root causes come first. */
 const rules: Rule[] = [
-  // A session is one finding, whatever it does.
+  // All findings about one session are one finding.
   {
     mutual: true,
     cause: ({ check }) => session.has(check),
     effect: (effect, cause) =>
       session.has(effect.check) && effect.session !== undefined && effect.session === cause.session,
   },
-  // No worker claims what a session has locked.
+  // Workers cannot claim rows that a session has locked.
   {
     cause: ({ check }) => check === 'blocked',
     effect: (effect, cause) =>
@@ -58,13 +58,13 @@ const rules: Rule[] = [
     effect: (effect, cause) =>
       effect.check === 'unread' && effect.session !== undefined && effect.session === cause.session,
   },
-  // Nobody may claim from a paused queue.
+  // Workers cannot claim from a paused queue.
   {
     cause: ({ check }) => check === 'paused-queues',
     effect: (effect, cause) =>
       (effect.check === 'backlog' || effect.check === 'backlog-growing') && sameQueue(effect, cause),
   },
-  // No vacuum removes what a snapshot may still see.
+  // Vacuum keeps the rows that a snapshot may still see.
   {
     cause: ({ snapshot }) => snapshot === true,
     effect: ({ check }) => vacuumed.has(check),
@@ -74,7 +74,7 @@ const rules: Rule[] = [
     cause: ({ check, severity }) => check === 'connections' && severity === 'critical',
     effect: ({ check }) => flow.has(check),
   },
-  // The worker that should have worked on it.
+  // The worker that should have processed it.
   {
     cause: ({ check }) => check === 'hanging-workers' || check === 'vanished-workers',
     effect: (effect, cause) =>
@@ -85,7 +85,7 @@ const rules: Rule[] = [
     effect: (effect, cause) =>
       (effect.check === 'unknown-names' || effect.check === 'unclaimed-work') && sameQueue(effect, cause),
   },
-  // Where nothing claims, nothing sweeps leases and the line grows.
+  // Without claims, expired leases are not swept and the backlog grows.
   {
     cause: ({ check }) => check === 'unclaimed-work' || check === 'expired-leases',
     effect: (effect, cause) => flow.has(effect.check) && effect.check !== 'unclaimed-work' && sameQueue(effect, cause),
@@ -102,7 +102,7 @@ const rules: Rule[] = [
   },
 ];
 
-/** Each finding that follows from another goes beneath it; a cause is as bad as the worst that it leads to. */
+/** Moves each consequence beneath its cause; a cause is as severe as its worst consequence. */
 export function byCause(found: readonly (Finding & { check: string; why: string })[]): DoctorFinding[] {
   const stopped = found.some(({ check }) => check === 'clock-stopped');
   const all = found
@@ -120,7 +120,7 @@ export function byCause(found: readonly (Finding & { check: string; why: string 
       const cause = (rule.mutual ? all.slice(0, place) : all).find(
         (one) => one !== effect && rule.cause(one) && rule.effect(effect, one) && !isAbove(effect, one),
       );
-      // A session is named by its first finding: all that it leads to stands beneath that one.
+      // All consequences of a session go beneath its first finding.
       const first = cause && parents.get(cause);
       if (cause) parents.set(effect, first && rules[0]?.effect(cause, first) === true ? first : cause);
     }
@@ -139,10 +139,10 @@ function raise(finding: DoctorFinding): void {
   finding.severity = severities[worst] ?? finding.severity;
 }
 
-/** Findings with all that they lead to, in one list. */
+/** Findings with all their consequences, in one list. */
 export const flat = (findings: readonly DoctorFinding[]): DoctorFinding[] =>
   findings.flatMap((finding) => [finding, ...flat(finding.leads_to)]);
 
-/** The checks that a stopped clock keeps from being made. */
+/** The checks that a stopped clock prevents. */
 export const unreliable = (made: readonly string[], findings: readonly DoctorFinding[]): string[] =>
   flat(findings).some(({ check }) => check === 'clock-stopped') ? made.filter((check) => byTheClock.has(check)) : [];

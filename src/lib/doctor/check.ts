@@ -43,26 +43,26 @@ export interface QueueFacts {
   endedEarly: EndedEarly[];
   waits: WaitSample[];
   leftovers: Leftovers | null;
-  /** Tasks with many checkpoints, at a closer look. */
+  /** Tasks with many checkpoints, examined one by one. */
   loads: { run: SampledRun; load: CheckpointLoad }[];
   locks: LockHolder[];
 }
 
-/** All that doctor knows, read once. */
+/** All facts of doctor, read once. */
 export interface Facts {
   now: number;
   thresholds: Thresholds;
   schema: SchemaFacts;
-  /** Revision of the schema that this program would install; null where its file does not say. */
+  /** Revision of the schema that this program installs; null if its file has none. */
   shippedRevision: number | null;
   /** Registered queues, also those with tables missing. */
   known: KnownQueue[];
-  /** False where the registry could not be read, or hides rows: a queue that is not known may be registered. */
+  /** False if the registry could not be read or hides rows: an unknown queue may be registered. */
   knowsAll: boolean;
   /** Tables of the schema that are not partitions. */
   survey: SurveyedTable[];
   queues: QueueFacts[];
-  /** Rows of the registry; none where the schema has no registry, or it could not be read. */
+  /** Rows of the worker registry; empty if the schema has none, or it could not be read. */
   workers: RegisteredWorker[];
   missingFunctions: string[];
   columns: DriftedColumn[];
@@ -73,27 +73,27 @@ export interface Facts {
   tableLocks: LockHolder[];
   /** Pauses in force, of all queues. */
   pauses: PauseFacts[];
-  /** What this role may see of sessions; null: not asked. */
+  /** What this role can see of sessions; null: not asked. */
   sight: Sight | null;
   partitions: PartitionFacts[];
   defaultRows: { partition: string; rows: number }[];
-  /** Rows of tables that were partitions once. */
+  /** Rows of former partitions. */
   detachedRows: { partition: string; rows: number }[];
   unread: Unread[];
-  /** Who is connected; only read where a right was missing. */
+  /** The connected role; read only if a right was missing. */
   standing: Standing | null;
 }
 
 export interface Finding {
   severity: Severity;
   queue: string | null;
-  /** What was seen, fit for a terminal. */
+  /** What was seen, safe for a terminal. */
   seen: string;
   /** Commands or advice that fix it, in order. */
   mend: Advice[];
-  /** The session that is to blame: its process id, or the name of its prepared transaction. */
+  /** The session that causes it: its process id, or the name of its prepared transaction. */
   session?: number | string;
-  /** Queues whose work it stops, for a finding that is of no single queue. */
+  /** Queues whose work it stops, for a finding about no single queue. */
   queues?: string[];
   /** Whether it keeps vacuum from removing rows. */
   snapshot?: boolean;
@@ -102,7 +102,7 @@ export interface Finding {
 export interface DoctorFinding extends Finding {
   check: string;
   why: string;
-  /** What follows from it: gone with the cause. */
+  /** Its consequences, which disappear with it. */
   leads_to: DoctorFinding[];
 }
 
@@ -115,10 +115,10 @@ export interface Check {
   find(facts: Facts): Finding[];
 }
 
-/** In front of a count that comes from a sample which was full. */
+/** Prefix for a count from a full sample. */
 export const atLeast = (cut: boolean): string => (cut ? 'at least ' : '');
 
-/** A finding for a queue, in the order that reads best in a check. */
+/** Creates a finding for a queue. */
 export const inQueue = (severity: Severity, { queue }: QueueFacts, seen: string, ...mend: Advice[]): Finding => ({
   severity,
   queue: queue.queue_name,

@@ -24,7 +24,7 @@ import { isOpen, readQueueFacts } from './queues.js';
 import { expected, expectedFunctions } from './schema.js';
 import type { Thresholds } from './thresholds.js';
 
-/** A lock that is gone at the second look was a moment of daily business. */
+/** A lock that is released by the second look is normal. */
 async function surveyTables(reader: BoundedReader): Promise<SurveyedTable[]> {
   const first = (await readSurvey(reader)) ?? [];
   if (!first.some(({ locked: held }) => held)) return first;
@@ -36,10 +36,10 @@ async function surveyTables(reader: BoundedReader): Promise<SurveyedTable[]> {
   });
 }
 
-/** Stands in for a table that is not there. */
+/** A placeholder for a missing table. */
 const locked = { readable: false, filtered: false, locked: true } as SurveyedTable;
 
-/** The queues by the registry; where another session has locked it, by the tables that exist. */
+/** The queues of the registry or, if another session has locked it, of the existing tables. */
 async function listQueues(
   reader: BoundedReader,
   tables: ReadonlyMap<string, SurveyedTable>,
@@ -73,7 +73,10 @@ const lockedTable = ({ table_name: name, locked_by: pid }: SurveyedTable): Unrea
   ...(pid === null ? {} : { session: pid }),
 });
 
-/** Tables of queues that are not read: somebody has locked them, or this role may not. Filtered ones have a finding. */
+/**
+ * Tables that are not read because they are locked, or this role may not read them. Filtered tables have a finding of
+ * their own.
+ */
 function closedTables(survey: SurveyedTable[], queues: KnownQueue[]): Unread[] {
   const own = new Set(queues.flatMap(({ queue_name: name }) => [...'trcew'].map((letter) => `${letter}_${name}`)));
   return survey
@@ -91,7 +94,10 @@ function closedTables(survey: SurveyedTable[], queues: KnownQueue[]): Unread[] {
     });
 }
 
-/** Reads what the selected checks need, each question once and within its bounds. Null where not even the catalogs answer, or the list of queues may not be read. */
+/**
+ * Reads what the selected checks need, each question once and within its limits. Null if not even the catalogs or the
+ * list of queues can be read.
+ */
 export async function readFacts(
   reader: BoundedReader,
   needs: Set<Need>,

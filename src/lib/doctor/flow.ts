@@ -158,7 +158,7 @@ export const flowChecks: Check[] = [
           'warning',
           queue,
           seen,
-          // The tasks of a storm are pending again; their failed runs are what shows them.
+          // The tasks of a retry storm are pending again; only their failed runs show it.
           command('list-runs', { ...inIt(queue), status: 'failed' }),
           'use longer or exponential retry delays',
         ),

@@ -21,7 +21,7 @@ import { defaultThresholds, type Thresholds } from './thresholds.js';
 
 export type { DoctorFinding } from './check.js';
 
-/** Every check, in the order in which findings of the same weight are shown. */
+/** Every check, in the order in which findings of the same severity are shown. */
 export const checks: Check[] = [
   ...schemaChecks,
   ...sessionChecks,
@@ -35,15 +35,15 @@ export const checkIds = checks.map((check) => check.id);
 
 export interface DoctorResult {
   database: string;
-  /** Ids of the checks that were made. */
+  /** Ids of the checks that ran. */
   checks: string[];
-  /** One for each cause, the heaviest first; what follows from it is in its `leads_to`. */
+  /** One for each cause, most severe first, with its consequences in `leads_to`. */
   findings: DoctorFinding[];
-  /** Checks that say nothing because the clock stands still. */
+  /** Checks that report nothing because the clock is stopped. */
   unreliable: string[];
-  /** False where other roles' sessions are hidden from this one; null where no check asked. */
+  /** False if other roles' sessions are hidden from this role; null if no check asked. */
   sees_sessions: boolean | null;
-  /** What to type so that it sees them; empty where it does. */
+  /** The commands that let it see them; empty if it does. */
   hidden_sessions: Advice[];
   counts: Record<Severity, number>;
   unread: Unread[];
@@ -58,11 +58,11 @@ export interface DoctorOptions {
 
 export interface Examination {
   result: DoctorResult;
-  /** For the metrics: the numbers that the findings came from. */
+  /** For the metrics: the figures behind the findings. */
   facts: Facts;
 }
 
-/** Examines the database that `db` is connected to. Raises only where not even the catalogs answer. */
+/** Examines the database of `db`. Raises only if not even the catalogs can be read. */
 export function examine(db: Queryable, options: DoctorOptions): Promise<Examination> {
   const selected = checks.filter(
     ({ id }) => (!options.only?.length || options.only.includes(id)) && !options.skip?.includes(id),
@@ -105,7 +105,7 @@ export function judge(selected: Check[], facts: Facts): DoctorResult {
     hidden_sessions:
       facts.sight?.sees_sessions === false && facts.standing !== null
         ? [
-            // A right of the server alone: it can be granted whatever is locked.
+            // A right of the server: it can be granted even if tables are locked.
             `as a superuser: psql: grant ${sightRole} to ${pastedIdent(facts.sight.me)}`,
             hint`or all that an operator needs: ${grantCommand(facts.standing, 'operator')}`,
           ]

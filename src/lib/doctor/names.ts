@@ -1,7 +1,7 @@
-/** Which queue a table is of, and what is a queue. */
+/** Maps tables to queues. */
 import type { Facts } from './check.js';
 
-/** A partition's name ends in the week, or in `_d` for the default one. */
+/** The name of a partition ends in the week, or in `_d` for the default partition. */
 const week = /_(\d{3}|d)$/;
 
 /** The queue that a table, or a partition of one (`_048`, `_d`), belongs to, for a finding. */
@@ -11,7 +11,7 @@ export function queueOf({ known }: Pick<Facts, 'known'>, table: string): string 
   return of(name) ?? of(name.replace(week, '')) ?? null;
 }
 
-/** A table that was a partition once: it has the name of one, and the tables of a queue of that name are not complete. */
+/** A former partition: it has the name of one, and the tables of a queue of that name are incomplete. */
 export interface FormerPartition {
   table: string;
   queue: string;
@@ -19,8 +19,7 @@ export interface FormerPartition {
 }
 
 /**
- * Tables that were detached from a queue's. They are not a queue: only the four partitioned tables have partitions, and a
- * queue has events too.
+ * Detached tables. They are not a queue: only the four partitioned tables have partitions, and a queue has events too.
  */
 export function formerPartitions({ known, survey }: Pick<Facts, 'known' | 'survey'>): FormerPartition[] {
   const tables = new Map(survey.map((table) => [table.table_name, table]));
@@ -33,7 +32,7 @@ export function formerPartitions({ known, survey }: Pick<Facts, 'known' | 'surve
     const queue = name.replace(week, '');
     return tables.get(`${table.charAt(0)}_${queue}`)?.partitioned === true ? [{ table, queue, tag }] : [];
   });
-  // A week is known by its table of tasks.
+  // A week is identified by its table of tasks.
   const place = ({ table }: FormerPartition): number => 'trcw'.indexOf(table.charAt(0));
   return former.sort((left, right) => place(left) - place(right));
 }
@@ -53,7 +52,7 @@ export function unregistered({ known, survey }: Pick<Facts, 'known' | 'survey'>)
   );
 }
 
-/** Lists of those that have a key in common, in the order of their first. */
+/** Groups by key, in the order of the first of each. */
 export function grouped<T, K>(list: readonly T[], key: (one: T) => K): Map<K, T[]> {
   const groups = new Map<K, T[]>();
   for (const one of list) {

@@ -1,4 +1,7 @@
-/** Reads the facts of queues: many in one statement, in short transactions, and only where a cheaper question found something. */
+/**
+ * Reads the facts of queues: many in one statement, in short transactions, and only if a cheaper question found
+ * something.
+ */
 import type { BoundedReader } from '../../sql/bounded.js';
 import { readRowLockHolders } from '../../sql/diagnosis-locks.js';
 import { isWhole, type QueueList } from '../../sql/diagnosis-queues.js';
@@ -17,19 +20,19 @@ import type { SurveyedTable } from '../../sql/doctor-survey.js';
 import type { QueueFacts } from './check.js';
 import type { Thresholds } from './thresholds.js';
 
-/** A queue, what may be asked about it, and what is known so far. */
+/** A queue, its readable tables, and its facts so far. */
 interface Asked extends QueueTarget {
   facts: QueueFacts;
   /** Letters of the tables that can be read. */
   open: string;
 }
 
-/** Tasks that are looked at closely because they have many checkpoints; each costs a statement. */
+/** Maximum number of tasks with many checkpoints to examine; each costs a statement. */
 const closely = 10;
-/** A task with this many checkpoints in the sample is worth that. */
+/** Tasks with this many checkpoints in the sample are examined. */
 const manyCheckpoints = 60;
 
-/** Tables that `tables` lets this role read as they are: not locked, not refused, not filtered. */
+/** Tables that this role can read: not locked, not refused, not filtered. */
 export const isOpen = ({ readable, filtered, locked }: SurveyedTable): boolean => readable && !filtered && !locked;
 
 export async function readQueueFacts(
@@ -62,7 +65,7 @@ export async function readQueueFacts(
     };
   });
   const lost = new Set<QueueTarget>();
-  /** The queues of which these tables can be read, and that answered so far. */
+  /** The queues whose tables can be read, and that have answered so far. */
   const among = (letters: string, some: readonly Asked[] = all): Asked[] =>
     some.filter((one) => !lost.has(one) && [...letters].every((letter) => one.open.includes(letter)));
   const missed = (failed: readonly QueueTarget[]): void => failed.forEach((one) => lost.add(one));
@@ -155,10 +158,10 @@ async function readLoads(
   }
 }
 
-/** Runs at the head of a line that are looked at for locks. */
+/** Number of runs at the head of a queue that are checked for locks. */
 const head = 20;
 
-/** Sessions that hold rows at the head of a line, by queue. */
+/** Sessions that have locked rows at the head of a queue, by queue. */
 async function readHeadLocks(reader: BoundedReader, asked: readonly Asked[], now: number): Promise<void> {
   const holding = asked.flatMap(({ facts }) => {
     const line = facts.unfinished
@@ -169,7 +172,7 @@ async function readHeadLocks(reader: BoundedReader, asked: readonly Asked[], now
     return xmaxes.length > 0 ? [{ facts, xmaxes }] : [];
   });
   if (holding.length === 0) return;
-  // One question about all of them; only where it names a session, whose queue that is.
+  // Ask about all of them at once; find the queue only if a session holds a lock.
   const anyone = await readRowLockHolders(
     reader,
     holding.flatMap(({ xmaxes }) => xmaxes),

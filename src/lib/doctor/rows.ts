@@ -5,7 +5,7 @@ import type { CheckpointLoad, SampledRun } from '../../sql/doctor-queue.js';
 import { atLeast, inQueue, type Check, type Facts, type Finding, type QueueFacts } from './check.js';
 import { command, type Advice } from '../cli/hint.js';
 
-/** One finding a queue for the runs that a rule picks out of the sample. */
+/** One finding for each queue with runs that a rule selects from the sample. */
 const pick = (
   severity: Finding['severity'],
   rule: (run: SampledRun, facts: Facts) => boolean,
@@ -20,10 +20,10 @@ const pick = (
     });
 };
 
-/** Runs of each state that are looked at. */
+/** Size of the sample for each state. */
 const sample = 1000;
 
-/** A count of runs that a rule picked out of a queue's sample. */
+/** A count of runs that a rule selected from a queue's sample. */
 function picked(found: readonly SampledRun[], { unfinished }: QueueFacts, noun: string): string {
   const states = new Set(found.map(({ state }) => state));
   const cut = [...states].some((state) => unfinished.filter((run) => run.state === state).length >= sample);
@@ -35,7 +35,7 @@ const names = (runs: SampledRun[]): string => {
   return distinct.slice(0, 5).map(quoted).join(', ') + (distinct.length > 5 ? ` and ${distinct.length - 5} more` : '');
 };
 
-/** What contradicts itself in a queue, each with a task of its kind. */
+/** Contradictions in a queue, each with an example task. */
 function rowContradictions(queue: QueueFacts): { what: string; taskId: string }[] {
   const found: { what: string; taskId: string }[] = [];
   const disagree = queue.unfinished.filter(
@@ -70,7 +70,7 @@ function rowContradictions(queue: QueueFacts): { what: string; taskId: string }[
   return found;
 }
 
-/** Whether a retry comes at once: there is no strategy, or it waits for less than a second. */
+/** Whether a retry starts at once: there is no strategy, or its delay is below a second. */
 function isImmediate(strategy: string | null): boolean {
   const settings: unknown = strategy === null ? null : JSON.parse(strategy);
   const kind: unknown = typeof settings === 'object' && settings !== null ? Reflect.get(settings, 'kind') : null;

@@ -8,7 +8,7 @@ import { command, hint, type Hint } from '../cli/hint.js';
 
 const parts = (version: string): number[] => version.split('.').map(Number);
 
-/** True where `version` names a release before `other`; a development tree (`main`) is before none. */
+/** True if `version` is a release before `other`; a development tree (`main`) is before none. */
 function before(version: string, other: string): boolean {
   const [left, right] = [parts(version), parts(other)];
   if (left.some(Number.isNaN)) return false;
@@ -30,7 +30,7 @@ export function expectedFunctions({ version, revision }: Pick<SchemaFacts, 'vers
   return [...contract, ...ours.flatMap(([, names]) => names)];
 }
 
-/** The parts that a schema of this revision has; null: another's, which has the contract's alone. */
+/** The parts of a schema of this revision; null: a foreign schema, with only the contract's parts. */
 export function expected<T extends { since?: number }>(parts: readonly T[], revision: number | null): T[] {
   return parts.filter(({ since = 0 }) => since <= (revision ?? 0));
 }
@@ -48,11 +48,11 @@ function drift({ columns, missingFunctions, schema }: Facts): Finding[] {
   return [overall('critical', `${all.slice(0, 5).join('; ')}${more}`, mend)];
 }
 
-/** A queue is created again in the mode that it has: tables of one mode do not serve the other. */
+/** Create the queue again in the same mode: tables of one mode do not serve the other. */
 const again = (queue: string, partitioned: boolean): Hint =>
   command('create-queue', queue, { 'storage-mode': partitioned ? 'partitioned' : undefined });
 
-/** Row-level security on a table hides rows from a role without any error: nothing can be said of what it shows. */
+/** Row-level security hides rows without an error: what a filtered table shows proves nothing. */
 function filtered({ survey, standing }: Facts): Finding[] {
   const hidden = survey.filter((table) => table.filtered);
   const [first] = hidden;
@@ -76,7 +76,7 @@ function filtered({ survey, standing }: Facts): Finding[] {
   ];
 }
 
-/** The statement that takes the setting back from where it was made. */
+/** The statement that resets the setting at its source. */
 function resetClock({ database, frozen_in, frozen_for }: Facts['schema']): string {
   const here = `database ${pastedIdent(database)}`;
   if (frozen_for === null) return `psql: alter ${frozen_in ? here : 'role all'} reset absurd.fake_now`;
@@ -145,7 +145,7 @@ export const schemaChecks: Check[] = [
     id: 'queue-unregistered',
     why: 'No command and no worker sees such tables, and they use space.',
     needs: ['catalog'],
-    // Where the registry hides rows, a queue that is not seen may well be registered.
+    // If the registry hides rows, an unknown queue may be registered.
     find: (facts) =>
       facts.knowsAll
         ? unregistered(facts).map((name) =>

@@ -83,7 +83,7 @@ const raiseLimit = {
 
 function atLimit({ of, name, limit, used, holders }: ConnectionLimit, percentAllowed: number): Finding[] {
   const percent = Math.round((used * 100) / Math.max(1, limit));
-  // One connection of a few is a large share, and not yet a limit.
+  // One connection of a few is a large share, but not a limit.
   if (percent < percentAllowed || (of !== 'server' && limit - used > 1 && limit < 20)) return [];
   const full = of === 'server' ? percent >= 98 : used >= limit;
   const list = holders.map(

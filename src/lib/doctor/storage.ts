@@ -10,17 +10,17 @@ import { formerPartitions, grouped, queueOf } from './names.js';
 
 const week = 7 * 86_400_000;
 
-/** True where a partition's bounds hold the ids of that moment. */
+/** Whether a partition's bounds contain the ids of that time. */
 function holds(partition: PartitionFacts, moment: number): boolean {
   const bounds = /FROM \('([0-9a-f-]{36})'\) TO \('([0-9a-f-]{36})'\)/.exec(partition.bound);
   const id = uuidFloor(moment);
   return bounds?.[1] !== undefined && bounds[2] !== undefined && bounds[1] <= id && id < bounds[2];
 }
 
-/** The tag of a moment's ISO week, as `partition_week_tag` gives it: the last digit of the year and the week. */
+/** The tag of a time's ISO week, like `partition_week_tag`: the last digit of the year, and the week. */
 function weekTag(moment: number): string {
   const day = new Date(moment);
-  // The Thursday of a week is of the year that the week belongs to.
+  // A week belongs to the year of its Thursday.
   day.setUTCDate(day.getUTCDate() + 4 - (day.getUTCDay() || 7));
   const year = day.getUTCFullYear();
   const number = Math.ceil(
@@ -51,7 +51,7 @@ function missingPartitions(facts: Facts): Finding[] {
       const away = former.filter((one) => one.queue === queue.queue_name && one.tag === tag);
       const [table] = away;
       const mend = [
-        // A table of that name is in the way of a new partition, unless it is empty.
+        // A table of that name blocks a new partition, unless it is empty.
         ...(table ? [command('attach-partition', table.table)] : []),
         command('ensure-partitions', { queue: queue.queue_name }),
       ];
@@ -153,7 +153,7 @@ export const storageChecks: Check[] = [
     why: 'What could not be read was not checked.',
     needs: [],
     find: ({ unread, standing }) => {
-      // One locked table is one finding, and so is one missing right, however many things it is about.
+      // One locked table or one missing right is one finding, however many things it affects.
       const kinds = grouped(unread, ({ code, session, reason }) =>
         code === '42501' ? code : JSON.stringify([code, session ?? reason]),
       );

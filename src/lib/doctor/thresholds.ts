@@ -1,4 +1,4 @@
-/** What a check measures by. Every one is a flag of `doctor`: the key is the flag's name. */
+/** Thresholds of the checks. Each is a flag of `doctor`: the key is the flag's name. */
 export const thresholds = {
   window: { value: 300, unit: 'SECONDS', about: 'time span in which claims, failures and new runs are counted' },
   'ready-age': { value: 300, unit: 'SECONDS', about: 'age at which ready work without a claim is unclaimed' },

@@ -1,4 +1,4 @@
-/** Dead rows, and what should remove them; indexes. */
+/** Checks of dead rows, vacuum and indexes. */
 import { pastedIdent, pastedLiteral } from '../../sql/identifiers.js';
 import type { TableHealth } from '../../sql/doctor.js';
 import { at, plural, quoted, shown } from '../diagnosis/words.js';
@@ -7,7 +7,7 @@ import { overall, type Check, type Facts, type Finding } from './check.js';
 import { grouped, queueOf } from './names.js';
 import { endSession } from './sessions.js';
 
-/** Vacuum removes nothing that an open snapshot may still see: that one ends first. */
+/** Vacuum keeps rows that an open snapshot may see: end that session first. */
 function snapshotFirst({ transactions, server, thresholds }: Facts): Advice[] {
   const held = transactions
     .filter((one) => one.holds_snapshot && (one.transaction_seconds ?? 0) >= thresholds['idle-age'])
@@ -43,7 +43,7 @@ const perTable = (
 
 const vacuum = ({ table_name: name }: TableHealth): string => `psql: vacuum (analyze) absurd.${pastedIdent(name)}`;
 
-/** Tables for which autovacuum is off by their own option; where the server runs none at all, that is one finding. */
+/** Tables with autovacuum off by their own option; if it is off for the whole server, that is one finding. */
 function switchedOff(facts: Facts): Finding[] {
   const large = facts.tables.filter((table) => table.live + table.dead >= facts.thresholds['min-dead']);
   const [first] = large;
@@ -120,7 +120,7 @@ export const vacuumChecks: Check[] = [
         mend: [
           facts.schema.revision === null
             ? hint`run the installer of this schema again, or: ${command('init')}`
-            : // Builds them while workers work, whatever the size of the tables.
+            : // Builds them while workers run, for tables of any size.
               command('migrate', { yes: true }),
         ],
       }));

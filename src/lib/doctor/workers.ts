@@ -6,11 +6,11 @@ import { command } from '../cli/hint.js';
 import { inQueue, type Check, type Facts, type Finding, type QueueFacts } from './check.js';
 import { grouped } from './names.js';
 
-/** What the registry says of a queue. */
+/** Checks of the worker registry. */
 interface Staff {
   live: RegisteredWorker[];
   stale: RegisteredWorker[];
-  /** Runs that are leased to a worker of the registry, or not, of those that were sampled. */
+  /** Sampled runs whose worker is in the registry, or is not. */
   runsOf(worker: RegisteredWorker): SampledRun[];
   hasOthers: boolean;
 }
@@ -52,7 +52,7 @@ export const workerChecks: Check[] = [
     why: 'A task whose name no worker registers waits until one does.',
     needs: ['queues', 'workers'],
     find: perStaff(({ live, hasOthers }, queue, { now, thresholds }) => {
-      // What workers without a row know is not known.
+      // Which names workers without a row know is unknown.
       if (live.length === 0 || hasOthers) return [];
       const known = new Set(live.flatMap(({ task_names: names }) => names));
       const waits = (run: SampledRun): boolean =>

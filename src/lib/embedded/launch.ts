@@ -52,7 +52,7 @@ export async function serverStatus(cwd: string): Promise<ServerStatus> {
 }
 
 /** What the supervising process said last; it has no terminal. */
-function lastWords(logFile: string): string {
+function lastLogLines(logFile: string): string {
   return readFileSync(logFile, 'utf8').trim().split('\n').slice(-12).join('\n');
 }
 
@@ -91,7 +91,7 @@ export async function startDetached(
       const running = pointer.readRunning(folder);
       if (running && (await pointer.isUp(running))) return running;
       if (child.exitCode !== null && child.exitCode !== 0) {
-        throw new EmbeddedServerError('start-failed', `The embedded server did not start:\n${lastWords(logFile)}`);
+        throw new EmbeddedServerError('start-failed', `The embedded server did not start:\n${lastLogLines(logFile)}`);
       }
       if (Date.now() > giveUpAt) {
         throw new EmbeddedServerError(

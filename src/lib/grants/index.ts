@@ -61,11 +61,11 @@ export async function planFor(db: Queryable, wanted: Wanted): Promise<GrantsPlan
 }
 
 function unknownRole(role: string, known: readonly string[]): CliError {
-  const meant = nearest(role, known);
+  const suggestion = nearest(role, known);
   const create = `create it first (psql: create role "${role.replaceAll('"', '""')}" login)`;
   return notFound(
     `There is no role "${role}"`,
-    meant === undefined ? create : `did you mean "${meant}"? or ${create}`,
+    suggestion === undefined ? create : `did you mean "${suggestion}"? or ${create}`,
     'role_not_found',
   );
 }

@@ -11,7 +11,7 @@ import { requireFeature } from '../schema/feature.js';
 
 /** Bounds of what a row keeps of a command line. */
 const longestArgument = 500;
-const mostArguments = 100;
+const maxArguments = 100;
 
 /** The words of a command line without its reason, secrets masked, the long ones cut. */
 export function keptArguments(argv: readonly string[]): string[] {
@@ -19,8 +19,8 @@ export function keptArguments(argv: readonly string[]): string[] {
   const words = argv.filter(
     (word, i) => i >= end || !(word.startsWith('--reason=') || word === '--reason' || argv[i - 1] === '--reason'),
   );
-  const kept = words.slice(0, mostArguments).map((word) => cut(maskSecrets(word), longestArgument));
-  return words.length > mostArguments ? [...kept, `… and ${words.length - mostArguments} more`] : kept;
+  const kept = words.slice(0, maxArguments).map((word) => cut(maskSecrets(word), longestArgument));
+  return words.length > maxArguments ? [...kept, `… and ${words.length - maxArguments} more`] : kept;
 }
 
 /** The user of the operating system; null where it has no name. */

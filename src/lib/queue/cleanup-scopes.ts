@@ -51,7 +51,7 @@ export async function scopesOf(db: Queryable, asked: Asked): Promise<Scope[]> {
     const policy = given === undefined ? await readCleanupPolicy(db, queue) : undefined;
     scopes.push({
       queue_name: queue,
-      ttl_seconds: given ?? policy?.ttl_seconds ?? hasGone(queue),
+      ttl_seconds: given ?? policy?.ttl_seconds ?? raiseMissingQueue(queue),
       limit: asked.limit ?? policy?.cleanup_limit ?? defaultLimit,
       tasks: !asked['events-only'],
       events: !asked['tasks-only'],
@@ -60,7 +60,7 @@ export async function scopesOf(db: Queryable, asked: Asked): Promise<Scope[]> {
   return scopes;
 }
 
-function hasGone(queue: string): never {
+function raiseMissingQueue(queue: string): never {
   throw new CliError(`Queue "${queue}" no longer exists`, { exitCode: exit.notFound, code: 'queue_not_found' });
 }
 

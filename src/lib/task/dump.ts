@@ -56,7 +56,7 @@ export async function readTask(
 ): Promise<TaskDump> {
   const { queue_name: queue, task_id: taskId } = found;
   const task = await getTask(db, queue, taskId);
-  if (!task) throw notFound(`Task ${taskId} is gone from queue "${queue}"`, 'it was just cleaned up');
+  if (!task) throw notFound(`Task ${taskId} no longer exists in queue "${queue}"`, 'it was just cleaned up');
   const { runs: runLimit, checkpoints: checkpointLimit } = whole ? noLimits : limits;
   const all = await listCheckpoints(db, queue, taskId, checkpointLimit + 1, { wide });
   const checkpoints = all.map(({ left_out: bytes, ...row }) => (bytes === null ? row : { ...row, left_out: bytes }));
@@ -169,7 +169,7 @@ function runSections({ dump, runs, span, run, verbose }: SpanView, context: Rend
   const name = spanName(span);
   const sections: Section[] = [
     {
-      title: `${name.charAt(0).toUpperCase()}${name.slice(1)}${likeness(span)}`,
+      title: `${name.charAt(0).toUpperCase()}${name.slice(1)}${repeatNote(span)}`,
       record: {
         'Run ID': run.run_id,
         State: (context.tty ? startsIn(run, context.now) : undefined) ?? run.state,
@@ -201,7 +201,7 @@ const spanName = ({ first_attempt: first, last_attempt: last }: RunSpan): string
     ? `attempt ${grouped(first)}`
     : `attempts ${grouped(first)} ${last === first + 1 ? 'and' : 'to'} ${grouped(last)}`;
 
-function likeness({ first_attempt: first, last_attempt: last, identical }: RunSpan): string {
+function repeatNote({ first_attempt: first, last_attempt: last, identical }: RunSpan): string {
   if (first === last) return '';
   return identical ? ': the same; the last of them' : ': the same except for numbers and ids; the last of them';
 }

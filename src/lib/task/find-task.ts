@@ -59,7 +59,7 @@ export async function locateTask(db: Queryable, id: string, queue: string | unde
   const where = queue === undefined ? `any of ${counted(queues.length, 'queue')}` : `queue "${queue}"`;
   throw notFound(
     `No task or run ${id} in ${where}${unreadNote(reader.skipped)}`,
-    elsewhere ? `queue "${elsewhere.queue_name}" has it` : notThere(reader.skipped),
+    elsewhere ? `queue "${elsewhere.queue_name}" has it` : adviseOnMissing(reader.skipped),
     'task_not_found',
   );
 }
@@ -72,7 +72,7 @@ const unreadNote = (skipped: readonly SkippedQueue[]): string =>
         .map(({ queue_name: name, reason }) => `"${name}" (${reason})`)
         .join(', ')}${skipped.length > 5 ? ` and ${skipped.length - 5} more` : ''}`;
 
-function notThere([first]: readonly SkippedQueue[]): Advice {
+function adviseOnMissing([first]: readonly SkippedQueue[]): Advice {
   return first === undefined
     ? hint`it may have been cleaned up; ${command('list-tasks')} shows what exists`
     : hint`${command('why', { queue: first.queue_name })} says what blocks it`;

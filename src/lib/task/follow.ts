@@ -124,7 +124,10 @@ class Follower {
       progress: await getProgress(db, queue, id),
     }));
     if (progress === undefined) {
-      throw notFound(`Task ${id} is gone from queue "${queue}"`, 'it was cleaned up while this command waited for it');
+      throw notFound(
+        `Task ${id} no longer exists in queue "${queue}"`,
+        'it was cleaned up while this command waited for it',
+      );
     }
     this.progress = progress;
     // Steps that share the last moment come again: only their names tell what is new.

@@ -10,12 +10,12 @@ import { queuesToLookIn } from './find-task.js';
 const namesRead = 1000;
 
 function note(kind: string, name: string, known: readonly string[], near = nearest): string | undefined {
-  const meant = known.includes(name) ? undefined : near(name, known);
-  return meant === undefined ? undefined : `There is no ${kind} "${name}" here: did you mean "${meant}"?`;
+  const suggestion = known.includes(name) ? undefined : near(name, known);
+  return suggestion === undefined ? undefined : `There is no ${kind} "${name}" here: did you mean "${suggestion}"?`;
 }
 
 /** Compares with the names of the latest tasks. Runs inside a read-only transaction. */
-export async function taskMeant(db: Queryable, queue: string | undefined, name: string): Promise<string | undefined> {
+export async function suggestTask(db: Queryable, queue: string | undefined, name: string): Promise<string | undefined> {
   const reader = new QueueReader(db);
   const read = (some: string[]) => suggestTaskNames(db, some, '', namesRead);
   const names = (await reader.some(await queuesToLookIn(db, queue), read)).flat();
@@ -27,7 +27,11 @@ export async function taskMeant(db: Queryable, queue: string | undefined, name: 
 }
 
 /** Compares with the events that are awaited or were emitted. Runs inside a read-only transaction. */
-export async function eventMeant(db: Queryable, queue: string | undefined, name: string): Promise<string | undefined> {
+export async function suggestEvent(
+  db: Queryable,
+  queue: string | undefined,
+  name: string,
+): Promise<string | undefined> {
   const queues = await queuesToLookIn(db, queue);
   const reader = new QueueReader(db);
   const waited = (await reader.some(queues, (some) => suggestEvents(db, some, '', namesRead))).flat();

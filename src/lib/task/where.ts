@@ -14,9 +14,9 @@ export function parseWhere(typed: string, flag = '--where'): WhereCondition {
   const { keys, rest } = readPath(typed, wrong);
   const [root, ...path] = keys;
   if (root === undefined || !isRoot(root)) {
-    const meant = root === undefined ? undefined : nearest(root, [...whereRoots]);
+    const suggestion = root === undefined ? undefined : nearest(root, [...whereRoots]);
     throw wrong(
-      `it must begin with ${whereRoots.slice(0, -1).join(', ')} or ${whereRoots.at(-1) ?? ''}${meant === undefined ? '' : `; did you mean ${meant}?`}`,
+      `it must begin with ${whereRoots.slice(0, -1).join(', ')} or ${whereRoots.at(-1) ?? ''}${suggestion === undefined ? '' : `; did you mean ${suggestion}?`}`,
     );
   }
   if (/^\s+exists\s*$/i.test(rest)) return { root, path, how: 'exists' };

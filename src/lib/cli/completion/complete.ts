@@ -14,7 +14,7 @@ import { findPosition, type Position } from './position.js';
 import type { CommandSpec, FlagSpec, ValueSpec } from './spec.js';
 import { bashReplacement, readLine, type Word, typeable, unquote } from './words.js';
 
-/** A word that may be typed, whole, and what it means. */
+/** A complete word to offer, with its description. */
 interface Candidate {
   value: string;
   about: string;
@@ -24,7 +24,7 @@ type Answer = 'files' | 'folders' | Candidate[];
 
 const patienceMs = 1800;
 
-/** Prints what may be typed next. `commands` are asked for late. Returns the exit code: 0, whatever happens. */
+/** Prints the candidates. `commands` is called late. Always returns exit code 0. */
 export async function complete(args: string[], io: Io, commands: () => Promise<CommandSpec[]>): Promise<number> {
   const [shell = '', ...typed] = args;
   try {
@@ -37,7 +37,7 @@ export async function complete(args: string[], io: Io, commands: () => Promise<C
   return 0;
 }
 
-/** The world without anybody to ask or to tell. */
+/** An Io that neither asks nor prints. */
 const quiet = (io: Io): Io => ({
   out: () => undefined,
   err: () => undefined,
@@ -98,7 +98,7 @@ function flagsOf(current: string, { command, given }: Position, commands: Comman
     return multiple || !given.has(name);
   });
   const long = offers.map(({ name, about }) => ({ value: `--${name}`, about: about ?? '' }));
-  // A short flag is offered where it is typed already: Tab then goes on to its value.
+  // A short flag is offered only if it is already typed: Tab then continues to its value.
   const short = offers.filter(({ char }) => char && current === `-${char}`);
   const version = command ? [] : [{ value: '--version', about: 'print the version' }];
   return [...long, ...version, ...short.map(({ char, about }) => ({ value: `-${char}`, about: about ?? '' }))];
@@ -138,14 +138,14 @@ async function valuesOf(
 const tooLate = (io: Io): Promise<never> =>
   new Promise((_, reject) => {
     const end = (): void => {
-      // The process is to end now, whatever is still under way.
+      // Exit now, even if something is still running.
       io.exitsWhenDone?.();
       reject(new Error('too late'));
     };
     setTimeout(end, patienceMs).unref();
   });
 
-/** The flags of the connection as typed; undefined where one of them cannot be known. */
+/** The connection flags as typed; undefined if one of them cannot be known. */
 function connectionOf({ given }: Position): ConnectionFlags | undefined {
   const names = ['database', 'host', 'port', 'user'].filter((name) => given.has(name));
   if (names.some((name) => given.get(name) === undefined)) return undefined;

@@ -1,13 +1,13 @@
-/** Where the cursor stands in a command line, and so what may be typed there. */
+/** The position of the cursor in a command line, which decides what to offer. */
 import type { CommandSpec, FlagSpec, ValueSpec } from './spec.js';
 import type { Word } from './words.js';
 
 export interface Position {
   /** Undefined while the command itself is typed. */
   command: CommandSpec | undefined;
-  /** Whether the words ask for help of a command: `help NAME`. */
+  /** Whether the words are `help NAME`. */
   help: boolean;
-  /** Flags typed before, by name, with their values; undefined where a value could not be worked out. */
+  /** Flags typed before, by name, with their values; undefined if a value is unknown. */
   given: Map<string, string | undefined>;
   /** Arguments typed before. */
   args: string[];
@@ -24,7 +24,7 @@ interface Typed {
   flag: FlagSpec;
   /** The value in the same word, if there is one. */
   value: string | undefined;
-  /** What stands before it there. */
+  /** The text before it in that word. */
   lead: string;
 }
 
@@ -71,7 +71,7 @@ export function findPosition(words: readonly Word[], commands: readonly CommandS
       else if (value === 'help' && !position.help) position.help = true;
       else {
         position.command = commands.find(({ id }) => id === value);
-        // A command that is not ours: nothing is known of what follows.
+        // An unknown command: nothing is known about the rest.
         if (!position.command || position.help) return position;
       }
     } else if (value === '--') position.bare = true;

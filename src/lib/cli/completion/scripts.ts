@@ -1,7 +1,4 @@
-/**
- * What each shell loads. All that a script does is to ask the program, so it never grows old: commands and flags are those
- * of the program that is installed.
- */
+/** What each shell loads. The scripts only call the program, so they always match the installed version. */
 export const shells = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof shells)[number];
 

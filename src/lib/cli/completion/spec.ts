@@ -1,9 +1,9 @@
-/** What completion knows of a command: taken from its definition, written down by the build as completion.json. */
+/** What completion knows about a command. The build derives it from the command and writes completion.json. */
 import type { CommandAbout } from '../declaration.js';
 
 /**
- * Values that are looked up: in the database (failed and open: ids of tasks in such a state; step: checkpoints of the task
- * whose id stands before), or by the shell (file, folder).
+ * Values to look up in the database (failed and open: ids of tasks in such a state; step: checkpoints of the task
+ * whose id comes before), or by the shell (file, folder).
  */
 export const lookedUp = [
   'queue',
@@ -55,11 +55,11 @@ interface Described {
   delimiter?: string;
   hidden?: boolean;
   allowNo?: boolean;
-  /** Says what to look up, or which values there are, where the name does not tell. */
+  /** What to look up, or the possible values, if the name does not imply it. */
   suggest?: LookedUp | readonly string[];
 }
 
-/** Names of flags and arguments that say by themselves what they hold. */
+/** Flags and arguments whose name implies their values. */
 const byName: Record<string, LookedUp> = {
   queue: 'queue',
   'task-name': 'task-name',
@@ -106,7 +106,7 @@ const visible = (items: object): [string, Described][] =>
 export function commandSpec(command: CommandAbout): CommandSpec {
   const args = visible(command.args ?? {}).map(([name, item]) => valueSpec(name, item));
   const last = args.at(-1);
-  // Where more words may follow than are named, they are more of the last.
+  // Extra words belong to the last argument.
   if (last && command.strict === false) last.multiple = true;
   return {
     id: command.id,

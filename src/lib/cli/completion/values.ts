@@ -1,4 +1,4 @@
-/** Values out of the database, for completion: a short look that asks nobody, writes nothing and starts nothing. */
+/** Values from the database, for completion: short reads that never prompt, write or start a server. */
 import { checkpointNames } from '../../../sql/checkpoints.js';
 import {
   suggestEvents,
@@ -32,7 +32,7 @@ export interface Wanted {
 
 const limits = { connectSeconds: 1, statementMs: 700, names: 200, ids: 20 };
 
-/** Reads what is wanted. Raises whatever goes wrong; the caller says nothing of it. */
+/** Reads the values. Raises any error; the caller ignores it. */
 export async function lookUp(wanted: Wanted, io: Io): Promise<Suggestion[]> {
   const settings = await resolveSettings(wanted.connection, io, runningOnly);
   const connectTimeoutSeconds = Math.min(settings.connectTimeoutSeconds || Infinity, limits.connectSeconds);

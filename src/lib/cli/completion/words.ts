@@ -1,21 +1,21 @@
-/** A command line as typed so far, in words; and a value as one word that a shell reads back unharmed. */
+/** Splits a command line as typed so far into words, and quotes a value so that the shell reads it back unchanged. */
 import { harmless } from '../format/text.js';
 
 type Env = Record<string, string | undefined>;
 type Quote = '' | "'" | '"';
 
 export interface Word {
-  /** The word without its quotes, variables of the environment filled in. */
+  /** The word without its quotes, with environment variables expanded. */
   value: string;
   /** Where it begins in the line. */
   start: number;
-  /** The quotation mark that is still open at its end. */
+  /** The quotation mark that is open at its end. */
   open: Quote;
-  /** False where it holds what only the shell could work out: a command's output, a variable of the shell's own. */
+  /** False if only the shell can evaluate it: a command substitution, a shell variable. */
   known: boolean;
 }
 
-/** Reads one word from `start` on, to a blank outside quotes or, with `whole`, to the end of the line. */
+/** Reads one word from `start` to a blank outside quotes or, with `whole`, to the end of the line. */
 function readWord(line: string, start: number, env: Env, whole: boolean): { word: Word; end: number } {
   const word: Word = { value: '', start, open: '', known: true };
   let at = start;
@@ -51,7 +51,7 @@ function readWord(line: string, start: number, env: Env, whole: boolean): { word
   return { word, end: at };
 }
 
-/** All words of a line. The last one is where the cursor stands: empty after a blank. */
+/** All words of a line. The cursor is in the last one, which is empty after a blank. */
 export function readLine(line: string, env: Env): Word[] {
   const words: Word[] = [];
   for (let at = 0; ;) {
@@ -63,13 +63,13 @@ export function readLine(line: string, env: Env): Word[] {
   }
 }
 
-/** A word that a shell has already cut out, with its quotes. */
+/** A word that the shell has already split off, with its quotes. */
 export const unquote = (raw: string, env: Env): Word => readWord(raw, 0, env, true).word;
 
-/** Whether a value can be typed: nothing in it that a terminal would act on, or that no quoting brings through. */
+/** Whether a value can be typed: without characters that a terminal acts on or that no quoting preserves. */
 export const typeable = (value: string): boolean => value !== '' && harmless(value) === value && value.trim() !== '';
 
-/** A part of a word as bash must have it inside that quotation; undefined where it cannot be written there. */
+/** A part of a word, escaped for bash inside that quotation; undefined if that is impossible. */
 function bashQuoted(text: string, open: Quote): string | undefined {
   if (open === "'") return text.replaceAll("'", `'\\''`);
   if (open === '"') return text.includes('!') ? undefined : text.replace(/["\\$`]/g, '\\$&');
@@ -91,6 +91,6 @@ export function bashReplacement(line: string, replaced: string, value: string, e
   const own: Quote = kept.open === '' && (first === '"' || first === "'") ? first : '';
   const open = kept.open || own;
   const quoted = bashQuoted(rest, open);
-  // A tilde is a home folder only where a word begins, and is quoted there as elsewhere.
+  // A tilde is a home folder only at the start of a word; quote it everywhere.
   return quoted === undefined ? undefined : `${own}${quoted}${open}`;
 }

@@ -1,7 +1,7 @@
 import { RawJson } from '../../../sql/values.js';
 import { toJson } from './json.js';
 
-/** A value of a row as plain text: what pipes and CSV show. */
+/** A value of a row as plain text, for pipes and CSV. */
 export function cellText(cell: unknown): string {
   if (cell === null || cell === undefined) return '';
   if (cell instanceof RawJson) return cell.text;
@@ -10,7 +10,7 @@ export function cellText(cell: unknown): string {
 
 const drawnLength = 1000;
 
-/** How a cell begins, as much as a screen may show of it: what is drawn must not cost with what is stored. */
+/** The start of a cell, as much as a screen may show: the cost of drawing must not grow with the stored value. */
 export const beginning = (cell: unknown): string => {
   const text = cellText(cell);
   return text.length > drawnLength ? `${text.slice(0, drawnLength)}…` : text;

@@ -16,8 +16,8 @@ function scalar(value: unknown): string | undefined {
 }
 
 /**
- * Like JSON.stringify, but JSON from the server (RawJson) goes in as it came and bigint as digits, so that every digit
- * survives. Members that are undefined are left out, as usual. `indent` 0 writes one line.
+ * Like JSON.stringify, but writes JSON from the server (RawJson) unchanged and bigint as digits, so that no digit is
+ * lost. Undefined members are omitted. `indent` 0 writes one line.
  */
 export function toJson(value: unknown, indent = 0, depth = 0): string {
   const simple = scalar(value);
@@ -37,7 +37,7 @@ export function toJson(value: unknown, indent = 0, depth = 0): string {
   return `${open}${inner}${items.join(`,${inner}`)}\n${' '.repeat(indent * depth)}${close}`;
 }
 
-/** Where the string ends that begins before `from`. */
+/** The end of the string that begins before `from`. */
 function endOfString(text: string, from: number): number {
   for (let at = text.indexOf('"', from); at >= 0; at = text.indexOf('"', at + 1)) {
     let slashes = 0;
@@ -48,8 +48,8 @@ function endOfString(text: string, from: number): number {
 }
 
 /**
- * The tokens of a valid JSON text, and where each begins. Strings are walked by hand: an expression that matches a whole
- * one runs out of stack at some ten megabytes.
+ * The tokens of a valid JSON text with their offsets. Strings are scanned by hand: a regular expression overflows the
+ * stack at about ten megabytes.
  */
 export function* jsonTokens(text: string): Generator<[token: string, index: number]> {
   const start = /["[\]{}:,]|[^\s[\]{}:,"]+/g;
@@ -59,7 +59,7 @@ export function* jsonTokens(text: string): Generator<[token: string, index: numb
   }
 }
 
-/** Lays a JSON text out over lines without touching one token of it: numbers keep every digit, keys their order. */
+/** Formats a JSON text over several lines without changing a token: numbers keep every digit, keys their order. */
 export function prettyJson(text: string, indent = 2): string {
   let result = '';
   let depth = 0;

@@ -2,7 +2,7 @@
 
 export type Labels = Record<string, string>;
 
-/** A gauge. The name is unique among all that this program prints: two of its answers may stand in one scrape. */
+/** A gauge. Its name is unique in this program, since one scrape may contain several outputs. */
 export interface Family {
   name: string;
   help: string;
@@ -11,7 +11,7 @@ export interface Family {
 
 const label = (value: string): string => value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 
-/** JavaScript spells what is no finite number otherwise. */
+/** JavaScript spells infinite numbers and NaN differently. */
 function numeral(value: number): string {
   if (Number.isFinite(value)) return String(value);
   return Number.isNaN(value) ? 'NaN' : value > 0 ? '+Inf' : '-Inf';

@@ -1,4 +1,4 @@
-/** Lines whose pieces have colours of their own: pure data, which only a terminal paints. */
+/** Lines of coloured pieces: pure data, painted only on a terminal. */
 
 export type Paint = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'blue' | 'magenta' | 'cyan' | 'gray';
 

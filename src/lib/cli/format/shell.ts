@@ -1,14 +1,14 @@
 /**
- * Command lines that people are told to type. They are pasted into shells, and names in them come from others: whatever a
- * name is, it stays one word, runs nothing, and is taken for a name and not for a flag.
+ * Suggested command lines. People paste them into shells, and names in them come from others: each name stays one
+ * word, runs nothing, and is read as a name and not as a flag.
  */
 import { harmless } from './text.js';
 
-/** A word of a command line, quoted for a POSIX shell where it must be. */
+/** A word of a command line, quoted for a POSIX shell if necessary. */
 export function shellWord(text: string): string {
   if (/^[A-Za-z0-9_./:@%+][A-Za-z0-9_./:@%+,=-]*$/.test(text)) return text;
   if (harmless(text) !== text) {
-    // Bytes are spelled out, so that nothing invisible is pasted. A shell that does not know $'…' takes it as it stands.
+    // Escape bytes, so that nothing invisible is pasted. A shell without $'…' takes the text literally.
     const escaped = [...Buffer.from(text)].map((byte) =>
       byte >= 0x20 && byte < 0x7f && byte !== 0x27 && byte !== 0x5c
         ? String.fromCharCode(byte)
@@ -16,7 +16,7 @@ export function shellWord(text: string): string {
     );
     return `$'${escaped.join('')}'`;
   }
-  // A backslash goes into double quotes: in fish, one in single quotes would escape the quote that ends them.
+  // Use double quotes for a backslash: in fish, a backslash in single quotes would escape the closing quote.
   return `'${text.replaceAll(/['\\]/g, (character) => (character === "'" ? "'\\''" : `'"\\\\"'`))}'`;
 }
 

@@ -1,6 +1,6 @@
 const units = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB'];
 
-/** A number of bytes for a person, in steps of 1,024 as PostgreSQL's pg_size_pretty counts: `12 kB`, `3.4 GB`. */
+/** A number of bytes for people, in steps of 1,024 like pg_size_pretty: `12 kB`, `3.4 GB`. */
 export function byteSize(value: unknown): string {
   if (typeof value !== 'number' || !Number.isFinite(value)) return '-';
   let [size, unit] = [value, 0];

@@ -1,4 +1,4 @@
-/** Draws for a person at a terminal. Loaded only there: colours and tables cost time to load. */
+/** Draws for a terminal. Loaded only there, since colours and tables take time to load. */
 import { Chalk, type ChalkInstance } from 'chalk';
 import Table3 from 'cli-table3';
 import type { RawJson } from '../../../sql/values.js';
@@ -29,11 +29,11 @@ function plainCell(column: Column, row: object, now: Date): string {
   const cell = cellOf(row, column.key);
   if (cell === null || cell === undefined) return '-';
   if (column.draw) return harmless(column.draw(cell, row));
-  // An id is drawn whole, however long it is; nothing else is wider than a screen.
+  // Ids are never cut; nothing else is wider than a screen.
   const text = column.type === 'id' ? cellText(cell) : beginning(cell);
   if (column.type === 'time') return ago(text, now);
   if (column.type === 'duration') return Number.isNaN(Number(text)) ? harmless(text) : duration(Number(text));
-  // A name that is blank, or begins or ends so, can only be seen in quotes.
+  // Quotes make blanks at the ends of a name visible.
   return column.type === 'id' && text !== text.trim() ? `"${harmless(text)}"` : harmless(text);
 }
 
@@ -108,7 +108,7 @@ function drawRecord(record: NonNullable<Section['record']>, chalk: ChalkInstance
     .join('');
 }
 
-/** JSON for a person is laid out up to so many characters: a screen shows no more of it, and a pipe has it whole. */
+/** Longest JSON that is formatted for people: a screen shows no more, and a pipe gets all of it. */
 const jsonLength = 1_000_000;
 
 function drawJson({ text }: RawJson): string {
@@ -120,7 +120,7 @@ function drawJson({ text }: RawJson): string {
 const drawLine = (line: Line, chalk: ChalkInstance): string =>
   line.map(({ text, paint }) => (paint === undefined ? harmless(text) : chalk[paint](harmless(text)))).join('') + '\n';
 
-/** The parts of an answer, one empty line between two; and the headings of columns that had no room. */
+/** The parts of an answer, separated by empty lines, and the headings of columns that had no room. */
 export function drawParts(parts: Section[], io: Io): { text: string; leftOut: string[] } {
   const leftOut = new Set<string>();
   const chalk = new Chalk({ level: io.colour ? 1 : 0 });

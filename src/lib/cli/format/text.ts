@@ -1,14 +1,14 @@
 /**
- * What a terminal obeys, or what a reader cannot see: control characters (ESC, C1, DEL), line and paragraph separators,
- * marks that turn the direction of the text, and invisible characters, tags too, by which two names look the same. The two
- * joiners (U+200C, U+200D) are not among them: scripts and emoji need them.
+ * Characters that a terminal interprets or a reader cannot see: control characters (ESC, C1, DEL), line and paragraph
+ * separators, bidirectional marks, and invisible characters and tags that make two names look the same. The two
+ * joiners (U+200C, U+200D) are not included: scripts and emoji need them.
  */
 const hazard =
   /[\p{Cc}\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
 
 /**
- * Makes a text harmless for a terminal: what it would obey, or not show, becomes a visible escape, so that nothing stored
- * can move the cursor, set a title or hide what follows. `\n` and `\t` stay only where `lines` is set.
+ * Makes a text safe for a terminal: escapes what it would interpret or hide, so that stored text cannot move the
+ * cursor, set a title or hide what follows. `\n` and `\t` stay only if `lines` is set.
  */
 export function harmless(text: string, { lines = false } = {}): string {
   return text.replace(hazard, (character) => {
@@ -20,7 +20,7 @@ export function harmless(text: string, { lines = false } = {}): string {
   });
 }
 
-/** The same for a JSON text: in its strings they become JSON's own escapes, so it still says what it said. */
+/** The same for a JSON text, with JSON's own escapes, so that its value is unchanged. */
 export function harmlessJson(text: string): string {
   const escape = (unit: string): string => `\\u${hex(unit.charCodeAt(0), 4)}`;
   return text.replace(hazard, (character) => (character === '\n' ? '\n' : character.replace(/[^]/g, escape)));
@@ -57,7 +57,7 @@ export function displayWidth(text: string): number {
   return width;
 }
 
-/** Cuts a text to so many columns, the last of which then says that something was cut. */
+/** Cuts a text to a number of columns; the last one marks the cut. */
 export function cut(text: string, columns: number): string {
   if (displayWidth(text) <= columns) return text;
   let result = '';
@@ -71,10 +71,10 @@ export function cut(text: string, columns: number): string {
   return `${result}…`;
 }
 
-/** A line behind a first word or mark, broken at blanks to fit the width; what goes on is set in under its beginning. */
+/** A line with a leading word or mark, wrapped at blanks to the width; continuation lines are indented. */
 export function hanging(mark: string, text: string, width: number): string[] {
   const room = width - displayWidth(mark);
-  // In a very narrow window a terminal breaks the lines itself.
+  // In a very narrow window the terminal wraps the lines.
   if (room < 20) return [mark + text];
   const lines: string[] = [];
   let line = '';

@@ -7,7 +7,7 @@ const units: [string, number][] = [
   ['s', 1],
 ];
 
-/** A span in seconds as people say it: `45s`, `3m 20s`, `2h 5m`, `3d 4h`. Two units at most; below a second `0.4s`. */
+/** A span in seconds for people: `45s`, `3m 20s`, `2h 5m`, `3d 4h`. At most two units; below a second `0.4s`. */
 export function duration(seconds: number): string {
   const span = Math.abs(seconds);
   if (span < 10 && span % 1 !== 0) return `${Math.round(span * 10) / 10}s`;
@@ -24,7 +24,7 @@ export function duration(seconds: number): string {
   return parts.join(' ') || '0s';
 }
 
-/** `2h ago`, `in 5m`, `now`; one unit. `infinity` never comes; what is no time comes back as it is. */
+/** `2h ago`, `in 5m`, `now`: one unit. `infinity` is `never`; text that is not a time is returned unchanged. */
 export function ago(time: Timestamp, now: Date): string {
   if (time === 'infinity') return 'never';
   const far = /^(\d{5,6})-\d\d-\d\d /.exec(time);

@@ -1,6 +1,6 @@
 /** What an upgrade would do: which things change, which steps that takes, and what each of them locks. */
 import { randomBytes } from 'node:crypto';
-import { lookBeside, type Beside, type Difference, type DifferenceKind } from '../../../sql/drift.js';
+import { compareSchema, type SchemaComparison, type Difference, type DifferenceKind } from '../../../sql/drift.js';
 import { listMissingIndexes, type MissingIndex } from '../../../sql/indexes.js';
 import { hasWholeRegistry, listLackingTables, type LackingTable } from '../../../sql/migrate.js';
 import type { Queryable } from '../../../sql/queryable.js';
@@ -8,7 +8,7 @@ import { inspectSchema } from '../../../sql/schema.js';
 import type { Database } from '../../connection/database.js';
 import { CliError, errorCode } from '../../cli/errors.js';
 import { schemaVersion } from '../schema-file.js';
-import { builtParts, partsBeside } from './script.js';
+import { builtParts, comparisonParts } from './script.js';
 import { planSteps, type Step } from './steps.js';
 import { command, hint } from '../../cli/hint.js';
 
@@ -56,12 +56,12 @@ export async function findMissingIndexes(db: Database): Promise<MissingIndex[]> 
 
 class Undo extends Error {}
 
-const none: Beside = { differences: [], partitions: [] };
+const none: SchemaComparison = { differences: [], partitions: [] };
 
-/** As `beside`; undefined where this role or this server cannot compare and that is borne. */
-async function besideWhere(db: Database, lenient: boolean): Promise<Beside | undefined> {
+/** With `lenient`, returns undefined if the role or the server does not allow the comparison. */
+async function compareIfAllowed(db: Database, lenient: boolean): Promise<SchemaComparison | undefined> {
   try {
-    return await beside(db);
+    return await compareAndRollBack(db);
   } catch (error) {
     const cannot = error instanceof CliError && ['not_permitted', 'read_only'].includes(error.code);
     if (lenient && cannot) return undefined;
@@ -69,13 +69,13 @@ async function besideWhere(db: Database, lenient: boolean): Promise<Beside | und
   }
 }
 
-/** Makes everything beside what is there, compares, and takes it back. */
-async function beside(db: Database): Promise<Beside> {
-  let found: Beside = { differences: [], partitions: [] };
+/** Creates the shipped objects under other names, compares, and rolls back. */
+async function compareAndRollBack(db: Database): Promise<SchemaComparison> {
+  let found: SchemaComparison = { differences: [], partitions: [] };
   try {
     await db.transaction(
       async (transaction) => {
-        found = await lookBeside(transaction, partsBeside(), `~${randomBytes(4).toString('hex')}`);
+        found = await compareSchema(transaction, comparisonParts(), `~${randomBytes(4).toString('hex')}`);
         throw new Undo();
       },
       { lockTimeoutMs: 5000 },
@@ -119,7 +119,7 @@ export async function planMigration(db: Database, lenient = false): Promise<{ pl
   const { state, indexes, tables, registry } = found;
   // A newer schema is not ours to compare with: the script refuses it, and so does the caller.
   const older = state.installed && (state.revision ?? 0) <= builtParts().revision;
-  const compared = older ? await besideWhere(db, lenient) : none;
+  const compared = older ? await compareIfAllowed(db, lenient) : none;
   const { differences, partitions: weeks } = compared ?? none;
   const script = registry || tables.length > 0 || indexes.length > 0 || differences.some(({ mended }) => mended);
   // Weeks that are missing are no reason to run the script; where it runs, it makes them.
@@ -155,7 +155,7 @@ async function look(read: Queryable, installed: boolean): Promise<Work & { index
 export const isCurrent = (plan: MigrationPlan): boolean =>
   plan.installed && plan.from_revision === plan.to_revision && plan.steps.length === 0;
 
-function countChanges(differences: Difference[], partitions: Beside['partitions']): Change[] {
+function countChanges(differences: Difference[], partitions: SchemaComparison['partitions']): Change[] {
   const changes = new Map<string, Change>();
   for (const { queue_name: queue, kind, change, mended } of differences) {
     if (!mended) continue;

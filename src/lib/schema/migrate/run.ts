@@ -38,8 +38,8 @@ import { command, hint } from '../../cli/hint.js';
 const batchRows = 5000;
 const breakMs = 300;
 
-/** What the upgrade needs of the command around it. */
-export interface Surroundings {
+/** What the upgrade needs of the command that runs it. */
+export interface UpgradeHost {
   pause(ms: number): Promise<void>;
   note(text: string): void;
   /** Runs a build, and shows how far it is where somebody looks. */
@@ -49,7 +49,7 @@ export interface Surroundings {
 export class Upgrade {
   constructor(
     private readonly db: Database,
-    private readonly around: Surroundings,
+    private readonly host: UpgradeHost,
     private readonly attempts = stepAttempts,
   ) {}
 
@@ -82,7 +82,7 @@ export class Upgrade {
     }
     if (table.filled) return;
     const skipped: string[] = [];
-    this.around.note(`Filling cancel_due of ${table.table_name} (about ${counted(table.rows, 'row')})`);
+    this.host.note(`Filling cancel_due of ${table.table_name} (about ${counted(table.rows, 'row')})`);
     for (let after: string | null = null; ;) {
       const batch = await this.db.transaction((db) => fillCancelDue(db, table, after, batchRows));
       skipped.push(...batch.skipped);
@@ -138,28 +138,28 @@ export class Upgrade {
 
   /** Builds one index of one table. Somebody else's build is waited for; what a broken one left is dropped first. */
   private async build(index: MissingIndex, table: string, name: string, what: string): Promise<void> {
-    let told = 0;
+    let reportedPid = 0;
     for (let attempt = 1; attempt <= this.attempts;) {
       const { there, valid, builder } = await readIndexState(this.db, table, name);
       if (valid) return;
       if (builder) {
-        if (told !== builder.pid) this.around.note(waiting(name, builder));
-        told = builder.pid;
-        await this.around.pause(breakMs);
+        if (reportedPid !== builder.pid) this.host.note(waiting(name, builder));
+        reportedPid = builder.pid;
+        await this.host.pause(breakMs);
         continue;
       }
       if (there) {
-        this.around.note(`Dropping the rest of ${name}, whose build was interrupted`);
+        this.host.note(`Dropping the rest of ${name}, whose build was interrupted`);
         await this.shortly(
           table,
           (db) => dropInvalidIndex(db, table, name),
-          () => this.isBuilt(table, name),
+          () => this.isBeingBuilt(table, name),
         );
         continue;
       }
-      this.around.note(`Building ${what}`);
+      this.host.note(`Building ${what}`);
       try {
-        await this.around.watch(name, () => createConcurrently(this.db, index, table, name));
+        await this.host.watch(name, () => createConcurrently(this.db, index, table, name));
       } catch (error) {
         // Another session was quicker with the name, or a deadlock was resolved at the cost of this build.
         if (!['42P07', '40P01', '23505'].includes(errorCode(error) ?? '') || attempt === this.attempts) throw error;
@@ -168,29 +168,29 @@ export class Upgrade {
     }
   }
 
-  private async isBuilt(table: string, name: string): Promise<boolean> {
+  private async isBeingBuilt(table: string, name: string): Promise<boolean> {
     return (await readIndexState(this.db, table, name)).builder !== null;
   }
 
   /**
-   * A transaction that needs a lock for a moment. It waits for it shortly and lets workers pass in between. `moot` says
+   * A transaction that needs a lock for a moment. It waits for it shortly and lets workers pass in between. `alreadyHandled` says
    * that a failed attempt needs no other.
    */
   private async shortly(
     table: string,
     work: (db: Queryable) => Promise<void>,
-    moot: () => Promise<boolean> = () => Promise.resolve(false),
+    alreadyHandled: () => Promise<boolean> = () => Promise.resolve(false),
   ): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.db.transaction(work, { lockTimeoutMs: stepLockMs });
       } catch (error) {
         if (!['55P03', '40P01', '40001'].includes(errorCode(error) ?? '')) throw error;
-        if (await moot()) return;
+        if (await alreadyHandled()) return;
         const holders = await this.holders(table);
         if (attempt === this.attempts) throw busy(table, this.attempts, holders, error);
-        if (attempt === 1) this.around.note(`Table ${table} is busy (${holders}); trying again`);
-        await this.around.pause(breakMs);
+        if (attempt === 1) this.host.note(`Table ${table} is busy (${holders}); trying again`);
+        await this.host.pause(breakMs);
       }
     }
   }

@@ -26,7 +26,7 @@ export function builtParts(): BuiltParts {
 }
 
 /** Everything except the blocks that touch tables, and the registry for a table of another name. */
-export function partsBeside(): ScriptParts {
+export function comparisonParts(): ScriptParts {
   const { registry, queues } = builtParts();
   let functions = readSchemaScript();
   for (const block of [registry, queues]) {
