@@ -3,9 +3,12 @@ import type { Declaration } from '../lib/cli/declaration.js';
 import { acrossQueues, cutNote, latestFirst, listFlags, type Listed } from '../lib/cli/lists.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { schemaFeatures } from '../sql/features.js';
-import { listWorkersOf, type WorkerRow } from '../sql/list-workers.js';
+import { listWorkersOf, mayReadRegistry, type WorkerRow } from '../sql/list-workers.js';
 
-export default class ListWorkers extends BaseCommand<Listed<WorkerRow>> {
+/** `registry_hidden`: the schema has a registry, and this role may not read it. */
+type WorkerList = Listed<WorkerRow> & { registry_hidden?: boolean };
+
+export default class ListWorkers extends BaseCommand<WorkerList> {
   static override summary = 'List workers, the latest sign of life first';
   static override description = [
     'Workers of absurdctl and its SDK register themselves: their task names, version and last heartbeat are known. After a minute without a heartbeat they are "stale".',
@@ -19,22 +22,27 @@ export default class ListWorkers extends BaseCommand<Listed<WorkerRow>> {
     samples: [''],
   };
 
-  async execute(): Promise<Listed<WorkerRow>> {
+  async execute(): Promise<WorkerList> {
     const { flags } = await this.parse(ListWorkers);
     return this.readQueues(flags.queue, async (reader, queues) => {
-      const registry = (await schemaFeatures(reader.db)).includes('worker_registry');
-      return acrossQueues(
+      const exists = (await schemaFeatures(reader.db)).includes('worker_registry');
+      const registry = exists && (await mayReadRegistry(reader.db));
+      const list = await acrossQueues(
         reader,
         queues,
         flags.limit,
         (queue) => listWorkersOf(reader.db, queue, registry),
         (a, b) => latestFirst(signOfLife(a), signOfLife(b)),
       );
+      return { ...list, registry_hidden: exists && !registry };
     });
   }
 
-  render(list: Listed<WorkerRow>): Rendering {
+  render(list: WorkerList): Rendering {
     return {
+      warning: list.registry_hidden
+        ? ['This role may not read the registry of workers (grant select on absurd.workers to it): all workers are inferred']
+        : [],
       table: {
         columns: [
           { key: 'worker' },
@@ -53,7 +61,7 @@ export default class ListWorkers extends BaseCommand<Listed<WorkerRow>> {
           { key: 'last_claim', label: 'LAST CLAIM', type: 'time' },
         ],
         rows: list.rows,
-        empty: 'No workers here',
+        empty: 'No workers found',
         truncated: cutNote(list),
       },
     };

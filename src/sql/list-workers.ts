@@ -25,6 +25,14 @@ export interface WorkerRow {
   last_claim: Timestamp | null;
 }
 
+/** Whether this role may read the registry: a role whose grants are older than the registry may not. */
+export async function mayReadRegistry(db: Queryable): Promise<boolean> {
+  const { rows } = await db.query<{ may: boolean }>(
+    `select has_table_privilege(to_regclass('absurd.workers'), 'select') as may`,
+  );
+  return rows[0]?.may === true;
+}
+
 /** Without a heartbeat for this long the row of a worker is stale. */
 export const staleSeconds = 60;
 

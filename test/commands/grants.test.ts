@@ -40,6 +40,8 @@ test(
           'grant select on absurd."schedules" to "ROLE";  -- read schedules',
           'grant select, insert, update, delete on absurd."workers" to "ROLE";  -- read, write new rows of, change and lock, delete from the registry of workers',
           'grant select, insert on absurd."operations" to "ROLE";  -- read, write new rows of the log of changes by operators',
+          'grant insert, update, delete on absurd."task_waits" to "ROLE";  -- write new rows of, change and lock, delete from waits for tasks',
+          'grant select, insert, update, delete on absurd."awaited_tasks" to "ROLE";  -- read, write new rows of, change and lock, delete from the tasks that they wait for',
           'grant update ("next_at", "last_at", "last_task_id", "last_error", "last_error_at") on absurd."schedules" to "ROLE";  -- a claim fires the schedules that are due, and changes nothing else of them',
           'grant update ("queue_name", "task_ids", "task_count") on absurd."operations" to "ROLE";  -- a command in several transactions adds its tasks to its row',
           'grant select, insert, update on absurd."t_mail" to "ROLE";  -- read, write new rows of, change and lock tasks',
