@@ -67,7 +67,7 @@ export default class EmitEvent extends BaseCommand<Emission> {
     return { ...emission, near };
   }
 
-  /** In a transaction that ends where another session does not let go of the event, or of a task that waits for it. */
+  /** In a transaction that fails if another session keeps the event, or a task that waits for it, locked. */
   private async emit(what: Parameters<typeof emitEvent>[1]): Promise<EmittedEvent> {
     try {
       return await this.write((db) => emitEvent(db, what));

@@ -36,7 +36,8 @@ export default class EnsurePartitions extends BaseCommand<EnsuredPartitions> {
     const before = await this.read((db) => countPartitions(db, queue));
     const ensure = (): Promise<void> => this.write((db) => ensurePartitions(db, queue));
     await ensure();
-    // Of all queues, one that is in trouble only warns while others get what they lack; once they lack nothing, it raises.
+    // With all queues, a failing queue only warns while other queues are changed; when none is left to change, it
+    // raises.
     if (queue === null) await ensure();
     const partitions = await this.read((db) => countPartitions(db, queue));
     return { queue_name: queue, created: partitions - before, partitions };

@@ -126,7 +126,7 @@ export default class ForkTask extends BaseCommand<Forked> {
   }
 }
 
-/** What of the old task's settings a spawn would refuse: older clients could store anything. */
+/** The old task's settings that a spawn would refuse: older clients could store anything. */
 function unusable(old: TaskDetail | undefined): Setting[] {
   const faults: [Setting, string | null][] = [
     ['retry_strategy', unusableStrategy(old?.retry_strategy?.text ?? null)],

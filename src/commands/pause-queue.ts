@@ -8,7 +8,7 @@ import { requireFeature } from '../lib/schema/feature.js';
 import { listPauses, pauseQueue, type QueuePause } from '../sql/pauses.js';
 import { command, hint } from '../lib/cli/hint.js';
 
-/** A pause is one row: nobody holds it for long. */
+/** A pause is one row, which is never locked for long. */
 const lockTimeoutMs = 10_000;
 
 export default class PauseQueue extends BaseCommand<QueuePause[]> {

@@ -14,7 +14,7 @@ interface ResumedQueue {
   resumed: boolean;
 }
 
-/** A pause is one row: nobody holds it for long. */
+/** A pause is one row, which is never locked for long. */
 const lockTimeoutMs = 10_000;
 
 export default class ResumeQueue extends BaseCommand<ResumedQueue[]> {

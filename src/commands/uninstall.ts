@@ -27,7 +27,7 @@ interface Loss extends SchemaHoldings {
 }
 
 interface Uninstalled {
-  /** What would be, or was, lost; null where there was no schema. */
+  /** What would be, or was, lost; null if there was no schema. */
   loss: Loss | null;
   database: string;
   dropped: boolean;

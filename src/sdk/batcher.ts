@@ -18,7 +18,7 @@ export interface BatchCalls<Item, Result> {
 
 const maxItems = 200;
 
-/** A flush that takes longer than this (a row somebody holds locked) does not keep the next one waiting. */
+/** A flush that takes longer than this (because of a locked row) does not delay the next one. */
 const overtakeAfterMs = 50;
 
 /**
@@ -64,7 +64,7 @@ export class Batcher<Item, Result> {
     try {
       outcomes = await this.calls.many(batch.map((entry) => entry.item));
     } catch (error) {
-      // One unfit item fails the whole statement; singly, only its own caller hears of it.
+      // One invalid item fails the whole statement; on its own, it fails only for its caller.
       if (!isConnectionLoss(error) && !isCheckoutTimeout(error)) return this.flushSingly(batch);
       for (const entry of batch) entry.reject(error);
       return;

@@ -1,11 +1,11 @@
-/** Children of a task: what a handler spawns and waits for while its slot is free. */
+/** Children of a task: tasks that a handler spawns and waits for without holding its slot. */
 import type { TaskContext } from './context.js';
 import { ChildFailedError } from './errors.js';
 import type { PreparedSpawn } from './spawn-many.js';
 import type { JsonValue, ParsedJson, SpawnOptions, SpawnResult, TaskResultSnapshot } from './types.js';
 import { wholeSeconds, type TaskRow, type TaskToAwait } from './wait-for.js';
 
-/** A task that somebody waits for: its id alone where it is in the waiting task's own queue. */
+/** A task to wait for: only its id if it is in the waiting task's own queue. */
 export type TaskRef = string | { taskID: string; queue?: string };
 
 /** A child as `ctx.spawn` returns it; it can be handed to `ctx.awaitTasks`. */
@@ -13,7 +13,7 @@ export interface ChildTask extends SpawnResult {
   queue: string;
 }
 
-/** How a task stands; `unknown` where it does not exist, or no longer does. */
+/** The state of a task; `unknown` if it does not exist, or no longer exists. */
 export type TaskOutcome = { taskID: string; queue: string } & (TaskResultSnapshot | { state: 'unknown' });
 
 /** Options of a child: those of a spawn, and the name of its step. */

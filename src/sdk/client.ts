@@ -50,14 +50,14 @@ const notQueryable = (given: unknown): Error =>
 
 /** A client of one queue (others by name): spawns tasks, emits events, registers handlers and runs workers. */
 export class Absurd {
-  /** What every query goes through: the given pool or connection, or a pool of the client's own. */
+  /** The connection for all queries: the given pool or connection, or the client's own pool. */
   readonly con: types.Queryable;
   readonly queueName: string;
   readonly defaultMaxAttempts: number;
   readonly defaultRetryStrategy: types.RetryStrategy | undefined;
   readonly log: types.Log;
   readonly hooks: types.AbsurdHooks;
-  /** Where workers listen for announcements of new work; none: they poll only. */
+  /** The address on which workers listen for new work; if none, they only poll. */
   readonly listenUrl: string | undefined;
 
   /** @internal What the client's own statements go through. */ readonly db: Statements;
@@ -137,7 +137,10 @@ export class Absurd {
     return row === undefined ? null : toPolicy(row);
   }
 
-  /** Whether new work in a queue is announced by NOTIFY, so that workers pick it up within milliseconds. Off by default. */
+  /**
+   * Turns wake-ups (NOTIFY) for a queue on or off. With them, workers pick up new work within milliseconds. Off by
+   * default.
+   */
   async setQueueWakeup(enabled: boolean, queueName = this.queueName): Promise<void> {
     const queue = checkQueueName(queueName);
     if (!(await this.capabilities()).wakeup) {
@@ -245,7 +248,7 @@ export class Absurd {
     return rows.map((row) => toSpawnResult(row, 'spawn'));
   }
 
-  /** Emits an event. The first emission of a name counts, for ever. */
+  /** Emits an event. Only the first emission of a name counts. */
   async emitEvent(eventName: string, payload?: unknown, queueName?: string): Promise<void> {
     if (!eventName) throw new Error('eventName must be a non-empty string');
     await sql.emitEvent(
@@ -281,7 +284,7 @@ export class Absurd {
     return toSpawnResult(await sql.retryTask(this.db, queue, taskID, json), 'retry');
   }
 
-  /** Cancels a task that has not ended yet. What runs hears of it at its next step, and through its context's signal. */
+  /** Cancels an unfinished task. A running handler learns of it at its next step, and through its context's signal. */
   async cancelTask(taskID: string, queueName?: string): Promise<void> {
     await sql.cancelTask(this.db, checkQueueName(queueName ?? this.queueName), taskID);
   }
@@ -299,8 +302,8 @@ export class Absurd {
   }
 
   /**
-   * Claims once and runs what it got, one after another; returns how many that were. Rejects with the first error, once all had
-   * their turn.
+   * Claims once, runs the claimed tasks one after another, and returns their number. Rejects with the first error,
+   * after all have run.
    */
   async workBatch(workerId = 'worker', claimTimeout = 120, batchSize = 1): Promise<number> {
     const errors: unknown[] = [];
@@ -322,7 +325,7 @@ export class Absurd {
     return worker;
   }
 
-  /** Closes this client's workers (waiting for what they run) and the pool, where that is its own. */
+  /** Closes this client's workers (waiting for their runs) and the pool, if the client created it. */
   async close(): Promise<void> {
     await Promise.all([...this.workers].map((worker) => worker.close()));
     if (!this.owned) return;

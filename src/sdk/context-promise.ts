@@ -4,8 +4,8 @@ import { outsideOfHandlers } from './activity.js';
 export type Report = (error: unknown, isAwaited: () => boolean) => void;
 
 /**
- * The promises that the methods of a context return. A rejection that nobody awaits never ends the process: it is reported instead. That
- * holds for what the program derives from it with `then`, `catch` and `finally`, too.
+ * The promises that the methods of a context return. An unhandled rejection never ends the process: it is reported
+ * instead. The same holds for promises derived from it with `then`, `catch` and `finally`.
  */
 export class ContextPromise<T> extends Promise<T> {
   /** Whether anything awaits it. */

@@ -49,7 +49,7 @@ export class TaskContext {
   get signal(): AbortSignal {
     return this.parts.guard.signal;
   }
-  /** What was attached to the task when it was spawned; `{}` when nothing was. */
+  /** The headers of the spawn; `{}` if it had none. */
   readonly headers: Readonly<JsonObject>;
 
   /** @internal */ readonly parts: ContextParts;
@@ -108,22 +108,22 @@ export class TaskContext {
     });
   }
 
-  /** Runs `fn` unless this step has a checkpoint already, and returns what it resolved to, then or now. */
+  /** Runs `fn` unless this step has a checkpoint, and returns its result or the stored one. */
   step<T>(name: string, fn: () => Promise<T>): Promise<T> {
     return this.track(`step "${name}"`, () => this.runStep(name, fn));
   }
 
-  /** The first half of `step`: tells whether the step is done, for loops that cannot hand over a function. */
+  /** The first half of `step`: returns whether the step is done, for loops that cannot pass a function. */
   beginStep<T = JsonValue>(name: string): Promise<StepHandle<T>> {
     return this.calling(`step "${name}"`, () => this.begin<T>(name));
   }
 
-  /** The second half of `step`: stores the value. A handle that is done keeps what it has. */
+  /** The second half of `step`: stores the value. A handle that is already done keeps its value. */
   completeStep<T>(handle: StepHandle<T>, value: T): Promise<T> {
     return this.calling(`step "${handle.name}"`, () => this.complete(handle, value));
   }
 
-  /** Sleeps so many seconds, without a worker: the run is released and claimed again when the time has come. */
+  /** Sleeps for a number of seconds without a worker: the run is released, and claimed again afterwards. */
   sleepFor(stepName: string, duration: number): Promise<void> {
     return this.wait(`sleep "${stepName}"`, () => {
       if (Number.isNaN(new Date(Date.now() + duration * 1000).getTime())) {
@@ -215,7 +215,7 @@ export class TaskContext {
     return this.track(`wait for ${tasks.length} tasks`, () => children.awaitTasks(this, tasks, options));
   }
 
-  /** Extends the lease to so many seconds from now, a whole number; default: the length it was claimed with. */
+  /** Extends the lease to a whole number of seconds from now; default: the length it was claimed with. */
   heartbeat(seconds?: number): Promise<void> {
     return this.calling('heartbeat', async () => {
       const asked = seconds ?? this.parts.lease.plainHeartbeat();
@@ -226,7 +226,7 @@ export class TaskContext {
     });
   }
 
-  /** Emits an event in this task's queue. The first emission of a name counts, for ever. */
+  /** Emits an event in this task's queue. Only the first emission of a name counts. */
   emitEvent(eventName: string, payload?: unknown): Promise<void> {
     return this.calling(`event "${eventName}"`, async () => {
       if (!eventName) throw new Error('eventName must be a non-empty string');
@@ -265,7 +265,7 @@ export class TaskContext {
     return promise;
   }
 
-  /** @internal The execution is over: says what the handler left behind. */
+  /** @internal The execution is over: reports steps that the handler left running. */
   finish(): void {
     void this.room.close();
     for (const [promise, what] of this.openWaits ?? []) {
@@ -274,7 +274,7 @@ export class TaskContext {
     }
     const calls = this.whenOver ?? [];
     this.whenOver = undefined;
-    // A turn later: what the handler rejects with itself is known by then.
+    // Wait one turn: the handler's own rejection is known by then.
     if (calls.length > 0) void outsideOfHandlers(() => Promise.resolve().then(() => calls.forEach((call) => call())));
   }
 
@@ -283,7 +283,7 @@ export class TaskContext {
     return `task ${this.parts.task.task_name} (${this.taskID})`;
   }
 
-  /** @internal In one function: what a step costs is mostly the promises that it makes. */
+  /** @internal One function, because the cost of a step is mostly its promises. */
   async runStep<T>(name: string, fn: () => Promise<T>): Promise<T> {
     const { activities } = this.room;
     const activity = activities.enter();
@@ -376,7 +376,7 @@ export class TaskContext {
     lease.extended(lease.seconds);
   }
 
-  /** @internal Every call to the server passes here: refused once the run has ended, and the first to hear that it has. */
+  /** @internal Every call to the server passes here: refused after the run has ended, and the first to detect that. */
   write<T>(call: () => Promise<T>): Promise<T> {
     const { guard } = this.parts;
     if (guard.refusal !== undefined) return Promise.reject(guard.refusal);

@@ -1,4 +1,4 @@
-/** Connections of the SDK's own: the address means here what it means on the command line. */
+/** Connections that the SDK opens: addresses mean the same as on the command line. */
 import type pg from 'pg';
 import { connect, DialError, type Connected } from '../connection/connect.js';
 import { ConnectionError } from '../connection/errors.js';
@@ -21,14 +21,14 @@ function asKeywords(text: string): string {
   return `host=${quote(folder)}${database ? ` dbname=${quote(database)}` : ''}`;
 }
 
-/** The error with what to do next: a program has no other place to show it. */
+/** The error with its hint: a program has no other place to show it. */
 function explained(error: unknown): unknown {
   if (error instanceof DialError) return explained(error.cause);
   if (!(error instanceof ConnectionError) || error.hint === undefined) return error;
   return Object.assign(new Error(`${error.message}. Hint: ${error.hint}`), { code: error.code });
 }
 
-/** Where a client connects: the text given, or the environment and the folder as they were when the client was made. */
+/** The target of a client: the given text, or the environment and the folder at the time of its creation. */
 export class Address {
   private readonly environment: Environment;
   private readonly text: string | undefined;
@@ -52,7 +52,7 @@ export class Address {
     }
   }
 
-  /** What sessions are called, unless the address or PGAPPNAME says otherwise: those made from now on. */
+  /** Name of new sessions, unless the address or PGAPPNAME sets another. */
   get sessionName(): string {
     return this.name;
   }
@@ -85,7 +85,7 @@ export class Address {
 export interface OwnPool extends Queryable {
   query(text: string, values?: unknown[]): Promise<pg.QueryResult>;
   end(): Promise<void>;
-  /** What connections made from now on are called. */
+  /** Sets the name of new sessions. */
   sessionName: string;
 }
 

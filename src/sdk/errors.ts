@@ -2,7 +2,7 @@ import { attempt } from './attempt.js';
 import { brand } from './brand.js';
 import type { JsonValue } from './types.js';
 
-/** Thrown inside a handler to put its run to sleep. Let it pass: the run goes on later, from its checkpoints. */
+/** Thrown inside a handler to suspend its run, which resumes later from its checkpoints. Rethrow it. */
 export class SuspendTask extends Error {
   constructor() {
     super('Task suspended');
@@ -18,7 +18,10 @@ export class CancelledTask extends Error {
   }
 }
 
-/** Thrown inside a handler whose run has already failed, mostly because its lease ran out. Let it pass: another run goes on. */
+/**
+ * Thrown inside a handler whose run has already failed, usually because its lease expired. Rethrow it: another run
+ * continues.
+ */
 export class FailedTask extends Error {
   constructor() {
     super('Task already failed');
@@ -34,7 +37,7 @@ export class TimeoutError extends Error {
   }
 }
 
-/** What `ctx.call` throws when its child did not complete. Its `cause` is the child's own error, where the child failed with one. */
+/** Thrown by `ctx.call` if its child did not complete. Its `cause` is the child's own error, if it failed with one. */
 export class ChildFailedError extends Error {
   readonly taskName: string;
   readonly taskID: string;
@@ -86,7 +89,10 @@ function messageOf(error: unknown): string {
   return attempt(() => String(error instanceof Error ? error.message : error)) ?? '';
 }
 
-/** Turns the server's two verdicts on a run (AB001, AB002) into the errors that end it; returns any other as it is. */
+/**
+ * Turns the server's two verdicts on a run (AB001, AB002) into the errors that end it; returns any other error
+ * unchanged.
+ */
 export function asRunEnding(error: unknown): unknown {
   const code = codeOf(error);
   if (code === 'AB001') return new CancelledTask();
@@ -94,7 +100,9 @@ export function asRunEnding(error: unknown): unknown {
   return error;
 }
 
-/** Whether a write was refused since its run is in another state, also by schemas that have no code of its own for it. */
+/**
+ * Whether a write was refused because its run is in another state, including by schemas without an error code for it.
+ */
 export function isNotRunning(error: unknown): boolean {
   return codeOf(error) === '55000' || /not currently running/i.test(messageOf(error));
 }
@@ -105,8 +113,8 @@ export function isValueRefused(error: unknown): error is Error {
 }
 
 /**
- * The server says what it cannot store, not whose it is: too large, too deep, characters that it does not have. Returns an error
- * that says it, and any other error as it is.
+ * The server says what it cannot store, but not which value: too large, too deep, invalid characters. Returns an error
+ * that names the value, and any other error unchanged.
  */
 export function asRefusedValue(what: string, error: unknown): unknown {
   if (!isValueRefused(error)) return error;
@@ -151,16 +159,16 @@ export function isConnectionLoss(error: unknown): boolean {
   return error instanceof Error && lostWords.test(error.message);
 }
 
-/** Whether the server undid the statement for the sake of another transaction: the same statement may succeed at once. */
+/** Whether the statement failed because of another transaction: the same statement may succeed at once. */
 export function isConflict(error: unknown): boolean {
   const code = codeOf(error);
   return code === '40001' || code === '40P01';
 }
 
-/** Whether the caller's transaction failed before: the server refuses every statement until its end. */
+/** Whether the caller's transaction has failed: the server refuses every statement until it ends. */
 export const isAbortedTransaction = (error: unknown): boolean => codeOf(error) === '25P02';
 
-/** Whether all connections of the pool were in use for as long as it waits. The server may be fine, and was sent nothing. */
+/** Whether all connections of the pool were in use until the timeout. The server received nothing and may be fine. */
 export function isCheckoutTimeout(error: unknown): boolean {
   return error instanceof Error && /timeout exceeded when trying to connect|timeout acquiring/i.test(error.message);
 }
@@ -176,7 +184,7 @@ const neverArrivedCodes = new Set([
   '08004',
 ]);
 
-/** Whether the server may have done a call with this loss. It has not where no connection came about. */
+/** Whether the server may have executed a call before the connection was lost. It cannot have without a connection. */
 export function mayBeDone(loss: unknown): boolean {
   if (loss instanceof AggregateError) return loss.errors.some(mayBeDone);
   const { syscall } = loss as { syscall?: unknown };

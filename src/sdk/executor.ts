@@ -74,7 +74,7 @@ async function deferUnknownTask(execution: Execution): Promise<void> {
   }
 }
 
-/** Runs the handler and settles its end, or lets go of it a moment after its run was taken away. */
+/** Runs the handler and stores its end, or abandons it shortly after it has lost its run. */
 async function performAndSettle(execution: Execution, context: TaskContext, registration: Registration): Promise<void> {
   const performed = perform(execution, context, registration).catch((error: unknown) =>
     settleFailure(execution, error),
@@ -83,7 +83,7 @@ async function performAndSettle(execution: Execution, context: TaskContext, regi
   context.finish();
 }
 
-/** Calls the handler within the program's hook and completes the run; rejects with what went wrong. */
+/** Calls the handler inside the program's hook and completes the run; rejects with any error. */
 async function perform(execution: Execution, context: TaskContext, registration: Registration): Promise<void> {
   const { task, hooks } = execution;
   let failure: { error: unknown } | undefined;
@@ -132,7 +132,9 @@ async function settleFailure(execution: Execution, error: unknown): Promise<void
   }
 }
 
-/** Where the server refuses the reason as it is, a brief one is stored: a failure is never left to the end of its lease. */
+/**
+ * If the server refuses the failure reason, store a brief one, so that the run need not wait for its lease to expire.
+ */
 async function storeFailure({ store }: Execution, runId: string, error: unknown): Promise<void> {
   try {
     await store.fail(runId, describeFailure(error));

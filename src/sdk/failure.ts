@@ -1,4 +1,4 @@
-/** What is stored as the reason of a failed run: whatever was thrown, in a form that jsonb holds and that has an end. */
+/** The stored reason of a failed run: the thrown value in a form that jsonb accepts, of limited size. */
 import { attempt } from './attempt.js';
 import { storableText } from './json.js';
 
@@ -38,7 +38,7 @@ class FailureWriter {
     );
   }
 
-  /** A value that was thrown, or is the cause of what was. */
+  /** A thrown value, or a cause in its chain. */
   thrown(value: unknown, level: number): Record<string, unknown> {
     if (isError(value)) return this.error(value, level);
     if (typeof value !== 'object' || value === null)
@@ -141,7 +141,7 @@ export function describeFailure(error: unknown): string {
   return JSON.stringify(new FailureWriter().thrown(error, 0));
 }
 
-/** What to store where the server refuses the whole reason. */
+/** A brief reason, stored if the server refuses the full one. */
 export function describeFailureBriefly(error: unknown): string {
   const { name, message } = new FailureWriter().thrown(error, 0) as { name?: string; message: string };
   return JSON.stringify({ name, message: message.replace(/[^\x20-\x7e\n]/g, '?').slice(0, 1000) });

@@ -4,7 +4,7 @@ import type { SpawnOptions } from './types.js';
 
 export type { Feature } from '../sql/sdk-engine.js';
 
-/** What each connection's schema was seen to have. What is missing may come while we run. */
+/** The known features of each connection's schema. Missing ones may be added while we run. */
 const seen = new WeakMap<SdkDatabase, Set<Feature>>();
 
 /**
@@ -21,7 +21,7 @@ export async function requireFeature(db: SdkDatabase, feature: Feature, what: st
   features.add(feature);
 }
 
-/** Raises where the schema would ignore what a spawn asks for. */
+/** Raises an error if the schema would ignore an option of a spawn. */
 export async function requireSpawnFeatures(db: SdkDatabase, options: SpawnOptions): Promise<void> {
   if (options.startAt !== undefined || options.delay !== undefined) {
     await requireFeature(db, 'delayed_spawn', 'delay the start of a task');

@@ -2,15 +2,15 @@ import { setMaxListeners } from 'node:events';
 import { SuspendTask } from './errors.js';
 import { pause } from './timing.js';
 
-/** How long a handler may take to wind up after its run was taken away, before its slot goes to other work. */
+/** How long a handler may take to stop after it has lost its run, before its slot is reused. */
 const graceMs = 250;
 
 /**
- * Whether a run is still ours. Once it has ended (asleep, cancelled, lost, handed back) every further call of its handler
- * is refused here, so that a handler which does not stop cannot write over whoever has the run next.
+ * Tracks whether a run is still ours. After it has ended (asleep, cancelled, lost, released), every further call of
+ * its handler is refused here, so that a handler which does not stop cannot overwrite another execution.
  */
 export class RunGuard {
-  /** Made once somebody asks for the signal: most handlers do not. */
+  /** Created at first use: most handlers never use it. */
   private controller: AbortController | undefined;
   private reason: Error | undefined;
   private taken = false;
@@ -52,21 +52,21 @@ export class RunGuard {
     return this.reason !== undefined;
   }
 
-  /** Whether the handler itself put its run to sleep. */
+  /** Whether the handler itself suspended its run. */
   get asleep(): boolean {
     return this.ended && !this.taken;
   }
 
-  /** How the handler ended: what it left running may write nothing after that. */
+  /** How the handler ended: steps that it left running may write nothing afterwards. */
   outcome: 'completed' | 'failed' | undefined;
 
-  /** What ended the run, if something did. */
+  /** The error that ended the run, if any. */
   get refusal(): Error | undefined {
     if (this.reason !== undefined || this.outcome === undefined) return this.reason;
     return new Error(`The run has ${this.outcome}: nothing can be stored for it any more`);
   }
 
-  /** Throws what ended the run, if something did. */
+  /** Throws the error that ended the run, if any. */
   check(): void {
     const { refusal } = this;
     if (refusal !== undefined) throw refusal;

@@ -14,7 +14,7 @@ export interface HeartbeatHost {
   capabilities(): Promise<Capabilities>;
 }
 
-/** What changes in a worker while it lives. */
+/** The changing facts of a worker. */
 export interface Vitals {
   running: number;
   concurrency: number;
@@ -96,7 +96,7 @@ export class Heartbeat {
       }
       this.refused = !allowed;
     } catch {
-      // The claims of the worker report what is wrong with the database; the next beat tries again.
+      // Claims report problems with the database; the next heartbeat tries again.
       this.answered = false;
     }
   }

@@ -2,8 +2,8 @@ import type { TaskContext } from './context.js';
 import type { AbsurdHooks } from './types.js';
 
 /**
- * The program's hooks, with `wrapTaskExecution` held to its duty: a run is executed once, its end is waited for, and a hook that
- * returns without executing it fails the run, which nobody else would end before its lease.
+ * The program's hooks, with checks around `wrapTaskExecution`: a run is executed once, the hook waits for its end, and
+ * a hook that returns without executing the run fails it, since otherwise only its lease would end it.
  */
 export function guardedHooks(hooks: AbsurdHooks): AbsurdHooks {
   const wrap = hooks.wrapTaskExecution;

@@ -15,7 +15,9 @@ export function processIdentity(): string {
 /** PostgreSQL cuts longer names. */
 const longestName = 63;
 
-/** What a session is called in pg_stat_activity, so that it leads to the worker. The end of a long id is what tells it apart. */
+/**
+ * The session's name in pg_stat_activity, which identifies the worker. The end of a long id is what makes it unique.
+ */
 export function applicationName(prefix: string, id: string): string {
   const room = longestName - Buffer.byteLength(prefix) - 1;
   const plain = id.replace(/[^\x20-\x7e]/g, '?');

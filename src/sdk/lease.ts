@@ -125,12 +125,12 @@ export class Lease {
     this.watch = undefined;
   }
 
-  /** Whether the lease has run out unless somebody renewed it behind our back. */
+  /** Whether the lease has expired, as far as this process knows. */
   get overdue(): boolean {
     return Date.now() > this.endsAtMs;
   }
 
-  /** Seconds to ask for with a checkpoint; null where that would cut short what `heartbeat(n)` asked for. */
+  /** Lease seconds to request with a checkpoint; null if that would shorten what `heartbeat(n)` requested. */
   automaticExtension(): number | null {
     return this.isHeldLonger() ? null : this.seconds;
   }
@@ -140,14 +140,14 @@ export class Lease {
     return this.isHeldLonger() ? Math.ceil((this.heldUntilMs - Date.now()) / 1000) : this.seconds;
   }
 
-  /** The server has extended the lease to so many seconds from now. */
+  /** The server has extended the lease to this number of seconds from now. */
   extended(seconds: number): void {
     this.endsAtMs = this.endAfter(seconds);
     this.setTimers(seconds);
     this.onExtended?.(seconds);
   }
 
-  /** The handler itself asked for so many seconds: nothing automatic may shorten them. */
+  /** The handler requested this number of seconds: nothing automatic may shorten it. */
   held(seconds: number): void {
     this.heldUntilMs = Date.now() + seconds * 1000;
     this.extended(seconds);
@@ -190,7 +190,7 @@ export class Lease {
     this.timer = quietTimer(() => this.look(), delayMs);
   }
 
-  /** What is left until so many times the lease have passed. */
+  /** Time left until a multiple of the lease has passed. */
   private leftMs(times: number): number {
     return this.watchedSinceMs + this.watchedSeconds * 1000 * times - Date.now();
   }

@@ -69,12 +69,14 @@ export class LostClaims {
     this.lookUntilMs = Infinity;
   }
 
-  /** Whether claims are still looked for. */
+  /** Whether the search for lost claims continues. */
   get pending(): boolean {
     return this.sinceMs !== undefined;
   }
 
-  /** Returns what a lost claim had claimed; rejects while the server is away. Asks nothing unless a claim was lost. */
+  /**
+   * Returns the runs of a lost claim; rejects while the server is unreachable. Does nothing unless a claim was lost.
+   */
   async find(): Promise<ClaimedTask[]> {
     const { sinceMs } = this;
     if (sinceMs === undefined) return [];
@@ -90,7 +92,7 @@ export class LostClaims {
     try {
       return await findRecentClaims<ClaimedTask>(db, queueName, workerId, claimTimeoutSeconds, withinSeconds);
     } catch (error) {
-      // Where the tables may not be read, the end of the lease has to do; claiming must go on.
+      // If the tables may not be read, wait for the lease to expire; claiming must continue.
       if (!isConnectionLoss(error)) this.sinceMs = undefined;
       throw error;
     }

@@ -1,6 +1,7 @@
 /**
- * Registers what a handler waits for. One wait alone uses the contract's own calls. Several go in one call of `await_events`;
- * where the schema lacks that, they take turns: the run sleeps in one of them for a while, then in the next.
+ * Registers the waits of a handler. A single wait uses the contract's own calls. Several use one call of
+ * `await_events`; if the schema lacks it, they take turns: the run sleeps in one of them for a while, then in the
+ * next.
  */
 import type { WaitEntry } from '../sql/sdk.js';
 import { Memory } from './memory.js';

@@ -3,7 +3,7 @@ import type { CancellationPolicy, RetryStrategy, SpawnOptions, TaskHandler, Task
 
 const maxQueueNameBytes = 57;
 
-/** Returns the name as it is (nothing is trimmed; whitespace is legal) or throws before any query is made. */
+/** Returns the name unchanged (whitespace is legal) or throws before any query is made. */
 export function checkQueueName(name: string): string {
   if (!name) throw new Error('Queue name must be provided');
   if (Buffer.byteLength(name) > maxQueueNameBytes) {
@@ -36,7 +36,7 @@ export function toRegistration(
   return { ...options, queue: checkQueueName(options.queue ?? clientQueue), handler };
 }
 
-/** Where a task of that name goes: its registration decides, and nobody else may. */
+/** The queue of a task name: its registration decides, and no option can change that. */
 export function queueForSpawn(name: string, requested: string | undefined, registration?: Registration): string {
   if (registration === undefined) {
     if (requested === undefined) {
@@ -71,7 +71,7 @@ export function withDefaults(
   return effective;
 }
 
-/** Leaves out what has no value; undefined where nothing is left. */
+/** Omits members without a value; undefined if none is left. */
 function present(members: Record<string, unknown>): Record<string, unknown> | undefined {
   const kept = Object.entries(members).filter(([, value]) => value !== undefined);
   return kept.length === 0 ? undefined : Object.fromEntries(kept);

@@ -4,7 +4,7 @@ import type { Log } from './types.js';
 type Level = keyof Log;
 const levels: readonly Level[] = ['log', 'info', 'warn', 'error'];
 
-/** Calls what a program gave; neither an error nor a rejected promise of it reaches the caller. */
+/** Calls a function of the program; neither an error nor a rejected promise of it reaches the caller. */
 function quietly(call: () => unknown): void {
   try {
     const returned = call();
@@ -31,7 +31,7 @@ function guard(log: Log): Log {
 const repeatAfterMs = 60_000;
 const mostKinds = 20;
 
-/** Whether an error is new, or one that repeats at each poll and is worth a line only from time to time. */
+/** Whether an error is new, or repeats at each poll and should be logged only from time to time. */
 export class Repeats {
   private readonly kinds = new Map<string, { times: number; saidAtMs: number }>();
 
@@ -52,7 +52,7 @@ export class Repeats {
     return times;
   }
 
-  /** What failed works again: the next error is a new one. */
+  /** A success: the next error is a new one. */
   clear(): void {
     if (this.kinds.size > 0) this.kinds.clear();
   }

@@ -14,7 +14,7 @@ export interface WeekTable {
   odd_columns: string[];
 }
 
-/** What bears the names of a week's tables. Catalogs only. */
+/** Finds the tables with the names of a week's partitions. Catalogs only. */
 export async function readWeekTables(db: Queryable, queue: string, tag: string): Promise<WeekTable[]> {
   const { rows } = await db.query<WeekTable>(
     `select part.parent || '_' || $2 as partition, part.parent,
@@ -44,7 +44,7 @@ export async function readWeekTables(db: Queryable, queue: string, tag: string):
 const inSchema = (table: string): string => `absurd.${quoteIdent(table)}`;
 const keyOf = (parent: string): string => partitionKeys[parent.charAt(0) as keyof typeof partitionKeys];
 
-/** Keeps out whoever makes or detaches partitions of the queue, and its workers for as long as the transaction lasts. */
+/** Locks out sessions that create or detach partitions of the queue, and its workers, until the transaction ends. */
 export async function lockWeek(db: Queryable, queue: string, tables: readonly WeekTable[]): Promise<void> {
   await db.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`${partitionsLock}${queue}`]);
   const names = tables.flatMap(({ parent, partition }) => [`only ${inSchema(parent)}`, inSchema(partition)]);
@@ -58,7 +58,7 @@ export async function lockWeek(db: Queryable, queue: string, tables: readonly We
   );
 }
 
-/** A week of partitions: where it begins and ends, as ids and as moments, and the tag in the names. */
+/** A week of partitions: its bounds as ids and as times, and the tag in the names. */
 export interface Week {
   tag: string;
   from_at: Timestamp;
@@ -71,7 +71,7 @@ const weekColumns = `
   absurd.partition_week_tag(w.at) as tag, w.at as from_at, w.at + interval '7 days' as to_at,
   absurd.uuidv7_floor(w.at)::text as lower_bound, absurd.uuidv7_floor(w.at + interval '7 days')::text as upper_bound`;
 
-/** The weeks that the oldest and the newest id of a table are of; one row where they are the same, none for an empty table. */
+/** The weeks of the oldest and the newest id of a table; one row if they are the same, none for an empty table. */
 export async function readWeeksOf(db: Queryable, { partition, parent }: WeekTable): Promise<Week[]> {
   const key = keyOf(parent);
   const end = (order: string): string =>
@@ -87,7 +87,7 @@ export async function readWeeksOf(db: Queryable, { partition, parent }: WeekTabl
   return rows;
 }
 
-/** The week of that tag that is nearest to now: tags come round every ten years. */
+/** The week with that tag that is nearest to now: tags repeat every ten years. */
 export async function readNearestWeek(db: Queryable, tag: string): Promise<Week | null> {
   const { rows } = await db.query<Week>(
     `select ${weekColumns}
@@ -100,7 +100,7 @@ export async function readNearestWeek(db: Queryable, tag: string): Promise<Week 
   return rows[0] ?? null;
 }
 
-/** Rows of that week that lie in the default partition move into the table; their number. */
+/** Moves the rows of that week from the default partition into the table; returns their number. */
 export async function moveDefaultRows(db: Queryable, { partition, parent }: WeekTable, week: Week): Promise<number> {
   const { rows } = await db.query<{ name: string; columns: string[] }>(
     `select c.relname::text as name,
@@ -135,7 +135,7 @@ export async function attachWeek(db: Queryable, { partition, parent }: WeekTable
   const { rows } = await db.query<{ there: boolean }>(
     `select to_regprocedure('absurd._share_reading(text, text)') is not null as there`,
   );
-  // Who looks into one partition asks with its own rights.
+  // A role that reads one partition directly needs rights on it.
   if (rows[0]?.there === true) await db.query('select absurd._share_reading($1, $2)', [parent, partition]);
 }
 

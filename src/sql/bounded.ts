@@ -1,13 +1,13 @@
 import type { Queryable } from './queryable.js';
 import { plainNames, plainText } from './session.js';
 
-/** A question that got no answer within its bounds, and why. */
+/** A question without an answer, and the reason. */
 export interface Unread {
   what: string;
   reason: string;
   /** SQLSTATE of the refusal. */
   code: string;
-  /** The session that is in the way, where it is known. */
+  /** The blocking session, if known. */
   session?: number;
 }
 
@@ -41,21 +41,21 @@ const skippableCodes = new Set([
 ]);
 
 /**
- * Every question is made to be answered by walking a range of an index until a limit. The planner may take a limit for a
- * licence to read the table from its start, where the wanted rows can be at its end, or build a bitmap or a hash of
- * everything first: what is cheap on average and endless at worst is no way to look at a database in trouble.
+ * Every question is designed to read a range of an index up to a limit. Because of the limit, the planner may choose
+ * to read the table from its start, although the wanted rows are at its end, or to build a bitmap or a hash first.
+ * Plans that are cheap on average and endless at worst are no use for a database in trouble.
  */
 export const rangesOnly = ['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
   .map((setting) => `set local ${setting} = off`)
   .join('; ');
 
-/** Once a lock was not granted, others that are held as long would only cost the same wait again. */
+/** After one lock timeout, shorter waits follow: other locks of the same session would cost the same wait again. */
 const impatientLockTimeoutMs = 100;
 
 /** Locks that one transaction may hold: tables, partitions and indexes. A server's lock table has room for some thousands. */
 const LOCKS = 400;
 
-/** What a batch of one question is about: the name of a thing, and how many locks it takes to read it. */
+/** One target of a batch: its name, and how many locks it takes to read it. */
 export interface Readable {
   what: string;
   locks: number;
@@ -69,7 +69,7 @@ export interface Readable {
  */
 export class BoundedReader {
   readonly unread: Unread[] = [];
-  /** How the transaction under way plans; null: there is none. */
+  /** The planner settings of the open transaction; null: none is open. */
   private open: 'ranges' | 'catalogs' | null = null;
   private impatient = false;
 
@@ -78,7 +78,7 @@ export class BoundedReader {
     private readonly bounds: Bounds = defaultBounds,
   ) {}
 
-  /** Raises what is not about bounds: a lost connection, an interruption, a mistake in the statement. */
+  /** Raises all other errors: a lost connection, an interruption, a mistake in the statement. */
   async rows<T extends object>(
     what: string,
     text: string,
@@ -145,12 +145,12 @@ export class BoundedReader {
     return failed;
   }
 
-  /** Ends the transaction, and with it the locks that it holds. The next question begins another. */
+  /** Ends the transaction and releases its locks. The next question begins another. */
   async pause(): Promise<void> {
     await this.close();
   }
 
-  /** Waits outside a transaction: what is still the same then was not of a moment. */
+  /** Waits outside a transaction: what is unchanged afterwards was not momentary. */
   async rest(seconds = 0.3): Promise<void> {
     await this.close();
     await this.db.query('select pg_sleep($1)', [seconds]);
@@ -178,7 +178,9 @@ export class BoundedReader {
   }
 }
 
-/** Lists of at most `atOnce` things that take no more than LOCKS locks together, or of one that takes more. */
+/**
+ * Batches of at most `atOnce` targets that take no more than LOCKS locks together, or of one target that takes more.
+ */
 function portions<I extends Readable>(things: readonly I[], atOnce: number): I[][] {
   const lists: I[][] = [];
   let locks = 0;
@@ -195,7 +197,7 @@ function portions<I extends Readable>(things: readonly I[], atOnce: number): I[]
   return lists;
 }
 
-/** Gives `work` a reader and ends its transaction, whatever happens. */
+/** Calls `work` with a reader and always ends its transaction. */
 export async function readBounded<T>(
   db: Queryable,
   bounds: Partial<Bounds>,
@@ -207,7 +209,7 @@ export async function readBounded<T>(
     await reader.close();
     return result;
   } catch (error) {
-    // The first error is the one to hear of; a connection that is gone cannot end its transaction either.
+    // Report the first error; a lost connection cannot end its transaction either.
     await reader.close().catch(() => undefined);
     throw error;
   }

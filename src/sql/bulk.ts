@@ -35,7 +35,7 @@ export interface ChoiceFilter {
   worker?: string;
   /** The idempotency key. */
   key?: string;
-  /** What the task holds. */
+  /** Conditions on the task's JSON. */
   where?: readonly WhereCondition[];
 }
 
@@ -45,14 +45,14 @@ const comparison = {
   'matches-any-case': (error: string, value: string): string => `${error} ~* ${value}`,
 };
 
-/** An error as people read it, `name: message`; what is written otherwise stays the JSON that it is. */
+/** An error as text, `name: message`; other values stay JSON. */
 const errorText = (reason: string): string =>
   `case when ${reason} ? 'message' then concat_ws(': ', ${reason} ->> 'name', ${reason} ->> 'message')
         when jsonb_typeof(${reason}) = 'string' then ${reason} #>> '{}'
         else ${reason}::text
     end`;
 
-/** Whether a stored failure is one that the filter means; `value` is the parameter with the filter's text. */
+/** Whether a stored failure matches the filter; `value` is the parameter with the filter's text. */
 export const errorMatches = ({ how }: ErrorFilter, reason: string, value: string): string =>
   comparison[how](errorText(reason), value);
 
@@ -72,7 +72,7 @@ export async function tasksOfKey(db: Queryable, queueName: string, key: string):
 
 const page = 10_000;
 
-/** The server's present, or so many seconds before it. */
+/** The server's time, or a number of seconds before it. */
 export async function readMoment(db: Queryable, secondsAgo = 0): Promise<Timestamp> {
   const { rows } = await db.query<{ at: Timestamp }>(
     'select absurd.current_time() - make_interval(secs => $1::float8) as at',
@@ -96,15 +96,15 @@ export async function chooseTasks(
   const { error } = filter;
   const ofKey = filter.key === undefined ? null : await tasksOfKey(db, queueName, filter.key);
   if (ofKey?.length === 0) return [];
-  // A parameter's place is fixed, its value may be none: $7 is the error's text. The runs of a task come first, so that no
-  // planner without statistics goes through all that failed.
+  // Parameter numbers are fixed, even if a value is null: $7 is the error's text. The runs of a task come first, so
+  // that without statistics no plan reads all failed runs.
   const failure = `(select ${errorText('f.failure_reason')}
                       from (select * from ${runs(queueName)} o where o.task_id = t.task_id offset 0) f
                      where f.state = 'failed'
                      order by f.attempt desc
                      limit 1)`;
-  // What failed may have been asleep: its time to wake then says nothing of what happened. Activity is never later than
-  // available_at, so --since is a range of the index.
+  // A failed run may have been asleep: its wake-up time then says nothing about its last activity. Activity is never
+  // later than available_at, so --since is a range of the index.
   const activity = `case when u.state = 'failed' or u.available_at > clock.now then coalesce(u.started_at, u.created_at)
                          else u.available_at end`;
   const where = whereSql(queueName, filter.where ?? [], 11);
@@ -162,7 +162,7 @@ export async function chooseTasks(
   return chosen;
 }
 
-/** The tasks in this queue that ids name, which may be those of tasks or of runs. */
+/** The tasks in this queue with these ids, which may be ids of tasks or of runs. */
 export async function findTasks(
   db: Queryable,
   queueName: string,
@@ -181,17 +181,17 @@ export async function findTasks(
   return rows;
 }
 
-/** What became of a task of a batch. */
+/** The outcome of a task of a batch. */
 export interface BatchOutcome {
   task_id: string;
   state: string;
-  /** The task and run that a retry made or goes on with. */
+  /** The task and run that a retry created or continues. */
   new_task_id: string | null;
   run_id: string | null;
   attempt: number | null;
 }
 
-/** Retries every one of these failed tasks, or raises what the first that cannot be retried says. */
+/** Retries all of these failed tasks, or raises the error of the first that cannot be retried. */
 export async function retryTasks(
   db: Queryable,
   queueName: string,
@@ -236,7 +236,7 @@ export async function cancelTasks(
   return rows;
 }
 
-/** Those whose unfinished run is in one of these states, with these runs locked so that they stay in it; runs come first. */
+/** Tasks whose unfinished run is in one of these states. Locks these runs so that they stay in it. */
 async function lockThoseIn(
   db: Queryable,
   queueName: string,

@@ -12,13 +12,13 @@ export interface CheckpointDetail {
   /** The run that wrote it. */
   owner_run_id: string | null;
   updated_at: Timestamp;
-  /** When the step began; null where its SDK, or the schema, does not keep that. */
+  /** When the step began; null if its SDK or the schema does not record it. */
   started_at: Timestamp | null;
 }
 
-/** Of a state that is larger, a screen gets a note of its size. */
+/** A screen shows only the size of larger states. */
 export interface CheckpointDigest extends CheckpointDetail {
-  /** Bytes of a state that was left out; null where it is there. */
+  /** Bytes of an omitted state; null if it is included. */
   left_out: number | null;
 }
 
@@ -35,7 +35,7 @@ export async function listCheckpoints(
   { wide = true }: { wide?: boolean } = {},
 ): Promise<CheckpointDigest[]> {
   const started = await startedAt(db);
-  // The stored size of a large state is known without reading it.
+  // The stored size of a large state can be read without the state.
   const fits = `pg_column_size(c.state) <= ${wideBytes} and octet_length(c.state::text) <= ${wideBytes}`;
   const { rows } = await db.query<CheckpointDigest>(
     `select c.checkpoint_name, c.status, c.owner_run_id, c.updated_at, ${started},
@@ -56,7 +56,7 @@ export interface CheckpointRow {
   queue_name: string;
   task_id: string;
   status: string;
-  /** The attempt that wrote it; null where its run is gone. */
+  /** The attempt that wrote it; null if its run no longer exists. */
   attempt: number | null;
   owner_run_id: string | null;
   updated_at: Timestamp;
@@ -90,7 +90,7 @@ export async function listCheckpointRows(
   return rows;
 }
 
-/** One checkpoint, or undefined where the task has none of that name. */
+/** One checkpoint, or undefined if the task has none of that name. */
 export async function getCheckpoint(
   db: Queryable,
   queueName: string,

@@ -31,7 +31,7 @@ export async function cleanupEvents(
   return rows[0]?.n ?? 0;
 }
 
-/** What one batch a queue took, by the queue's own policy. */
+/** What one batch deleted from a queue, by the queue's own policy. */
 export interface PolicyBatch {
   queue_name: string;
   tasks_deleted: number;
@@ -47,17 +47,17 @@ export async function cleanupByPolicy(db: Queryable, queueName: string | null): 
   return rows;
 }
 
-/** How long a queue keeps what ended, and how many go at a time. */
+/** How long a queue keeps ended tasks, and the size of a batch. */
 export interface CleanupPolicy {
   ttl_seconds: number;
   cleanup_limit: number;
 }
 
-/** `2147483647` seconds are 68 years: what is kept longer is kept for good, as far as a cleanup can say. */
+/** `2147483647` seconds are 68 years: a longer retention is treated as forever. */
 const secondsOf = (interval: string): string =>
   `least(extract(epoch from absurd.current_time() - (absurd.current_time() - least(${interval}, interval '100 years'))), 2147483647)::int`;
 
-/** Needs schema 0.4.0 (42883 before). Months count as the calendar has them, back from now, as in the deletion. */
+/** Needs schema 0.4.0 (42883 before). Months are calendar months back from now, as in the deletion. */
 export async function readCleanupPolicy(db: Queryable, queueName: string): Promise<CleanupPolicy | undefined> {
   const { rows } = await db.query<CleanupPolicy>(
     `select ${secondsOf('p.cleanup_ttl')} as ttl_seconds, p.cleanup_limit from absurd.get_queue_policy($1) p`,
@@ -86,8 +86,8 @@ export interface CleanupCount {
 const sampled = 1000;
 
 /**
- * Counts by the rule of the deletion and by the database's clock, so that a deletion right after takes just these. It reads
- * the index entries of all that would go.
+ * Counts by the same rule and clock as the deletion, so that a deletion right after deletes exactly these. Reads the
+ * index entries of all of them.
  */
 export async function countCleanup(
   db: Queryable,

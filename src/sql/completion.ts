@@ -1,4 +1,4 @@
-/** Short looks for what may be typed next. Every one walks an index to a limit; names come from the latest rows only. */
+/** Reads for completion. Each reads an index up to a limit; names come from the latest rows only. */
 import { events, runs, tasks, waits } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 
@@ -88,7 +88,7 @@ export async function suggestEvents(
   return rows;
 }
 
-/** The first and last id that begin so; undefined where none can. */
+/** The first and last id with this prefix; undefined if there can be none. */
 function idRange(prefix: string): [string, string] | undefined {
   const shape = '00000000-0000-0000-0000-000000000000';
   const fits = [...prefix.toLowerCase()].every((char, i) => (shape[i] === '-' ? char === '-' : /[0-9a-f]/.test(char)));

@@ -12,7 +12,7 @@ export interface CronSchedules {
   detach?: string;
 }
 
-/** Makes the jobs of one queue, or of all (null). Raises 0A000 where pg_cron is missing. */
+/** Creates the jobs of one queue, or of all (null). Raises 0A000 if pg_cron is missing. */
 export async function enableCron(db: Queryable, queue: string | null, schedules: CronSchedules): Promise<CronJob[]> {
   const given: [string, string | undefined][] = [
     ['p_partition_schedule', schedules.partitions],
@@ -38,19 +38,19 @@ export async function disableCron(db: Queryable, queue: string | null): Promise<
 export interface CronPlace {
   /** It is in this database, and this role may use it. */
   usable: boolean;
-  /** It is in this database, whoever may use it. */
+  /** It is in this database. */
   here: boolean;
   /** The server has its files: it could be created in its home. */
   available: boolean;
-  /** The one database whose jobs it runs; null where the server has not loaded it, or does not tell this role. */
+  /** The one database whose jobs it runs; null if the server has not loaded it, or hides the setting from this role. */
   home: string | null;
-  /** Whether the server tells this role such settings. */
+  /** Whether this role can see such settings. */
   settings_visible: boolean;
   database: string;
   role: string;
 }
 
-/** Looks in the catalogs: a name lookup raises where the role may not use the schema. */
+/** Reads the catalogs: a name lookup raises an error if the role may not use the schema. */
 export async function findCron(db: Queryable): Promise<CronPlace> {
   const { rows } = await db.query<CronPlace>(
     `select c.oid is not null and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as usable,
@@ -68,8 +68,8 @@ export async function findCron(db: Queryable): Promise<CronPlace> {
 }
 
 /**
- * What has the jobs of a database run by the pg_cron of another one, to be typed in that one: its chores for one queue or for
- * all. Planning to detach partitions is not among them: it makes jobs itself, in its own database.
+ * Statements that schedule the jobs of a database in the pg_cron of another one, to be run there: its chores for one
+ * queue or for all. Planning to detach partitions is not included: that job creates others in its own database.
  */
 export function remoteJobs(database: string, queue: string | null, schedules: CronSchedules): string[] {
   const argument = queue === null ? '' : pastedLiteral(queue);

@@ -84,7 +84,7 @@ const columnTypes: Record<QueueLetter, Record<string, string>> = {
   i: { idempotency_key: 'text', task_id: 'uuid' },
 };
 
-/** Columns that the script adds to tables that lack them. */
+/** Columns that the script adds to older tables. */
 export const addedColumns: readonly (ColumnDescription & { since: number })[] = [
   { letter: 't', column: 'cancel_due', type: time, since: 1 },
   { letter: 't', column: 'parent_task_id', type: 'uuid', since: 2 },

@@ -3,7 +3,7 @@ import type { ClientBase } from 'pg';
 /** How the starting command asks the supervising process to end: a message on its own server, so a stale process id harms nobody. */
 const controlChannel = 'absurdctl_dev';
 
-/** Creates the database that commands use on a server of their own. `name` is a plain identifier of ours. */
+/** Creates the database of an embedded server. `name` is a plain identifier of ours. */
 export async function ensureDatabase(db: ClientBase, name: string): Promise<void> {
   const { rows } = await db.query('select 1 from pg_database d where d.datname = $1', [name]);
   if (rows.length === 0) await db.query(`create database "${name.replaceAll('"', '""')}"`);
@@ -12,7 +12,7 @@ export async function ensureDatabase(db: ClientBase, name: string): Promise<void
 export interface ClientActivity {
   /** Connections of clients now, without the asking one. */
   clients: number;
-  /** Connections ever made; grows also by those that came and went between two looks. */
+  /** Connections since the start, including those that opened and closed between two looks. */
   sessions: string;
 }
 

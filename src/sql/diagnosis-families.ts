@@ -1,4 +1,4 @@
-/** What a run waits for that waits for tasks. Schemas without these waits have none. */
+/** The tasks that a run waits for. Schemas without these waits have none. */
 import type { BoundedReader } from './bounded.js';
 import { tasks } from './identifiers.js';
 

@@ -1,4 +1,4 @@
-/** From an id to the queue that knows it, for questions that must be answered while tables are locked. */
+/** Finds the queue of an id, even while tables are locked. */
 import type { BoundedReader } from './bounded.js';
 import type { FoundTask, IdRange } from './find-task.js';
 import { runs, tasks } from './identifiers.js';
@@ -6,7 +6,7 @@ import { runs, tasks } from './identifiers.js';
 export interface Located {
   queue: string;
   task_id: string;
-  /** The run that the id names; null where it names a task. */
+  /** The run with that id; null if it is the id of a task. */
   run_id: string | null;
 }
 
@@ -19,8 +19,8 @@ export function chunks<T>(list: T[]): T[][] {
 }
 
 /**
- * Which queue knows this id: as a task's first, as a run's where none does. A look-up is cheap and its planning is not, so one
- * key of each queue is asked for at a time.
+ * Finds the queue of an id: tasks first, then runs. A look-up is cheap but its planning is not, so each statement
+ * reads one key of each queue.
  */
 export async function locate(reader: BoundedReader, queues: string[], id: string): Promise<Located | null> {
   const kinds = [
@@ -44,10 +44,10 @@ export async function locate(reader: BoundedReader, queues: string[], id: string
   return null;
 }
 
-/** Matches of the beginning of an id that are read of each table. */
+/** Maximum matches of an id's prefix to read from each table. */
 const matchesRead = 11;
 
-/** The tasks that the beginning of an id names, as their own or as that of one of their runs; null where it could not be read. */
+/** The tasks whose id, or a run's id, starts with this prefix; null if it could not be read. */
 export async function locateStart(
   reader: BoundedReader,
   queues: string[],
@@ -73,7 +73,7 @@ export async function locateStart(
     if (rows === null) return null;
     for (const row of rows) {
       const known = found.get(row.task_id);
-      // Several runs of one task, or a run and its task: the beginning names the task.
+      // Several runs of one task, or a run and its task: the prefix identifies the task.
       if (known === undefined) found.set(row.task_id, row);
       else known.run_id = null;
     }

@@ -1,7 +1,7 @@
 import { ms, type BoundedReader } from './bounded.js';
 import { readSight as readSightOf } from './sessions.js';
 
-/** A session, or a prepared transaction, that holds what others wait for. Text is null where the server does not show it. */
+/** A session, or a prepared transaction, that blocks others. Text is null if the server hides it. */
 export interface LockHolder {
   pid: number | null;
   /** The prepared transaction's id, where no session is behind it. */
@@ -14,7 +14,10 @@ export interface LockHolder {
   transaction_started_at: number | null;
   /** Seconds since its transaction began, by the server's real clock. Of a hidden session: for how long it is known to hold it. */
   held_seconds: number;
-  /** The server hides the session from this role: all that shows is its pid, its locks, and the sessions that wait for it. */
+  /**
+   * The server hides the session from this role: only its pid, its locks and the sessions that wait for it are
+   * visible.
+   */
   hidden: boolean;
   /** Tables on which it holds that lock; empty for rows. */
   tables: string[];
@@ -26,7 +29,7 @@ export interface LockHolder {
   waiting: number;
 }
 
-/** A lock younger than this is a worker's daily business, not a cause. */
+/** A lock younger than this is normal for a worker, not a cause. */
 const MIN_HELD_SECONDS = 1;
 
 /** Whether this role is shown what other sessions do: their state, query and the time of their transaction. */
@@ -41,15 +44,15 @@ const holderColumns = `
   coalesce(extract(epoch from clock_timestamp() - coalesce(a.xact_start, p.prepared)), 0)::float8 as held_seconds`;
 
 /**
- * Who holds the row versions with these `xmax` values. A row lock leaves nothing in pg_locks but the holder's transaction
- * id in the row's xmax: an id that is still in progress names its session. No row is locked to find out.
+ * The sessions behind these `xmax` values. A row lock leaves only the holder's transaction id in the row's xmax: an id
+ * that is still in progress identifies its session. No row is locked to find out.
  */
 export async function readRowLockHolders(reader: BoundedReader, xmaxes: string[]): Promise<LockHolder[]> {
   const candidates = [...new Set(xmaxes.filter((xmax) => xmax !== '0'))];
   if (candidates.length === 0) return [];
   const direct = await lasting(reader, () => holdersOf(reader, candidates));
   if (direct.length > 0) return direct;
-  // Several lockers of one row share a multixact, which has the same type: its members are the transactions.
+  // Several lockers of one row share a multixact of the same type; its members are the transactions.
   const members = await reader.rows<{ xid: string }>(
     'members of a shared row lock',
     `select distinct m.xid::text as xid
@@ -107,15 +110,15 @@ async function lasting(reader: BoundedReader, look: () => Promise<LockHolder[]>)
     .filter(isLong);
 }
 
-/** An optional question that failed is no gap in the diagnosis. */
+/** A failed optional question does not count as unread. */
 function forget(reader: BoundedReader, what: string): void {
   const at = reader.unread.findIndex((unread) => unread.what === what);
   if (at >= 0) reader.unread.splice(at, 1);
 }
 
 /**
- * Sessions that stand in the way of these tables: holders of a table lock that keeps workers from writing, and sessions that
- * others wait for while they work on one of the tables. Reads catalogs only, so it answers even where the tables are locked.
+ * Sessions that block these tables: holders of a table lock that stops workers from writing, and sessions that others
+ * wait for while they use one of the tables. Reads catalogs only, so it answers even if the tables are locked.
  */
 export async function readTableLockHolders(reader: BoundedReader, tableNames: string[]): Promise<LockHolder[]> {
   return lasting(reader, () => tableLockHolders(reader, tableNames));

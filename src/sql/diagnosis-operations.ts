@@ -1,4 +1,4 @@
-/** What people did to a task or a queue, for `why` and `doctor`. Schemas without pauses and operations answer with none. */
+/** Operations on a task or a queue, for `why` and `doctor`. Schemas without pauses and operations return none. */
 import { ms, type BoundedReader } from './bounded.js';
 
 /** A pause in force. Times are milliseconds since 1970. */
@@ -39,7 +39,7 @@ export async function readPauses(reader: BoundedReader, queue: string | null): P
   return found ?? [];
 }
 
-/** Whether operations can be read: a role of an older set of grants may lack the right, and is shown less. */
+/** Whether operations can be read: a role with older grants may lack the right. */
 async function canRead(reader: BoundedReader): Promise<boolean> {
   const [known] =
     (await reader.catalogs<{ known: boolean }>(

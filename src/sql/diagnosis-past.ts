@@ -1,4 +1,4 @@
-/** What a task has been through: how its attempts failed, what its checkpoints amount to, and how others of its name fared. */
+/** The past of a task: how its attempts failed, its checkpoints, and how other tasks of its name fared. */
 import { ms, type BoundedReader } from './bounded.js';
 import { checkpoints, runs, tasks } from './identifiers.js';
 
@@ -11,7 +11,7 @@ export interface FailureStreak {
 /** Failed attempts that are compared. */
 const streakOf = 200;
 
-/** An error without what differs from one attempt to the next: ids and numbers. */
+/** An error without ids and numbers, which differ between attempts. */
 const kind = `regexp_replace(left(r.failure_reason::text, 2000), '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]+', '#', 'g')`;
 
 export async function readFailureStreak(
@@ -63,7 +63,7 @@ export async function readCheckpointFigures(
   );
 }
 
-/** The attempts that these runs were. */
+/** The attempt numbers of these runs. */
 export async function readAttempts(
   reader: BoundedReader,
   queue: string,
@@ -77,7 +77,7 @@ export async function readAttempts(
   return new Map((rows ?? []).map(({ run_id, attempt }) => [run_id, attempt]));
 }
 
-/** Another task of the same name that ended of late, with its steps in the order in which they were saved. */
+/** Another task of the same name that ended recently, with its steps in the order in which they were saved. */
 export interface Peer {
   steps: string[];
   first_step_at: number | null;

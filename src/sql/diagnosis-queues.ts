@@ -2,9 +2,9 @@ import { queueLettersSql, requiredLetters } from './description.js';
 import { COUNT_LIMIT, boundedCount, ms, type BoundedReader } from './bounded.js';
 import { runs, tasks, waits } from './identifiers.js';
 
-/** The server's time and the queues that it knows. */
+/** The server's time and its queues. */
 export interface QueueList {
-  /** absurd.current_time() as text that the same server reads back without loss. */
+  /** absurd.current_time() as text that the server reads back without loss. */
   now_text: string;
   /** The same in milliseconds since 1970. */
   now: number;
@@ -18,12 +18,12 @@ export interface QueueList {
 export interface KnownQueue {
   queue_name: string;
   created_at: number | null;
-  /** Null on schemas before 0.4.0, which knew no partitions and had no policy. */
+  /** Null on schemas before 0.4.0, which had no partitions and no policies. */
   storage_mode: string | null;
   default_partition: string | null;
   cleanup_ttl_seconds: number | null;
   lookahead_seconds: number | null;
-  /** Which of the prefixes t, r, c, e, w, i have a table. */
+  /** The prefixes (t, r, c, e, w, i) of existing tables. */
   tables: string[];
 }
 
@@ -59,12 +59,12 @@ export async function readQueues(reader: BoundedReader): Promise<QueueList | nul
   return clock && queues ? { ...clock, queues } : null;
 }
 
-/** True where every table that a queue needs is there. */
+/** Whether all tables of the queue exist. */
 export function isWhole(queue: KnownQueue): boolean {
   return requiredLetters.every((prefix) => queue.tables.includes(prefix));
 }
 
-/** How a queue moves. Times are milliseconds since 1970; counts stop at COUNT_LIMIT + 1. */
+/** The flow of a queue. Times are milliseconds since 1970; counts stop at COUNT_LIMIT + 1. */
 export interface QueueFlow {
   pending_ready: number;
   sleeping_ready: number;
@@ -75,7 +75,7 @@ export interface QueueFlow {
   oldest_expired_at: number | null;
   without_lease: number;
   sleeping: number;
-  /** Of those asleep: the ones with no end in sight, that is waiting for an event without a timeout. */
+  /** Sleeping runs without an end: waiting for an event without a timeout. */
   sleeping_forever: number;
   next_wake_at: number | null;
   /** Latest claim that the sampled rows show. */
@@ -148,7 +148,7 @@ export async function readQueueFlow(
   );
 }
 
-/** The head of the line, to see whether another session holds it. */
+/** The head of the queue, to see whether another session has locked it. */
 export async function readHeadOfLine(
   reader: BoundedReader,
   queue: string,
@@ -169,7 +169,7 @@ export async function readHeadOfLine(
   return found ?? [];
 }
 
-/** What is asleep waits for: the commonest awaited events of a bounded sample. */
+/** The most common awaited events of a bounded sample of sleeping runs. */
 export async function readAwaitedEvents(
   reader: BoundedReader,
   queue: string,

@@ -48,7 +48,7 @@ export const readRegistry = (reader: BoundedReader, nowText: string): Promise<Re
 
 export const isLive = ({ heartbeat_at: at }: RegisteredWorker, now: number): boolean => now - at <= staleSeconds * 1000;
 
-/** Who works on one queue. */
+/** The workers of one queue. */
 export interface Workforce {
   /** Workers of the registry that are alive. */
   live: RegisteredWorker[];

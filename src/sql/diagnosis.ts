@@ -131,7 +131,7 @@ export async function readWaits(reader: BoundedReader, queue: string, taskId: st
   return found ?? [];
 }
 
-/** How many runs a worker takes before this one: `r_<queue>_sai` up to its place, bounded. */
+/** How many runs a worker claims before this one: `r_<queue>_sai` up to its place, bounded. */
 export async function readPlaceInLine(reader: BoundedReader, queue: string, runId: string): Promise<number | null> {
   const before = (state: string): string =>
     boundedCount(
@@ -180,7 +180,7 @@ export interface EventFacts {
   emitted_at: number | null;
   /** Other queues where an event of this name was emitted. */
   elsewhere: { queue: string; emitted_at: number; payload: string | null }[];
-  /** Names among the latest 500 emitted ones, for nearness in spelling. */
+  /** The latest 500 emitted names, to suggest a similar one. */
   recent_names: string[];
 }
 
@@ -188,7 +188,7 @@ export interface EventFacts {
 const shortPayload = `case when jsonb_typeof(e.payload) = 'object' and pg_column_size(e.payload) < 1000 and length(e.payload::text) <= 500
                             then e.payload::text end`;
 
-/** Null where it could not be read whether the event was emitted. */
+/** Null if it could not be read whether the event was emitted. */
 export async function readEvent(
   reader: BoundedReader,
   queue: string,
@@ -242,8 +242,8 @@ export interface NameSample {
 const NAME_SAMPLE = 5000;
 
 /**
- * No index leads from a name to its tasks, so the first 5000 runs of each unfinished state are looked at, and no more. Each looks
- * its task up: a planner that takes a name for rare would rather read all tasks for it, which `offset 0` keeps it from.
+ * No index finds tasks by name, so only the first 5000 runs of each unfinished state are read, each with its task. For
+ * a rare name the planner would read all tasks instead; `offset 0` prevents that.
  */
 export async function readNameSample(
   reader: BoundedReader,
@@ -285,7 +285,7 @@ export async function readNameSample(
   return found && { ...found, queue };
 }
 
-/** Task names of the latest 1000 tasks of a queue, to suggest a near one. */
+/** Task names of the latest 1000 tasks of a queue, to suggest a similar one. */
 export async function readRecentNames(reader: BoundedReader, queue: string): Promise<string[]> {
   const found = await reader.rows<{ task_name: string }>(
     `the task names of queue ${queue}`,

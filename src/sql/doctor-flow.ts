@@ -8,12 +8,12 @@ const SMALL = 300;
 
 type SmallFlow = QueueFlow & { at: number; unfinished: number; recent: number; runs: number };
 
-/** What else shows where a flow is counted. */
+/** Further results of counting a flow. */
 export interface FlowShape {
   /** Whether there is an unfinished run, and whether there is a run at all. */
   unfinished: boolean;
   runs: boolean;
-  /** Too many runs to be read at once. */
+  /** Too many runs to read at once. */
   large: boolean;
 }
 
@@ -23,7 +23,7 @@ const counts = [
   'runs, window_running + window_completed + window_failed as window_claims',
 ].join(', ');
 
-/** What the flows of queues are counted by. */
+/** The times by which flows are counted. */
 export interface FlowMoment {
   /** In milliseconds since 1970, and as text. */
   now: number;

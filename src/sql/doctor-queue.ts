@@ -15,7 +15,7 @@ export interface QueueTarget extends Readable {
   keptSeconds: number | null;
 }
 
-/** Rows about each queue; the targets that could not be read are returned. */
+/** Reads rows about each queue; returns the targets that could not be read. */
 function collect<T extends object>(
   reader: BoundedReader,
   targets: readonly QueueTarget[],
@@ -52,7 +52,7 @@ export interface SampledRun {
   max_attempts: number | null;
   /** Latest checkpoint of the run; only for running and sleeping ones. */
   checkpoint_at: number | null;
-  /** Versions of the two rows that a session holds or has held; "0" where none has. */
+  /** The xmax values of the two rows; "0" if no session has locked them. */
   xmax: string;
   task_xmax: string | null;
   /** Of the task's first 200 checkpoints: how many there are, and their bytes. */
@@ -101,11 +101,11 @@ export function readUnfinished(
            from (select x.updated_at, x.state from ${checkpoints(queue)} x where x.task_id = r.task_id limit 200) as k
        ) c on r.state in ('running', 'sleeping')`;
   };
-  // A statement without parameters in it refuses values.
+  // A statement without parameters must be sent without values.
   return collect<SampledRun>(reader, targets, arm, () => (size === 'small' ? [] : [nowText, farSeconds]), add);
 }
 
-/** What a task's checkpoints are like; counted up to 10,001. */
+/** Figures of a task's checkpoints; counted up to 10,001. */
 export interface CheckpointLoad {
   checkpoints: number;
   bytes: number;
@@ -114,7 +114,7 @@ export interface CheckpointLoad {
   first_nap_at: number | null;
 }
 
-/** A closer look at one task that has many checkpoints. */
+/** Examines one task with many checkpoints. */
 export async function readCheckpointLoad(
   reader: BoundedReader,
   queue: string,
@@ -147,14 +147,14 @@ export interface Leftovers {
   oldest_at: number | null;
 }
 
-/** What the ends of a queue's tasks show. */
+/** What the oldest and newest tasks of a queue show. */
 export interface TaskEnds {
-  /** Unfinished tasks whose last run is over or missing: nothing will ever move them. */
+  /** Unfinished tasks whose last run has ended or is missing: they can never continue. */
   deadEnds: DeadEnd[];
   leftovers: Leftovers | null;
 }
 
-/** Looks at the oldest and the newest tasks of each queue. With many queues, at fewer of each. */
+/** Reads the oldest and the newest tasks of each queue; fewer if there are many queues. */
 export function readTaskEnds(
   reader: BoundedReader,
   targets: readonly QueueTarget[],
@@ -196,7 +196,7 @@ export function readTaskEnds(
 export interface ErrorCount {
   /** One of the errors, as it was recorded. */
   error: string;
-  /** How many errors of the sample are the same but for addresses, ids and numbers. */
+  /** Number of errors in the sample that differ only in addresses, ids and numbers. */
   failures: number;
   /** How many different texts these are. */
   variants: number;
@@ -261,12 +261,12 @@ export interface WaitSample {
   waiting: number;
   oldest_at: number;
   with_timeout: number;
-  /** When the awaited event was emitted, although the wait is still there; null for what is as it should be. */
+  /** When the awaited event was emitted although the wait still exists; null if all is well. */
   emitted_at: number | null;
   task_id: string;
 }
 
-/** Waits of the longest sleepers, by event, with whether that event is there. */
+/** Waits of the longest sleepers, by event, and whether that event exists. */
 export function readWaitSample(
   reader: BoundedReader,
   targets: readonly QueueTarget[],

@@ -1,6 +1,6 @@
 import type { BoundedReader } from './bounded.js';
 
-/** A table of the schema, as the catalogs have it: what is to know before anything reads it. */
+/** A table of the schema, according to the catalogs: what must be known before it is read. */
 export interface SurveyedTable {
   table_name: string;
   partitioned: boolean;
@@ -9,7 +9,7 @@ export interface SurveyedTable {
   /** Whether row-level security hides rows of it from this role. */
   filtered: boolean;
   owner: string;
-  /** A session that locks everybody out of it, or waits to; null: none does. */
+  /** A session that has locked everybody out of it, or waits to; null: none. */
   locked_by: number | null;
   /** Whether a lock is held that keeps readers out, even where no session holds it (a prepared transaction). */
   locked: boolean;
@@ -19,7 +19,7 @@ export interface SurveyedTable {
   locks: number;
 }
 
-/** Every table of the schema that is not a partition. Catalogs only, so it answers whatever is locked. */
+/** Every table of the schema that is not a partition. Catalogs only, so it answers even if tables are locked. */
 export async function readSurvey(reader: BoundedReader): Promise<SurveyedTable[] | null> {
   return reader.catalogs<SurveyedTable>(
     'the tables of the schema',

@@ -12,7 +12,7 @@ export interface SchemaFacts {
   revision: number | null;
   /** Whether pg_cron is in this database. */
   cron: boolean;
-  /** Where a role or the database stops the clock for all its sessions. */
+  /** Settings of a role or the database that stop the clock for all its sessions. */
   frozen_at: string | null;
   /** The role that it is stopped for; null for every role. */
   frozen_for: string | null;
@@ -234,7 +234,7 @@ export async function readOldTransactions(reader: BoundedReader, minSeconds: num
   );
 }
 
-/** How many connections somebody may have, and who has them. */
+/** A connection limit, and the programs that use it. */
 export interface ConnectionLimit {
   of: 'server' | 'role' | 'database';
   /** The role or the database; null for the server. */
@@ -254,8 +254,8 @@ export interface ServerFacts {
 export async function readServer(reader: BoundedReader): Promise<ServerFacts | null> {
   const limits = await reader.catalogs<Omit<ConnectionLimit, 'holders'> & { holders: string }>(
     'the connections',
-    // The kind of a session that is hidden from this role does not show; only clients have a database, and a few others that
-    // are not hidden.
+    // The kind of a hidden session is unknown; only client sessions have a database, and a few others that are not
+    // hidden.
     `with client as materialized (
        select a.usename::text as user_name, a.datname::text as database, coalesce(a.application_name, '') as application, a.state
          from pg_stat_activity a
@@ -302,7 +302,7 @@ export interface PartitionFacts {
   is_default: boolean;
   /** Upper bound as the server writes it. */
   bound: string;
-  /** Its concurrent detaching is half done, and no process is at it, as far as this role may see. */
+  /** A concurrent detach was interrupted, and no process is completing it, as far as this role can see. */
   half_detached: boolean;
 }
 

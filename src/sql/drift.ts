@@ -1,6 +1,6 @@
 /**
- * What a database lacks, found without touching it: the shipped functions and the tables of a queue are made beside what is
- * there, compared, and rolled back. No table of a queue is locked; other installations wait.
+ * Compares a database with the shipped schema without touching it: creates the shipped functions and tables of a queue
+ * under other names, compares, and rolls back. No queue's table is locked; other installations wait.
  */
 import { addedColumns, functionsLock, queueFunctionKinds, queueLettersSql } from './description.js';
 import { quoteIdent } from './identifiers.js';
@@ -9,28 +9,28 @@ import { plainNames } from './session.js';
 
 export type DifferenceKind = 'function' | 'table' | 'column' | 'trigger' | 'index' | 'constraint';
 
-/** One thing that is not as the shipped script makes it. */
+/** One difference from the shipped schema. */
 export interface Difference {
   kind: DifferenceKind;
-  /** Null for what belongs to no single queue. */
+  /** Null if it belongs to no single queue. */
   queue_name: string | null;
   /** `absurd.list_queues()`, `r_q_rdy`, `t_q.cancel_due`. */
   name: string;
   change: 'missing' | 'differs' | 'invalid' | 'left over';
-  /** False for what the script leaves as it is: a person has to mend it. */
+  /** False if the script does not fix it: a person has to. */
   mended: boolean;
 }
 
 export interface SchemaComparison {
   differences: Difference[];
-  /** Partitions that the script would make, by queue. */
+  /** Partitions that the script would create, by queue. */
   partitions: { queue_name: string; count: number }[];
 }
 
 export interface ScriptParts {
-  /** The script without what touches tables. */
+  /** The script without the parts that touch tables. */
   functions: string;
-  /** What makes the registry, for a table of another name. */
+  /** Creates the registry under another name. */
   registry: (table: string) => string;
 }
 
@@ -87,7 +87,7 @@ interface FunctionRow {
 async function compareFunctions(db: Queryable, script: string, queues: QueueMode[]): Promise<Difference[]> {
   const before = new Map((await db.query<FunctionRow>(functionsQuery)).rows.map((row) => [row.name, row]));
   await db.query(script);
-  // Whoever makes a queue's functions holds this lock: two at once would collide on their rows of the catalog.
+  // Every session that creates a queue's functions takes this lock: two at once would collide on the catalog's rows.
   await db.query(
     `select pg_advisory_xact_lock(hashtextextended('${functionsLock}' || q.name, 0)),
             absurd._make_queue_functions(q.name, q.mode)
@@ -99,7 +99,7 @@ async function compareFunctions(db: Queryable, script: string, queues: QueueMode
   return after.flatMap(({ name, how, made_by: by, queue_name: queue }): Difference[] => {
     const was = before.get(name);
     const ours = by === made;
-    // Functions of others are their own affair; those of a queue that is gone go with the script.
+    // Ignore functions of others; the script drops those of a dropped queue.
     if (ours ? was?.how === how : queue === null) return [];
     const change = !ours ? 'left over' : was === undefined ? 'missing' : 'differs';
     return [{ kind: 'function', queue_name: queue, name, change, mended: true }];
@@ -169,7 +169,7 @@ async function describeTables(db: Queryable, names: string[], probe: string): Pr
 const isAdded = ({ letter, label }: Part): boolean =>
   addedColumns.some((added) => added.letter === letter && added.column === label);
 
-/** What of the expected parts is missing or other. What is there beside them is no business of ours. */
+/** Expected parts that are missing or differ. Additional parts are ignored. */
 function compareParts(queue: string | null, expected: Part[], actual: Part[]): Difference[] {
   const key = ({ kind, letter, label }: Part): string => `${kind}\0${letter}\0${label}`;
   const there = new Map(actual.map((part) => [key(part), part]));
@@ -179,9 +179,9 @@ function compareParts(queue: string | null, expected: Part[], actual: Part[]): D
     .map(({ label }) => label);
   return expected.flatMap((part): Difference[] => {
     const found = there.get(key(part));
-    // With a table goes all that belongs to it.
+    // A missing table implies all of its parts.
     if (part.kind !== 'table' && !tables.has(part.letter)) return [];
-    // A column of the registry is made with what checks it.
+    // A column of the registry is created with its constraints.
     if (part.kind === 'constraint' && unmade.some((column) => part.label.includes(column))) return [];
     if (found?.how === part.how && found.valid) return [];
     const change = found === undefined ? 'missing' : found.how === part.how ? 'invalid' : 'differs';

@@ -1,4 +1,6 @@
-/** Reads many queues in one transaction, where one of them may be locked by another session or closed to this role. */
+/**
+ * Reads many queues in one transaction, even if another session has locked one of them or this role may not read it.
+ */
 import type { Queryable } from './queryable.js';
 
 /** A queue that could not be read, and why. */
@@ -9,7 +11,7 @@ export interface SkippedQueue {
   reason: string;
 }
 
-/** A lock that was not granted, a missing right, a missing table: trouble of one queue, not of the others. */
+/** A lock timeout, a missing right, a missing table: errors of one queue, not of the others. */
 const ofOneQueue = new Set(['55P03', '42501', '42P01']);
 
 /** SQLSTATE of an error that concerns one queue alone; undefined for any other error. */
@@ -18,7 +20,7 @@ export function skippable(error: unknown): string | undefined {
   return code !== undefined && ofOneQueue.has(code) ? code : undefined;
 }
 
-/** How long the first lock is waited for, and every one after a lock was not granted: many locked queues must not add up. */
+/** Lock timeouts: for the first lock, and for later ones after a timeout, so that many locked queues do not add up. */
 const firstLockTimeoutMs = 1000;
 const nextLockTimeoutMs = 200;
 
@@ -28,7 +30,7 @@ const nextLockTimeoutMs = 200;
  */
 export class QueueReader {
   readonly skipped: SkippedQueue[] = [];
-  /** What the first of them was refused with. */
+  /** The first refusal. */
   firstError: unknown;
   private lockTimeoutMs = firstLockTimeoutMs;
 
@@ -45,7 +47,7 @@ export class QueueReader {
     return answers;
   }
 
-  /** Reads them with one statement, or, where that is refused, one by one: then there is an answer for each. */
+  /** Reads them with one statement or, if that is refused, one by one: then each has its own result. */
   async some<R>(queues: readonly string[], read: (queues: string[]) => Promise<R>): Promise<R[]> {
     const open = this.open(queues);
     if (open.length > 1) {
@@ -55,7 +57,7 @@ export class QueueReader {
     return this.each(queues, (queue) => read([queue]));
   }
 
-  /** To be called last: where none of the queues could be read there is no answer, and the first refusal is the error. */
+  /** Call it last: if none of the queues could be read, it raises the first refusal. */
   finish(queues: readonly string[]): void {
     if (queues.length > 0 && this.open(queues).length === 0) throw this.firstError;
   }

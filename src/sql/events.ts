@@ -2,7 +2,7 @@ import { events, waits } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 import type { Timestamp } from './values.js';
 
-/** What an emission did. */
+/** The result of an emission. */
 export interface EmittedEvent {
   queue_name: string;
   event_name: string;
@@ -27,7 +27,7 @@ async function countWaiting(db: Queryable, queueName: string, eventName: string)
   return rows[0]?.waiting ?? 0;
 }
 
-/** In which of these queues runs wait for an event that was emitted elsewhere, and how many. */
+/** The queues in which runs wait for this event, and how many runs. */
 export async function waitingElsewhere(
   db: Queryable,
   queues: readonly string[],

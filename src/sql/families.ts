@@ -32,7 +32,7 @@ export async function familyRoot(db: Queryable, queueName: string, taskId: strin
     `select a.place from unnest(absurd._ancestors($1, $2)) with ordinality a (place, n) order by a.n desc`,
     [queueName, taskId],
   );
-  // A queue's name may hold colons, an id does not.
+  // A queue's name may contain colons, an id cannot.
   for (const { place } of rows) {
     const found = { queue_name: place.slice(0, -37), task_id: place.slice(-36) };
     if (await exists(db, found)) return found;

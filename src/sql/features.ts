@@ -1,7 +1,7 @@
-/** What the schema offers on top of the contract. Callers ask for the feature that they need, never for a version. */
+/** Features of the schema beyond the contract. Callers check for the feature that they need, not for a version. */
 import type { Queryable } from './queryable.js';
 
-/** The names of the schema's features; none where it does not say, or does not exist. */
+/** The names of the schema's features; none if it does not exist or has no such function. */
 export async function schemaFeatures(db: Queryable): Promise<string[]> {
   const { rows } = await db.query<{ exists: boolean }>(
     `select to_regprocedure('absurd.get_schema_features()') is not null as exists`,

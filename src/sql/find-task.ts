@@ -3,11 +3,11 @@ import { runs, tasks } from './identifiers.js';
 import type { TaskState } from './description.js';
 import type { Queryable } from './queryable.js';
 
-/** Where an id was found, and as what. */
+/** Where an id was found: its queue, task and run. */
 export interface FoundTask {
   queue_name: string;
   task_id: string;
-  /** The run that the id names, or null when it names a task. */
+  /** The run with that id, or null if it is the id of a task. */
   run_id: string | null;
   task_name: string;
   state: TaskState;
@@ -15,16 +15,19 @@ export interface FoundTask {
   max_attempts: number | null;
 }
 
-/** The ids that begin in one way, the first and the last of them; a whole id is both. */
+/** The first and last id with a prefix; for a complete id both are the same. */
 export interface IdRange {
   first: string;
   last: string;
 }
 
-/** Queues asked in one statement: enough for almost everyone in one round trip, few enough to be planned quickly. */
+/** Queues read in one statement: usually all of them, but few enough to plan quickly. */
 const queuesAtOnce = 40;
 
-/** Matches of a prefix that are read of each queue, of tasks and of runs: enough to see that it is ambiguous, and to list some. */
+/**
+ * Maximum matches of a prefix to read from each queue, of tasks and of runs: enough to see that it is ambiguous, and
+ * to list some.
+ */
 const matchesRead = 11;
 
 /**
@@ -44,7 +47,7 @@ export async function findTask(reader: QueueReader, id: IdRange, queues: readonl
     const rows = await describe(reader.db, queue, [...new Set([...taskIds, ...runsOf.map((match) => match.task_id)])]);
     for (const row of rows) {
       const named = runsOf.filter((match) => match.task_id === row.task_id).map((match) => match.id);
-      // Several runs of one task: the beginning names the task, not one of them.
+      // Several runs of one task: the prefix identifies the task, not a run.
       found.push({ ...row, run_id: named.length === 1 ? (named[0] ?? null) : null });
     }
   }

@@ -2,7 +2,7 @@ import { checkpoints, runs, tasks } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 import type { RawJson, Timestamp } from './values.js';
 
-/** Where a task stands, by its own row and that of its last run. */
+/** The progress of a task, from its row and its last run. */
 export interface TaskProgress {
   task_name: string;
   state: string;
@@ -19,7 +19,7 @@ export interface TaskProgress {
   failure_reason: RawJson | null;
 }
 
-/** One look at a task: three rows by their keys. Undefined when it is gone. */
+/** Reads a task: three rows by their keys. Undefined if it no longer exists. */
 export async function getProgress(db: Queryable, queueName: string, taskId: string): Promise<TaskProgress | undefined> {
   const { rows } = await db.query<TaskProgress>(
     `select t.task_name, t.state, t.attempts, t.max_attempts, t.completed_payload, r.run_id, r.state as run_state,
@@ -46,7 +46,7 @@ export interface FailedAttempt {
   failed_at: Timestamp;
 }
 
-/** The attempts after that one that failed, in their order, at most `limit`. */
+/** Failed attempts after that one, in order, at most `limit`. */
 export async function listFailuresAfter(
   db: Queryable,
   queueName: string,

@@ -1,4 +1,4 @@
-/** A new task from an old one: its inputs, and the results of the steps that it need not do again. */
+/** Creates a new task from an old one: its inputs, and the results of steps that need not run again. */
 import { checkpoints, tasks } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 import type { SpawnedTask } from './tasks.js';
@@ -33,7 +33,7 @@ export interface Fork {
   /** JSON text. */
   params: string;
   steps: readonly string[];
-  /** Settings of the old task that the new one does not get: a spawn would refuse them. */
+  /** Settings of the old task that are not copied: a spawn would refuse them. */
   without: readonly ('retry_strategy' | 'cancellation')[];
 }
 

@@ -1,11 +1,11 @@
-/** Who may do what: facts from the catalogs, which every role may read, and the statements that change them. */
+/** Rights of roles, from the catalogs, which every role may read, and the statements that change them. */
 import type { BoundedReader } from './bounded.js';
 import { quoteIdent } from './identifiers.js';
 import { ownTables, partitionedLettersSql, policyKeys, queueLettersSql } from './description.js';
 import type { Queryable } from './queryable.js';
 import { sightRole } from './sessions.js';
 
-/** The role that is to get rights, and who could give them. */
+/** The role that gets rights, and the roles that could grant them. */
 export interface RoleFacts {
   /** The role that is connected. */
   me: string;
@@ -85,7 +85,7 @@ export interface QueueTables {
   partitions: string[];
 }
 
-/** What there is of each queue, sorted by name. */
+/** The tables and partitions of each queue, sorted by name. */
 export async function listQueueTables(db: Queryable): Promise<QueueTables[]> {
   const { rows } = await db.query<QueueTables>(
     `select q.queue_name,
@@ -171,8 +171,8 @@ const single = (rights: readonly Right[]): string =>
   );
 
 /**
- * The first right that the role has not, in words; null when it has all. A GRANT by somebody who may not grant only warns
- * where they hold rights of their own, so what it did is looked at.
+ * Describes the first right that the role lacks; null if it has all. GRANT by a role without grant option only warns
+ * if that role holds other rights, so the result is checked.
  */
 export async function findMissingRight(db: Queryable, role: string, rights: readonly Right[]): Promise<string | null> {
   const { rows } = await db.query<{ missing: string }>(
@@ -220,14 +220,14 @@ export async function findHeldRight(db: Queryable, role: string, rights: readonl
   return rows[0] ?? null;
 }
 
-/** Who is connected, and to whom the schema belongs: for words about a right that is missing. */
+/** The connected role, and the owner of the schema: for errors about a missing right. */
 export interface Standing {
   me: string;
   /** The owner of the schema; null where there is none. */
   owner: string | null;
   /** Whether the role may use the schema and read its list of queues: what every kind may. */
   enters: boolean;
-  /** Whether this server only follows another one, and so takes no writes. */
+  /** Whether this server is a standby, and so accepts no writes. */
   standby: boolean;
 }
 
@@ -244,6 +244,6 @@ export async function readStanding(db: Queryable): Promise<Standing> {
   return rows[0] ?? { me: '', owner: null, enters: false, standby: false };
 }
 
-/** The same between other questions; null where it got no answer. */
+/** The same through a BoundedReader; null if it got no answer. */
 export const readStandingIn = (reader: BoundedReader): Promise<Standing | null> =>
   reader.row<Standing>('the role', standing);

@@ -29,7 +29,7 @@ function pasted(text: string, quote: string): string {
   return `U&${quote}${escaped.join('')}${quote} uescape '!'`;
 }
 
-/** An identifier in SQL that people paste into psql: as `quoteIdent`, with all that cannot be seen spelled out. */
+/** An identifier in SQL that people paste into psql: like `quoteIdent`, with invisible characters escaped. */
 export const pastedIdent = (name: string): string => pasted(name, '"');
 
 /** A text in such SQL. In statements that we run, values are parameters. */

@@ -13,7 +13,7 @@ export interface ImportedTask {
   created: boolean;
 }
 
-/** The task that was made of an export before, by the key that imports give. */
+/** The task that an earlier import of this export created, by the key of imports. */
 export async function findImported(
   db: Queryable,
   queueName: string,

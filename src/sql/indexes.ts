@@ -1,6 +1,4 @@
-/**
- * The indexes of queues: which are missing, and how one is built beside working workers.
- */
+/** The indexes of queues: finds missing ones, and builds one while workers run. */
 import { createHash } from 'node:crypto';
 import { queueIndexes, type IndexDescription } from './description.js';
 import { quoteIdent } from './identifiers.js';
@@ -11,7 +9,7 @@ export interface MissingIndex {
   queue_name: string;
   table_name: string;
   index_name: string;
-  /** True when there is one that is not valid: its build broke off, is under way, or lacks partitions. */
+  /** True if an invalid one exists: its build was interrupted, is in progress, or lacks partitions. */
   broken: boolean;
   partitioned: boolean;
   /** The planner's estimate; of a table that was never analysed, by its size. */
@@ -30,7 +28,7 @@ export const sizeOfTable = `
        and leaf.oid = any (t.oid || array(select tree.relid::oid from pg_partition_tree(t.oid) tree))
   ) size`;
 
-/** Looks in the catalogs only. Tables that are missing are no business of an index. */
+/** Reads the catalogs only. Missing tables are ignored. */
 export async function listMissingIndexes(db: Queryable): Promise<MissingIndex[]> {
   const { rows } = await db.query<MissingIndex>(
     `select q.queue_name, part.letter || '_' || q.queue_name as table_name,
@@ -70,7 +68,7 @@ export function partitionIndexName(index: MissingIndex, partition: string): stri
   return `absurd_${createHash('md5').update(plain).digest('hex')}_${label}`;
 }
 
-/** Builds an index without holding up writers. A transaction of its own, which lasts as long as the build. */
+/** Builds an index without blocking writers, in its own transaction, which lasts as long as the build. */
 export async function createConcurrently(
   db: Queryable,
   index: MissingIndex,
@@ -118,7 +116,7 @@ export async function readBackendPid(db: Queryable): Promise<number> {
   return rows[0]?.pid ?? 0;
 }
 
-/** How far the build of a session is; null when it builds nothing. */
+/** The progress of a session's build; null if it builds nothing. */
 export async function readProgress(db: Queryable, pid: number): Promise<Builder | null> {
   const { rows } = await db.query<Builder>(
     `select ${builderColumns} from pg_stat_progress_create_index p left join pg_stat_activity a on a.pid = p.pid where p.pid = $1`,
@@ -130,13 +128,15 @@ export async function readProgress(db: Queryable, pid: number): Promise<Builder 
 export interface IndexState {
   there: boolean;
   valid: boolean;
-  /** Who is at work on it, or may be: which index a session builds is only shown to its own role. */
+  /**
+   * The session that builds it, or may build it: the server shows which index a session builds only to its own role.
+   */
   builder: Builder | null;
 }
 
 /**
- * Looks at an index by name. An index that is being built looks like one whose build broke off; what tells them apart is
- * the lock that every concurrent build holds on its table.
+ * Reads an index by name. A running build and an interrupted one look the same, except for the lock that every
+ * concurrent build holds on its table.
  */
 export async function readIndexState(db: Queryable, tableName: string, indexName: string): Promise<IndexState> {
   const { rows } = await db.query<{ there: boolean; valid: boolean } & Partial<Builder>>(

@@ -31,7 +31,7 @@ export interface TaskRow {
 export type Moment = { at: string } | { secondsAgo: number };
 
 export interface TaskFilter {
-  /** No state: all of them. */
+  /** Empty: all states. */
   states: readonly TaskState[];
   taskName?: string;
   since?: Moment;
@@ -49,9 +49,9 @@ export interface TaskFilter {
 
 export interface TaskList {
   rows: TaskRow[];
-  /** More tasks match than `limit`. */
+  /** Whether more tasks match than `limit`. */
   more: boolean;
-  /** So much lies between the matches, or ahead of the clock, that reading stopped before all of it was seen. */
+  /** Whether reading stopped early, because too many rows lie between the matches or ahead of the clock. */
   stopped: boolean;
 }
 
@@ -59,9 +59,9 @@ export interface TaskList {
 const scans = [60, 400, 10_000, 200_000];
 /** Runs of a state whose time is still to come that are read: those that wake up first. */
 const aheadLimit = 10_000;
-/** Queues read in one statement: the latest alone, then ever more of them. */
+/** Queues read in one statement: first the latest alone, then more and more. */
 const queuesAtOnce = [1, 3, 8];
-/** From so many queues on it pays to ask first which of them can have anything to show. */
+/** With this number of queues or more, first ask which of them can have results. */
 const manyQueues = 4;
 
 interface Found extends TaskRow {
@@ -95,7 +95,7 @@ export async function listTasks(reader: QueueReader, queues: readonly string[], 
       list.rows = [...list.rows, ...read.rows].sort(latestFirst).slice(0, filter.limit + 1);
       list.stopped ||= read.stopped;
     }
-    // One task more than is shown says that there are more; no queue whose latest is older can change the rest.
+    // One extra task shows that there are more; queues whose latest activity is older cannot change the result.
     const bottom = list.rows[filter.limit]?.activity_at;
     const next = left[0]?.at;
     if (bottom !== undefined && next !== undefined && next !== null && next < bottom) break;
@@ -126,7 +126,7 @@ interface Latest {
   at: Timestamp | null;
 }
 
-/** As `latestActivity`, without the queues that cannot be read. */
+/** Like `latestActivity`, without the queues that cannot be read. */
 async function latestOf(reader: QueueReader, queues: readonly string[], filter: TaskFilter): Promise<Latest[]> {
   const found = await reader.some(queues, (some) => latestActivity(reader.db, some, filter));
   return found.flat().sort((a, b) => (a.at === null ? -1 : b.at === null ? 1 : compare(b.at, a.at)));

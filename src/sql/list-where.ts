@@ -1,4 +1,4 @@
-/** Tasks by what they hold: the newest first, of a bounded number of the newest. */
+/** Finds tasks by conditions on their JSON: newest first, among a bounded number of the newest. */
 import type { QueueReader } from './each-queue.js';
 import { taskStates } from './description.js';
 import { readTasks, type TaskFilter, type TaskRow } from './list-tasks.js';
@@ -10,7 +10,7 @@ import { findWhere, whereIndex, type WhereCondition } from './where.js';
 export interface WhereList {
   /** The newest first, by when they were spawned. */
   rows: TaskRow[];
-  /** More tasks match than `limit`. */
+  /** Whether more tasks match than `limit`. */
   more: boolean;
   /** The queues of which not every task was looked at. */
   cut: WhereCut[];
@@ -20,7 +20,7 @@ export interface WhereCut {
   queue_name: string;
   /** When the oldest task that was looked at was spawned. */
   back_to: Timestamp;
-  /** Statements that make indexes with which it pays to look further back. */
+  /** Statements that create indexes which make it fast to look further back. */
   indexes: string[];
 }
 
@@ -62,7 +62,7 @@ async function ofQueue(
     const some = await findWhere(db, queue, conditions, { lookBack, limit, before });
     if (some.task_ids.length > 0) rows.push(...(await readTasks(db, queue, filter, some.task_ids)));
     before = some.task_ids.at(-1) ?? null;
-    // With more matches than are shown, what lies further back changes nothing.
+    // With more matches than are shown, older tasks change nothing.
     if (rows.length > filter.limit) return { rows, backTo: null };
     if (some.task_ids.length < limit) return { rows, backTo: some.back_to };
   }

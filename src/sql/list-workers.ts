@@ -2,7 +2,7 @@ import { runs } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 import type { Timestamp } from './values.js';
 
-/** A worker that keeps a row of the registry, or one that is inferred from its claims. */
+/** A worker with a row in the registry, or one inferred from its claims. */
 export interface WorkerRow {
   worker: string;
   queue_name: string;

@@ -1,5 +1,5 @@
 /**
- * The lists of an investigation. Each reads one queue through an index, so many maximum number of rows: what it costs follows the limit,
+ * The list commands. Each reads a limited number of rows of one queue through an index: the cost follows the limit,
  * not the queue. Only tables of the contract are read.
  */
 import { errorMatches, tasksOfKey, type ErrorFilter } from './bulk.js';
@@ -8,7 +8,7 @@ import { events, runs, tasks, waits } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 import type { RawJson, Timestamp } from './values.js';
 
-/** The most rows that a list looks at where no index has its order. */
+/** The most rows that a list reads if no index has its order. */
 export const scanned = 10_000;
 
 /** A list carries JSON up to this many bytes; what is larger is left to the command that shows one. */

@@ -20,7 +20,7 @@ export interface LackingTable {
   bytes: number;
 }
 
-/** Looks in the catalogs only. Whether cancel_due is filled is told by its index, which is made last. */
+/** Reads the catalogs only. The index on cancel_due, which is built last, shows whether the column is filled. */
 export async function listLackingTables(db: Queryable, parts: readonly TablePart[]): Promise<LackingTable[]> {
   const { rows } = await db.query<LackingTable>(
     `with part as (select * from unnest($1::text[], $2::text[], $3::text[]) as part (letter, kind, name))
@@ -74,8 +74,8 @@ export async function lockInstallation(db: Queryable): Promise<void> {
 }
 
 /**
- * Locks a table of tasks whole. Of a partitioned one the parent comes first, where workers queue, and then the partitions
- * at once or not at all (55P03): whoever holds one of them without the parent is not waited for, so nobody deadlocks.
+ * Locks a table of tasks with its partitions. The parent comes first, where workers queue; then all partitions at once
+ * with no wait (55P03), so that a session that holds a partition without the parent cannot cause a deadlock.
  */
 export async function lockTable(db: Queryable, { table_name: name, partitioned }: LackingTable): Promise<void> {
   const table = `absurd.${quoteIdent(name)}`;
@@ -116,13 +116,13 @@ export interface Batch {
   filled: number;
   /** Where the next batch begins; null at the end. */
   last_id: string | null;
-  /** Tasks that another session held just then. */
+  /** Tasks that another session had locked. */
   skipped: string[];
 }
 
 const due = `absurd._cancel_due(t.cancellation, t.enqueue_at, t.first_started_at, t.state)`;
 
-/** Fills cancel_due in the next tasks by their key. Never waits for a row: what is locked is told. */
+/** Fills cancel_due in the next tasks by key. Never waits for a row: returns the locked ones. */
 export async function fillCancelDue(
   db: Queryable,
   { table_name: name }: LackingTable,
@@ -150,7 +150,7 @@ export async function fillCancelDue(
   return rows[0] ?? { seen: 0, filled: 0, last_id: null, skipped: [] };
 }
 
-/** The same for one task, which is waited for as long as the transaction's lock timeout says. */
+/** The same for one task; waits for its lock up to the transaction's lock timeout. */
 export async function fillOneCancelDue(db: Queryable, { table_name: name }: LackingTable, id: string): Promise<void> {
   const table = `absurd.${quoteIdent(name)}`;
   await db.query(
@@ -168,7 +168,7 @@ export interface TableHolder {
   mode: string;
 }
 
-/** Who else holds a lock on a table or its partitions, the oldest transaction first. */
+/** Other sessions that hold a lock on a table or its partitions, the oldest transaction first. */
 export async function listHolders(db: Queryable, tableName: string): Promise<TableHolder[]> {
   const { rows } = await db.query<TableHolder>(
     `select l.pid, a.application_name as application, a.state, min(l.mode) as mode,

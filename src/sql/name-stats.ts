@@ -20,7 +20,7 @@ export interface NameStats {
   wait_p95: number | null;
   run_p50: number | null;
   run_p95: number | null;
-  /** Whether the sample holds less than there is. */
+  /** Whether the sample is incomplete. */
   sampled: boolean;
 }
 

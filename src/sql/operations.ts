@@ -1,4 +1,4 @@
-/** What operators did: one row an operation, written in the transaction of the change. */
+/** Operations: one row each, written in the transaction of the change. */
 import { schemaFeatures } from './features.js';
 import type { Moment } from './list-tasks.js';
 import type { Queryable } from './queryable.js';
@@ -11,7 +11,7 @@ export interface Operation {
   os_user: string | null;
   os_host: string | null;
   command: string;
-  /** As they were typed, secrets masked. */
+  /** As typed, with secrets masked. */
   arguments: string[];
   reason: string | null;
   /** Null where it concerns several queues, or none. */

@@ -30,7 +30,7 @@ export async function hasDefaultPartition(db: Queryable, parent: string): Promis
   return rows[0]?.there === true;
 }
 
-/** The statement that detaches, fit to be pasted. A concurrent one cannot run inside a transaction. */
+/** The statement that detaches, safe to paste. A concurrent one cannot run inside a transaction. */
 export function detachStatement({ partition, parent }: DetachCandidate, concurrently: boolean): string {
   const how = concurrently ? ' concurrently' : '';
   return `alter table absurd.${pastedIdent(parent)} detach partition absurd.${pastedIdent(partition)}${how}`;
@@ -40,9 +40,12 @@ export async function detachPartition(db: Queryable, candidate: DetachCandidate,
   await db.query(detachStatement(candidate, concurrently));
 }
 
-/** A partition whose concurrent detaching is half done: the table reads it no more, and lets no other go before it is. */
+/**
+ * A partition whose concurrent detach was interrupted: queries skip it, and no other partition can be detached before
+ * it.
+ */
 export interface HalfDetached extends DetachCandidate {
-  /** The process that is at it, as far as this role may see; null where it broke off. */
+  /** The process that is detaching it, as far as this role can see; null if it was interrupted. */
   pid: number | null;
 }
 
@@ -67,7 +70,7 @@ export async function listHalfDetached(db: Queryable, queueNames: readonly strin
   return rows;
 }
 
-/** Ends a detaching that broke off. */
+/** Completes an interrupted detach. */
 export async function finishDetaching(db: Queryable, { partition, parent }: DetachCandidate): Promise<void> {
   await db.query(`alter table absurd.${quoteIdent(parent)} detach partition absurd.${quoteIdent(partition)} finalize`);
 }
@@ -80,7 +83,7 @@ export async function dropDetachedPartition(db: Queryable, partition: string): P
   return rows[0]?.dropped === true;
 }
 
-/** Makes the weeks of one queue, or of all (null). */
+/** Creates the weekly partitions of one queue, or of all (null). */
 export async function ensurePartitions(db: Queryable, queueName: string | null): Promise<void> {
   await db.query('select absurd.ensure_partitions($1)', [queueName]);
 }
@@ -104,7 +107,7 @@ export interface PartitionRow {
   queue_name: string;
   /** The table that it is, or was, a part of. */
   parent: string;
-  /** The moments that its ids are from; null for a default partition and for one that is detached. */
+  /** The time range of its ids; null for a default partition and for a detached one. */
   from_at: Timestamp | null;
   to_at: Timestamp | null;
   is_default: boolean;

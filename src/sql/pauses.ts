@@ -13,7 +13,7 @@ export interface QueuePause {
   reason: string | null;
 }
 
-/** When a pause stops by itself: a moment, or seconds from the server's now; null without an end. */
+/** When a pause ends: a time, or seconds from the server's now; null without an end. */
 export type PauseEnd = { at: string } | { seconds: number } | null;
 
 const endOf = (until: PauseEnd): [string | null, number | null] => [

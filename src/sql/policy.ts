@@ -34,7 +34,7 @@ export async function getQueuePolicy(db: Queryable, queueName: string): Promise<
   return { ...policy, ...wakeup.rows[0] };
 }
 
-/** Has workers told of new work, or not. Raises 42883 where the schema cannot, 55P03 while the table of runs stays busy. */
+/** Turns wake-ups on or off. Raises 42883 if the schema lacks them, 55P03 if the table of runs stays busy. */
 export async function setQueueWakeup(db: Queryable, queueName: string, enabled: boolean): Promise<void> {
   await db.query('select absurd.set_queue_wakeup($1, $2)', [queueName, enabled]);
 }

@@ -7,7 +7,7 @@ import type { Timestamp } from './values.js';
 /** Tasks by state. Null where the queue's tables are missing. */
 export type StateCounts = Record<TaskState, number | null>;
 
-/** What a queue holds. Counting is bounded, so not every count is exact. */
+/** The contents of a queue. Counting is bounded, so not every count is exact. */
 export interface QueueOverview extends QueueName, StateCounts {
   storage_mode: string;
   /** Since when the oldest task that a worker could claim now has been waiting; null when none waits. */
@@ -16,11 +16,11 @@ export interface QueueOverview extends QueueName, StateCounts {
   at_least: TaskState[];
   /** The states whose count is the planner's estimate. */
   estimated: TaskState[];
-  /** Why nothing could be counted; null when it was. */
+  /** Why nothing could be counted; null if it was. */
   error: string | null;
 }
 
-/** Counts go no further than this. */
+/** Counts stop here. */
 const countLimit = 10_000;
 
 /** A table that holds a queue's tasks: the one, or a partition. `live` is what the server's counters say, null or 0 unknown. */

@@ -2,7 +2,7 @@ import { queueLettersSql } from './description.js';
 import { runs, tasks } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 
-/** How a queue has been doing. Counts end at 10,000, times are of the latest 1,000 runs that completed. */
+/** Statistics of a queue. Counts stop at 10,000; times are of the latest 1,000 runs that completed. */
 export interface QueueFlow {
   /** Tasks made since then. */
   spawned: number;
@@ -19,7 +19,7 @@ export interface QueueFlow {
   dead_rows: number;
 }
 
-/** The lowest UUIDv7 of a millisecond: what a task made since then has at least. */
+/** The lowest UUIDv7 of a millisecond: a lower bound for later ids. */
 export const floorId = (ms: number): string => {
   const hex = Math.max(0, Math.floor(ms)).toString(16).padStart(12, '0');
   return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`;

@@ -2,7 +2,7 @@ import type { Queryable } from './queryable.js';
 
 export { listQueueNames } from './schema.js';
 
-/** One queue by name: all that a pipe gets. */
+/** One queue by name, for pipes. */
 export interface QueueName {
   queue_name: string;
 }
@@ -38,7 +38,7 @@ async function queueExists(db: Queryable, queue: string): Promise<boolean> {
 
 export interface CreatedQueue extends QueueName {
   storage_mode: string;
-  /** False when it was there already. */
+  /** False if it existed already. */
   created: boolean;
 }
 
@@ -53,7 +53,7 @@ export async function createQueue(db: Queryable, queue: string, storageMode?: st
   return { queue_name: queue, storage_mode: storageMode ?? 'unpartitioned', created: !before };
 }
 
-/** Drops a queue with all that it holds; no error when there is none. */
+/** Drops a queue with all its data; no error if it does not exist. */
 export async function dropQueue(db: Queryable, queue: string): Promise<void> {
   await db.query('select absurd.drop_queue($1)', [queue]);
 }

@@ -7,7 +7,7 @@ export interface Filtered {
   tables: string[];
 }
 
-/** Null where no table is filtered, or there is no schema. Catalogs only. */
+/** Null if no table is filtered, or the schema does not exist. Catalogs only. */
 export async function readFiltered(db: Queryable): Promise<Filtered | null> {
   const { rows } = await db.query<Filtered>(
     `select current_user::text as me, pg_get_userbyid(min(c.relowner::int8)::oid)::text as owner,

@@ -13,7 +13,7 @@ export interface RunDetail {
   wake_event: string | null;
   event_payload: RawJson | null;
   created_at: Timestamp;
-  /** The last wake-up, not the first: every claim sets it anew. */
+  /** The last wake-up: every claim sets it again. */
   started_at: Timestamp | null;
   completed_at: Timestamp | null;
   failed_at: Timestamp | null;
@@ -67,21 +67,21 @@ export async function getAttempt(
   return rows[0];
 }
 
-/** Attempts in a row that ended in the same way. */
+/** Consecutive attempts that ended in the same way. */
 export interface RunSpan {
   first_attempt: number;
   last_attempt: number;
   /** Of the last one. */
   run_id: string;
   state: string;
-  /** Whether their errors are the same to the letter; otherwise they differ in numbers and ids only. */
+  /** Whether their errors are identical; otherwise they differ only in numbers and ids. */
   identical: boolean;
 }
 
 /** Attempts that are looked at for spans. */
 const spansOf = 100_000;
 
-/** An error without what differs from one attempt to the next: ids and numbers. */
+/** An error without ids and numbers, which differ between attempts. */
 const errorKind = `regexp_replace(left(r.failure_reason::text, 2000), '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]+', '#', 'g')`;
 
 /** The attempts at a task, the latest first, those in a row that failed alike as one span; at most `limit` spans. */

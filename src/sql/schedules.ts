@@ -35,7 +35,7 @@ export interface Schedule {
   created_by: string;
 }
 
-/** What `absurd.set_schedule` is given; JSON texts go through as they were typed. */
+/** Arguments of `absurd.set_schedule`; JSON texts are passed unchanged. */
 export interface ScheduleSettings {
   scheduleName: string;
   queueName: string;
@@ -102,7 +102,7 @@ export async function dropSchedule(db: Queryable, scheduleName: string): Promise
   return rows[0]?.dropped === true;
 }
 
-/** One task more, now. Raises P0002 for an unknown schedule or queue. */
+/** Spawns one more task now. Raises P0002 for an unknown schedule or queue. */
 export async function triggerSchedule(
   db: Queryable,
   scheduleName: string,
@@ -163,7 +163,7 @@ export async function backfillSchedule(
   return rows;
 }
 
-/** A task that a schedule spawned, and how it stands. */
+/** A task that a schedule spawned, and its state. */
 export interface SpawnedBySchedule {
   task_id: string;
   scheduled_for: Timestamp;
@@ -174,7 +174,7 @@ export interface SpawnedBySchedule {
 /** Spans to look back over, in seconds, until there are enough times: an hour, a day, a week, two months, two years, nine. */
 const lookBack = [3600, 86_400, 604_800, 5_270_400, 63_158_400, 284_000_000];
 
-/** So many of the last times are looked up: those that were skipped have no task. */
+/** Number of last times to look up: skipped times have no task. */
 const timesRead = 200;
 
 /**

@@ -1,6 +1,6 @@
 import type { Queryable } from './queryable.js';
 
-/** What there is of Absurd in a database. */
+/** The schema in a database, if any. */
 export interface SchemaState {
   database: string;
   /** Whether the schema and its registry of queues are there. */
@@ -13,7 +13,7 @@ export interface SchemaState {
   server: number;
 }
 
-/** Looks in the catalogs first, so that nothing raises where the schema is missing or old. */
+/** Reads the catalogs first, so that a missing or old schema raises no error. */
 export async function inspectSchema(db: Queryable): Promise<SchemaState> {
   const { rows } = await db.query<{
     database: string;

@@ -25,7 +25,7 @@ export interface BatchVerdict {
   error_message: string | null;
 }
 
-/** One look in the catalog, without an error where the schema is missing or is the original's. */
+/** Reads the catalog; no error if the schema is missing or is the original's. */
 export async function probeCapabilities(db: SdkDatabase): Promise<Capabilities> {
   const { rows } = await db.query(
     `SELECT to_regprocedure('absurd.spawn_tasks(text,jsonb)') IS NOT NULL AS spawn_tasks,
@@ -142,7 +142,7 @@ export async function saveWhileAsleep(db: SdkDatabase, queue: string, write: Che
   );
 }
 
-/** A run as the table has it now. */
+/** A run as currently stored. */
 export interface RunStateRow {
   run_id: string;
   state: string;

@@ -26,4 +26,7 @@ export const words: readonly (readonly [not: RegExp, but: string])[] = [
   [/\blets? (its|their|the|a) leases? run out\b/i, 'the lease expired'],
   [/\bqueues? that asks? for\b/i, 'a queue with wake-ups on'],
   [/\bsurroundings\b/i, 'environment'],
+  [/\bfor want of\b/i, 'because … is missing'],
+  [/\bstays? as it is\b/i, 'is unchanged'],
+  [/\b(is|are) told (apart )?(by|from)\b/i, 'differs from'],
 ];
