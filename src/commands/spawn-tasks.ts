@@ -1,17 +1,14 @@
-import { createReadStream } from 'node:fs';
 import { resolve } from 'node:path';
-import { text } from 'node:stream/consumers';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand, changeFlags } from '../lib/cli/base-command.js';
 import type { Declaration } from '../lib/cli/declaration.js';
-import { errorCode, notFound, usageError } from '../lib/cli/errors.js';
 import type { Touched } from '../lib/connection/database.js';
 import type { Rendering } from '../lib/cli/output.js';
 import { ProgressBar } from '../lib/cli/progress.js';
 import { requireFeature } from '../lib/schema/feature.js';
-import { spawnInBatches, type SpawnedLine } from '../lib/task/spawn-batches.js';
-import { readSpawnLines } from '../lib/task/spawn-lines.js';
+import { checkLines, spawnInBatches, type CheckedLines, type SpawnedLine } from '../lib/task/spawn-batches.js';
+import { readFileTwice, readPipeTwice, type ReadTwice } from '../lib/task/spool.js';
 
 interface SpawnedTasks {
   queue_name: string;
@@ -34,7 +31,7 @@ const sampleLine = '{"name": "open", "params": {"n": 1}, "options": {"idempotenc
 export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
   static override summary = 'Start many tasks from a file or a pipe, one JSON object a line';
   static override description = [
-    'A line is {"name": "…", "params": …, "options": {…}}; options are headers, retry_strategy, max_attempts, cancellation, idempotency_key, and start_at (a time) or delay_seconds for a later start. The delays of a retry_strategy are 0 to 86400 seconds. All lines are checked before the first task is spawned.',
+    'A line is {"name": "…", "params": …, "options": {…}}; options are headers, retry_strategy, max_attempts, cancellation, idempotency_key, and start_at (a time) or delay_seconds for a later start. The delays of a retry_strategy are 0 to 86400 seconds. All lines are checked before the first task is spawned: a file is read twice, and a long pipe is kept in a private temporary file. A line may be up to 16 MB long.',
     'Tasks are spawned in batches of 500, each all or none. With idempotency keys it is safe to send the same file again after an interruption: existing tasks are returned, and no task starts twice.',
   ].join('\n');
   static override examples = [
@@ -60,28 +57,43 @@ export default class SpawnTasks extends BaseCommand<SpawnedTasks> {
 
   async execute(): Promise<SpawnedTasks> {
     const { args, flags } = await this.parse(SpawnTasks);
-    const lines = readSpawnLines(await this.readLines(args.file));
-    const summary = { queue_name: flags.queue, total: lines.length, spawned: 0, existing: 0, tasks: [] };
-    if (flags['dry-run'] || lines.length === 0) return { ...summary, dry_run: flags['dry-run'] === true };
-    if (lines.some((line) => line.delayed))
-      await this.read((db) => requireFeature(db, 'delayed_spawn', 'delay the start of a task'));
-    const bar = new ProgressBar(this.io, lines.length, 'tasks');
+    const dryRun = flags['dry-run'] === true;
+    const input =
+      args.file === '-'
+        ? readPipeTwice(this.io.stdin)
+        : await readFileTwice(resolve(this.io.cwd, args.file), args.file);
     try {
-      const tasks = await spawnInBatches(this.eachWrite(spawnedBy), flags.queue, lines, (done) => bar.show(done));
-      const spawned = tasks.filter((task) => task.created).length;
-      return { ...summary, spawned, existing: tasks.length - spawned, dry_run: false, tasks };
+      const lines = await checkLines(dryRun ? input.once() : input.first());
+      const summary: SpawnedTasks = {
+        queue_name: flags.queue,
+        total: lines.total,
+        spawned: 0,
+        existing: 0,
+        dry_run: dryRun,
+        tasks: [],
+      };
+      if (dryRun || lines.total === 0) return summary;
+      if (lines.delayed) await this.read((db) => requireFeature(db, 'delayed_spawn', 'delay the start of a task'));
+      await this.spawn(input, lines, summary);
+      return summary;
     } finally {
-      bar.end();
+      await input.close();
     }
   }
 
-  private async readLines(file: string): Promise<string> {
-    if (file === '-') return text(this.io.stdin);
+  private async spawn(input: ReadTwice, lines: CheckedLines, summary: SpawnedTasks): Promise<void> {
+    // A table shows no tasks: their number must not cost memory.
+    const kept = this.mode() !== 'table';
+    const bar = new ProgressBar(this.io, lines.total, 'tasks');
     try {
-      return await text(createReadStream(resolve(this.io.cwd, file)));
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT') throw notFound(`There is no file ${file}`, undefined, 'file_not_found');
-      throw usageError(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+      await spawnInBatches(this.eachWrite(spawnedBy), summary.queue_name, input, lines, (tasks, done) => {
+        summary.spawned += tasks.filter((task) => task.created).length;
+        summary.existing = done - summary.spawned;
+        if (kept) summary.tasks.push(...tasks);
+        bar.show(done);
+      });
+    } finally {
+      bar.end();
     }
   }
 

@@ -45,6 +45,11 @@ export default class Work extends BaseCommand<WorkReport> {
       default: 0.25,
       description: 'pause between two polls of an empty queue',
     }),
+    'adaptive-polling': Flags.boolean({
+      allowNo: true,
+      default: true,
+      description: 'poll more often while tasks arrive: at most two more queries a task',
+    }),
     'worker-id': Flags.string({ helpValue: 'ID', description: 'id of the worker; default HOST:PID:RANDOM' }),
     'program-version': Flags.string({
       helpValue: 'VERSION',
@@ -91,6 +96,7 @@ export default class Work extends BaseCommand<WorkReport> {
         concurrency: flags.concurrency,
         claimTimeout: flags['claim-timeout'],
         pollInterval: flags['poll-interval'],
+        adaptivePolling: flags['adaptive-polling'],
         workerId: flags['worker-id'],
         programVersion: flags['program-version'],
         drainTimeoutSeconds: flags['drain-timeout'],

@@ -27,10 +27,17 @@ export function pause(delayMs: number, signal?: AbortSignal): Promise<void> {
 export class Bell {
   private rung = false;
   private waiting: (() => void) | undefined;
+  private shorten: ((delayMs: number) => void) | undefined;
 
   ring(): void {
     this.rung = true;
     this.waiting?.();
+  }
+
+  /** Ends the wait in progress after that many milliseconds at the latest. */
+  ringWithin(delayMs: number): void {
+    if (delayMs <= 0) this.ring();
+    else this.shorten?.(delayMs);
   }
 
   /** Forgets a ring that nobody waited for. */
@@ -44,11 +51,20 @@ export class Bell {
       const done = (): void => {
         clearTimeout(timer);
         this.waiting = undefined;
+        this.shorten = undefined;
         this.rung = false;
         resolve();
       };
-      const timer = setTimeout(done, Math.min(Math.max(delayMs, 0), longestDelayMs));
+      let endsAtMs = performance.now() + delayMs;
+      let timer = setTimeout(done, Math.min(Math.max(delayMs, 0), longestDelayMs));
       this.waiting = done;
+      this.shorten = (shorterMs) => {
+        const atMs = performance.now() + shorterMs;
+        if (atMs >= endsAtMs) return;
+        clearTimeout(timer);
+        endsAtMs = atMs;
+        timer = setTimeout(done, shorterMs);
+      };
       if (this.rung) done();
     });
   }

@@ -119,6 +119,11 @@ export interface WorkerOptions {
   concurrency?: number;
   /** Seconds between two looks at an empty queue; default 0.25. */
   pollInterval?: number;
+  /**
+   * Poll quickly, from 15 ms up to `pollInterval`, while tasks arrive; default true. At most two of these claims a task; false: claim
+   * again at once after a claim that brought work, and wait `pollInterval` after one that did not.
+   */
+  adaptivePolling?: boolean;
   /** Is called with what a claim or a run rejects with; default: the client's log. */
   onError?: (error: Error) => void;
   /** End the process when a run takes twice its lease without a sign of life; default true. */

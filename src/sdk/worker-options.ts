@@ -5,12 +5,15 @@ const mostSeconds = 2 ** 31 - 1;
 
 /** Throws where a worker with these options could not work, and says which one it is. */
 export function checkWorkerOptions(options: WorkerOptions): void {
-  const { concurrency, batchSize, claimTimeout, pollInterval } = options;
+  const { concurrency, batchSize, claimTimeout, pollInterval, adaptivePolling } = options;
   whole('concurrency', concurrency, 1);
   whole('batchSize', batchSize, 1);
   checkClaimTimeout(claimTimeout);
   if (pollInterval !== undefined && !(Number.isFinite(pollInterval) && pollInterval >= 0)) {
     throw new Error(`pollInterval must be a number of seconds, not ${shown(pollInterval)}`);
+  }
+  if (adaptivePolling !== undefined && typeof adaptivePolling !== 'boolean') {
+    throw new Error(`adaptivePolling must be true or false, not ${shown(adaptivePolling)}`);
   }
 }
 

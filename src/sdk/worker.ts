@@ -8,6 +8,7 @@ import { Heartbeat } from './heartbeat.js';
 import { processIdentity } from './identity.js';
 import { ledger, LostClaims } from './lost-claims.js';
 import { listenWhileWanted } from './pickup.js';
+import { PollRhythm } from './poll-rhythm.js';
 import type { Registry } from './registry.js';
 import { ErrorReports, guardedLog } from './reports.js';
 import type { RunStore } from './store.js';
@@ -86,6 +87,7 @@ export class QueueWorker implements Worker {
   /** Settles when what the last claim brought is held. */
   private claiming: Promise<unknown> = Promise.resolve();
   private readonly bell = new Bell();
+  private readonly rhythm: PollRhythm;
   private readonly errors: ErrorReports;
   /** Whether the last claim was answered. */
   private answered = false;
@@ -113,6 +115,7 @@ export class QueueWorker implements Worker {
     this.concurrency = options.concurrency ?? 1;
     this.batchSize = options.batchSize ?? this.concurrency;
     this.pollMs = (options.pollInterval ?? 0.25) * 1000;
+    this.rhythm = new PollRhythm(this.pollMs, options.adaptivePolling ?? true);
     this.fatalOnLeaseTimeout = options.fatalOnLeaseTimeout ?? true;
     const log = guardedLog(host.log);
     this.errors = new ErrorReports(log, options.onError);
@@ -162,13 +165,15 @@ export class QueueWorker implements Worker {
       // This claim answers all rings until now.
       this.bell.clear();
       try {
-        const taking = this.take(Math.min(this.batchSize, free));
+        const asked = Math.min(this.batchSize, free);
+        const taking = this.take(asked);
         this.claiming = taking.catch(() => undefined);
         const taken = await taking;
         this.answered = true;
         this.errors.clear();
         errorPauseMs = this.pollMs;
-        if (taken === 0) await this.bell.wait(this.pollMs);
+        const pauseMs = this.rhythm.claimed(taken, asked);
+        if (taken === 0 || pauseMs > 0) await this.bell.wait(pauseMs);
         await nextTurn();
       } catch (error) {
         const away = isConnectionLoss(error);
@@ -235,9 +240,11 @@ export class QueueWorker implements Worker {
     this.running.add(running);
     ledger.hold(task.run_id);
     running.done = this.execute(task, { workerID: this.workerId, store, guard, onHandled }).finally(() => {
+      const waitsForSlot = this.freeSlots() <= 0;
       this.running.delete(running);
       if (ending) this.ending--;
-      this.bell.ring();
+      const soonMs = this.rhythm.ended();
+      this.bell.ringWithin(waitsForSlot ? 0 : soonMs);
     });
   }
 

@@ -1,9 +1,16 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readSpawnLine } from '../../src/lib/task/spawn-lines.js';
+import { LineBatches } from '../../src/lib/task/line-batches.js';
+import { checkLines, spawnInBatches } from '../../src/lib/task/spawn-batches.js';
+import { checkSpawnLine } from '../../src/lib/task/spawn-lines.js';
+import { readFileTwice } from '../../src/lib/task/spool.js';
+import { queryable } from '../diagnosis/support.js';
 import { run } from '../support/command.js';
-import { expect, test } from '../support/database.js';
+import { bin, cleanEnv } from '../support/cli.js';
+import { describe, ensureBuilt, expect, test, vi } from '../support/database.js';
 
 const line = (name: string, extra: object = {}): string => JSON.stringify({ name, ...extra });
 
@@ -91,7 +98,7 @@ test('what a line may hold is what the server stores', async ({ db }) => {
       () => true,
       () => false,
     );
-    const read = (): unknown => readSpawnLine(`{"name": "a", "params": ${value}}`, 1);
+    const read = (): unknown => checkSpawnLine({ text: `{"name": "a", "params": ${value}}`, line: 1 });
     if (stored) expect(read, value).not.toThrow();
     else expect(read, value).toThrow(/Line 1 holds/);
   }
@@ -135,4 +142,162 @@ test('a schema without our call gets the contract’s, and a terminal a bar', as
     { task_name: 'a', params: {} },
     { task_name: 'b', params: { n: 1 } },
   ]);
+});
+
+describe('a long input', () => {
+  const lines = (count: number): string =>
+    Array.from({ length: count }, (_, n) => line('job', { params: { n, text: 'x'.repeat(80) } })).join('\n');
+
+  test('a pipe longer than its memory is spawned from a file without a name', async ({ db }) => {
+    await db.queue('default');
+    const folder = mkdtempSync(join(tmpdir(), 'absurd-'));
+    vi.stubEnv('TMPDIR', folder);
+    const stdin = `${lines(15_000)}\n\n`;
+    expect(stdin.length).toBeGreaterThan(1024 * 1024);
+    const result = await run(['spawn-tasks', '-', '--json'], { ...db, stdin });
+    vi.unstubAllEnvs();
+    const { tasks, ...counts } = result.json<{ tasks: { line: number }[] }>();
+    expect(counts).toMatchObject({ total: 15_000, spawned: 15_000, existing: 0 });
+    expect(tasks.map((task) => task.line)).toEqual(Array.from({ length: 15_000 }, (_, n) => n + 1));
+    const { rows } = await db.query(`select count(distinct params ->> 'n')::int as n from absurd.t_default`);
+    expect(rows).toEqual([{ n: 15_000 }]);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test('a folder for temporary files that cannot be written ends it before anything is spawned', async ({ db }) => {
+    await db.queue('default');
+    vi.stubEnv('TMPDIR', '/nowhere');
+    const refused = await run(['spawn-tasks', '-'], { ...db, stdin: lines(15_000) });
+    const dry = await run(['spawn-tasks', '-', '-n'], { ...db, stdin: lines(15_000) });
+    vi.unstubAllEnvs();
+    expect(refused).toMatchObject({ code: 1, stdout: '' });
+    expect(refused.stderr).toContain('Standard input cannot be kept in /nowhere');
+    expect(dry.code).toBe(0);
+    expect((await db.query('select 1 from absurd.t_default')).rows).toEqual([]);
+  });
+
+  test.for([
+    ['an edited line', (file: string) => writeFileSync(file, lines(1200).replace('"n":700,', '"n":999,')), 501, 500],
+    ['a shorter file', (file: string) => truncateSync(file, lines(1000).length + 1), 1001, 1000],
+    ['more lines', (file: string) => appendFileSync(file, `\n${line('more')}`), 1001, 1000],
+  ] as const)('%s after the check ends it at the batch', async ([, change, from, done], { db }) => {
+    await db.queue('default');
+    const file = join(mkdtempSync(join(tmpdir(), 'absurd-')), 'tasks.ndjson');
+    writeFileSync(file, lines(1200));
+    const input = await readFileTwice(file, 'tasks.ndjson');
+    const checked = await checkLines(input.first());
+    change(file);
+    await expect(spawnInBatches(queryable(db), 'default', input, checked, () => undefined)).rejects.toMatchObject({
+      exitCode: 4,
+      code: 'file_changed',
+      message: `The file changed after its lines were checked, from line ${from} on; ${done} of 1200 tasks are spawned`,
+    });
+    await input.close();
+    expect((await db.query('select count(*)::int as n from absurd.t_default')).rows).toEqual([{ n: done }]);
+  });
+
+  test('a file that another one replaces is read to its end', async ({ db }) => {
+    await db.queue('default');
+    const file = join(mkdtempSync(join(tmpdir(), 'absurd-')), 'tasks.ndjson');
+    writeFileSync(file, line('checked'));
+    const input = await readFileTwice(file, file);
+    const checked = await checkLines(input.first());
+    rmSync(file);
+    writeFileSync(file, line('other'));
+    await spawnInBatches(queryable(db), 'default', input, checked, () => undefined);
+    await input.close();
+    expect((await db.query('select task_name from absurd.t_default')).rows).toEqual([{ task_name: 'checked' }]);
+  });
+
+  test('a line that is too long is named; a named pipe is read as standard input', async ({ db }) => {
+    await db.queue('default');
+    const long = line('job', { params: 'x'.repeat(16 * 1024 * 1024) });
+    const stdin = `${line('a')}\n\n${long}\n`;
+    for (const argv of [['-'], ['-', '-n']]) {
+      const result = await run(['spawn-tasks', ...argv], { ...db, stdin });
+      expect(result).toMatchObject({ code: 2, stdout: '' });
+      expect(result.stderr).toContain('Line 3 is longer than 16 MB');
+    }
+    const fits = line('job', { params: 'x'.repeat(15 * 1024 * 1024) });
+    expect((await run(['spawn-tasks', '-'], { ...db, stdin: fits })).code).toBe(0);
+    const folder = mkdtempSync(join(tmpdir(), 'absurd-'));
+    execFileSync('mkfifo', [join(folder, 'pipe')]);
+    const [result] = await Promise.all([
+      run(['spawn-tasks', 'pipe', '-o', 'name'], { ...db, cwd: folder }),
+      writeFile(join(folder, 'pipe'), `${line('b')}\n${line('c')}\n`),
+    ]);
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(result.stdout.trim().split('\n')).toHaveLength(2);
+    const { rows } = await db.query('select task_name from absurd.t_default order by 1');
+    expect(rows.map((row) => row.task_name)).toEqual(['b', 'c', 'job']);
+  });
+
+  test('200,000 lines through a pipe take no more memory than few', async ({ db }) => {
+    await db.queue('default');
+    // What is inserted does not matter here, and takes the server half a minute.
+    await db.query(`create or replace function absurd.spawn_tasks (p_queue_name text, p_tasks jsonb)
+      returns table (task_id uuid, run_id uuid, attempt integer, created boolean) language sql as $$
+        select gen_random_uuid(), gen_random_uuid(), 1, true from jsonb_array_elements(p_tasks) $$`);
+    await ensureBuilt();
+    const folder = mkdtempSync(join(tmpdir(), 'absurd-'));
+    writeFileSync(
+      join(folder, 'rss.cjs'),
+      `process.on('exit', () => console.error('peak MB:', process.resourceUsage().maxRSS / 1024))`,
+    );
+    writeFileSync(
+      join(folder, 'lines.cjs'),
+      `const text = 'x'.repeat(200);
+       const lines = function* () {
+         for (let n = 0; n < 200; n++)
+           yield Array.from({ length: 1000 }, (_, i) => JSON.stringify({ name: 'job', params: { n, i, text } }) + '\\n').join('');
+       };
+       require('node:stream').Readable.from(lines()).pipe(process.stdout)`,
+    );
+    const { status, stdout, stderr } = spawnSync(
+      'bash',
+      ['-c', 'set -o pipefail; "$NODE" lines.cjs | "$NODE" -r ./rss.cjs "$BIN" spawn-tasks -'],
+      {
+        cwd: folder,
+        encoding: 'utf8',
+        env: cleanEnv({ ABSURD_DATABASE_URL: db.url, TMPDIR: folder, NODE: process.execPath, BIN: bin }),
+      },
+    );
+    expect({ status, stdout }).toEqual({
+      status: 0,
+      stdout: 'Queue: default\nLines: 200000\nSpawned: 200000\nAlready there: 0\n',
+    });
+    expect(Number(/peak MB: ([\d.]+)/.exec(stderr)?.[1])).toBeLessThan(200);
+    expect(readdirSync(folder).sort()).toEqual(['lines.cjs', 'rss.cjs']);
+  });
+
+  test('however the bytes arrive, lines and batches are the same', () => {
+    const text = Buffer.from('\ufeff{"a": 1}\r\n\n  {"b": "é😀"}  \n{"c": 3}\n\n\n{"d": 4}');
+    const limits = { lines: 2, bytes: 1000, lineBytes: 1000 };
+    const cut = (size: number): unknown => {
+      const batches = new LineBatches(limits);
+      const found = [];
+      for (let at = 0; at < text.length; at += size) found.push(...batches.push(text.subarray(at, at + size)));
+      return [...found, batches.finish()];
+    };
+    const whole = cut(text.length);
+    expect(whole).toMatchObject([
+      {
+        from: 1,
+        lines: [
+          { line: 1, text: '{"a": 1}' },
+          { line: 3, text: '{"b": "é😀"}' },
+        ],
+      },
+      {
+        from: 4,
+        lines: [
+          { line: 4, text: '{"c": 3}' },
+          { line: 7, text: '{"d": 4}' },
+        ],
+      },
+    ]);
+    for (const size of [1, 2, 3, 5, 7, 11, 40]) expect(cut(size)).toEqual(whole);
+    const small = new LineBatches({ ...limits, bytes: 5 });
+    expect([...small.push(text)].map((batch) => batch.lines.length)).toEqual([1, 1, 1]);
+  });
 });

@@ -11,11 +11,12 @@ describe('options that cannot work are refused by name', () => {
     ['batchSize', [0, -1, Number.NaN, 1.5, '4']],
     ['claimTimeout', [1.5, -1, Number.NaN, Infinity, '30', 2 ** 31]],
     ['pollInterval', [-1, Number.NaN, Infinity, '1']],
+    ['adaptivePolling', ['off', 0, null]],
   ])('%s', async ([name, values]) => {
     const fake = new FakeDatabase();
     const absurd = new Absurd({ db: fake });
     for (const value of values) {
-      await expect(absurd.startWorker({ [name]: value })).rejects.toThrow(new RegExp(`^${name} must be a .*not`));
+      await expect(absurd.startWorker({ [name]: value })).rejects.toThrow(new RegExp(`^${name} must be .*not`));
     }
     if (name === 'claimTimeout') await expect(absurd.claimTasks({ claimTimeout: 1.5 })).rejects.toThrow(/claimTimeout/);
     expect(fake.queries).toEqual([]);

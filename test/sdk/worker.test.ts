@@ -69,7 +69,7 @@ describe('the rhythm', () => {
   test('never claims beyond its free capacity, and claims at once when some frees up', async () => {
     const first = ['a', 'b', 'c'].map(claimed);
     const { absurd, claims, running, most } = scripted([first, [claimed('d')], []]);
-    const worker = await absurd.startWorker({ concurrency: 4, pollInterval: 3600 });
+    const worker = await absurd.startWorker({ concurrency: 4, pollInterval: 3600, adaptivePolling: false });
     await until(() => running.size === 4);
     expect(claims).toEqual([4, 1]);
     running.get('b')?.();

@@ -18,6 +18,7 @@ export interface WorkOptions {
   concurrency: number;
   claimTimeout: number;
   pollInterval: number;
+  adaptivePolling: boolean;
   workerId?: string | undefined;
   /** Absent: the version of the package that the first module belongs to. */
   programVersion?: string | undefined;
@@ -140,7 +141,7 @@ function reportFault(report: Report, { kind, text }: Fault, crew: Crew | undefin
 
 async function loadAndStart(round: Round, end: End): Promise<Crew> {
   const { io, pool, options, report, done } = round;
-  const { concurrency, claimTimeout, pollInterval, listenUrl } = options;
+  const { concurrency, claimTimeout, pollInterval, adaptivePolling, listenUrl } = options;
   const client = Crew.client(pool, report, () => io.now(), options.queue ?? 'default');
   const loaded = await loadModules(options.files, client, io.cwd, round.again);
   round.watched.splice(0, Infinity, ...loaded);
@@ -160,6 +161,7 @@ async function loadAndStart(round: Round, end: End): Promise<Crew> {
     concurrency,
     claimTimeout,
     pollInterval,
+    adaptivePolling,
   });
   const tasks = [...client.registry.keys()].sort().join(', ');
   const queues = done.queues.join(', ');
