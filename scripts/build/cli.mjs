@@ -100,7 +100,7 @@ export async function buildCli() {
       outfile: 'dist/cli/top.mjs',
       plugins: [screenAlways],
       // React has a second build for developers, which is slower and larger.
-      define: { 'process.env.NODE_ENV': '"production"', 'process.env.DEV': '"false"', 'process.env[\'DEV\']': '"false"' },
+      define: { 'process.env.NODE_ENV': '"production"', 'process.env.DEV': '"false"', "process.env['DEV']": '"false"' },
       banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
     }),
   ]);

@@ -146,7 +146,7 @@ describe('top', () => {
     await screen.shows(/Cancelled ship/);
     screen.type('q');
     expect(await screen.session.done).toMatchObject({ code: 0 });
-    const { rows } = await db.query('select command from absurd.operations order by recorded_at, operation_id');
+    const { rows } = await db.query('select command from absurd.operations order by performed_at, operation_id');
     expect(rows.map((row) => row.command)).toEqual(['pause-queue', 'emit-event', 'cancel-task']);
   });
 
@@ -180,9 +180,10 @@ describe('top', () => {
     const screen = await open(db);
     await screen.shows(/> mail/);
     const before = screen.session.text().length;
-    await db.query(
-      `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'absurdctl top' and datname = current_database()`,
+    const { rows: ended } = await db.query(
+      `select application_name, pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`,
     );
+    expect(ended).toHaveLength(1);
     await expect.poll(() => screen.session.text().slice(before), { timeout: 60_000 }).toMatch(/Trying again/);
     const { length } = screen.session.text();
     await db.spawn('orders', 'another');
@@ -204,6 +205,7 @@ describe('top', () => {
     screen.type('fg\r');
     await screen.shows(/> mail/);
     screen.type('q');
+    await screen.shows(/\$ $/);
     screen.type('exit\r');
     await screen.session.done;
     restored(screen);

@@ -37,7 +37,9 @@ export function frameOf(state: State): Frame {
   const at = selectedIndex(page, rows);
   const height = bodyHeight(state);
   // The selected row stays in the middle, but for both ends of the list.
-  const first = Math.max(0, Math.min(at - Math.floor(height / 2), rows.length - height));
+  // Text has no selected row: it scrolls.
+  const above = state.look?.data.kind === 'text' ? at : at - Math.floor(height / 2);
+  const first = Math.max(0, Math.min(above, rows.length - height));
   const body = rows.slice(first, first + height).map(({ line }, i) => ({ line, selected: first + i === at }));
   const empty = state.look === null ? (state.error === null ? 'Looking…' : '') : nothingHere(state);
   return {
@@ -77,7 +79,7 @@ function said({ error, message, look, size, mode }: State): Line {
   const fitted = (text: string, paint: Piece['paint']): Line => [{ text: cut(harmless(text), size.columns), paint }];
   if (mode.kind === 'preparing') return fitted('Reading what would happen…', 'dim');
   if (mode.kind === 'working') return fitted('Working…', 'dim');
-  if (error !== null) return fitted(`${error}. Trying again`, 'red');
+  if (error !== null) return fitted(`Trying again: ${error}`, 'red');
   if (message !== null) return fitted(message.text, message.bad ? 'red' : 'green');
   return fitted(look?.notes[0] ?? '', 'yellow');
 }
@@ -89,7 +91,9 @@ function keys({ mode, readOnly, pages }: State, columns: number): Line {
     if (mode.kind !== 'browse') return 'any key goes back';
     const changes = readOnly ? [] : ['r retry', 'c cancel', 'p pause', 'e emit'];
     const up = pages.length > 1 ? ['esc back'] : [];
-    return ['enter open', ...up, '/ filter', 's sort', 'w why', ...changes, 'y command', '? help', 'q quit'].join('  ');
+    const all = ['? help', 'q quit', ...up, '/ filter', 's sort', 'w why', ...changes, 'y command', 'enter open'];
+    const fits = (count: number): boolean => all.slice(0, count).join('  ').length <= columns;
+    return all.filter((_, i) => fits(i + 1)).join('  ');
   };
   return [{ text: cut(text(), columns), paint: 'dim' }];
 }

@@ -1,7 +1,7 @@
 /** The rows of a page, from the latest look at it: what is drawn, and what a key on it means. Pure. */
 import type { Line, Paint, Piece } from '../cli/format/pieces.js';
 import { byteSize } from '../cli/format/size.js';
-import { cut, displayWidth, harmless } from '../cli/format/text.js';
+import { cut, displayWidth, hanging, harmless } from '../cli/format/text.js';
 import { ago } from '../cli/format/time.js';
 import type { TaskRow } from '../../sql/list-tasks.js';
 import { drawTimeline } from '../view/draw.js';
@@ -38,7 +38,7 @@ export function rowsOf(state: Drawn): Row[] {
   if (data.kind === 'tasks') return taskRows(state, sortedTasks(data.tasks, page.sort));
   if (data.kind === 'task' && level.kind === 'task') {
     const { columns: width } = state.size;
-    const timeline = drawTimeline(data.timeline, { width, unicode: state.unicode });
+    const timeline = drawTimeline(data.timeline, { width: width - marker, unicode: state.unicode });
     const steps = data.steps.map((step): Row => ({
       key: `step ${step.name}`,
       line: stepLine(step, state),
@@ -52,7 +52,9 @@ export function rowsOf(state: Drawn): Row[] {
         { key: 'steps', line: [{ text: heading, paint: 'bold' as const }] },
       ],
       ...steps,
-      ...(data.failure === null ? [] : textRows(`\nError of the last attempt that failed\n${data.failure}`, width)),
+      ...(data.failure === null
+        ? []
+        : textRows(`\nError of the last attempt that failed\n${data.failure}`, width - marker)),
     ];
   }
   return data.kind === 'text' ? textRows(data.text, state.size.columns) : [];
@@ -67,7 +69,14 @@ function textRows(text: string, width: number): Row[] {
   return lines.map((line, i) => ({ key: `line ${i}`, line: [{ text: line.replaceAll('\t', '  ') }] }));
 }
 
-function broken(line: string, width: number): string[] {
+/** At blanks where it says something in words; whatever is still too long is broken anywhere. */
+function broken(typed: string, width: number): string[] {
+  const indent = /^ */.exec(typed)?.[0] ?? '';
+  const words = /^[\s{}[\]"]/.test(typed) ? [typed] : hanging(indent, typed.slice(indent.length), width);
+  return words.flatMap((line) => brokenAnywhere(line, width));
+}
+
+function brokenAnywhere(line: string, width: number): string[] {
   const parts = [''];
   let used = 0;
   for (const character of line) {
@@ -228,11 +237,11 @@ function stepLine({ name, attempt, updated_at: at, bytes, value }: StepLine, sta
   const width = Math.max(12, Math.floor(state.size.columns * 0.3));
   const size = bytes === null ? '' : byteSize(bytes);
   const text = value ?? 'large: enter shows it';
-  const rest = Math.max(8, state.size.columns - marker - width - 24);
+  const rest = Math.max(8, state.size.columns - marker - width - 26);
   return [
     { text: place(name, width), paint: 'green' },
     { text: ` ${place(attempt === null ? '' : `try ${attempt}`, 7)}`, paint: 'dim' },
-    { text: ` ${place(since(at, state), 5, true)} ${place(size, 7, true)} `, paint: 'dim' },
+    { text: ` ${place(since(at, state), 5, true)} ${place(size, 9, true)} `, paint: 'dim' },
     { text: place(text, rest) },
   ];
 }

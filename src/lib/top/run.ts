@@ -80,7 +80,7 @@ class Top {
     this.stdout.on('resize', resized);
     try {
       return await new Promise<boolean>((resolve, reject) => {
-        this.finish = ({ error, interrupted }) => (error === undefined ? resolve(interrupted) : reject(error as Error));
+        this.finish = ({ error, interrupted }) => (error === undefined ? resolve(interrupted) : reject(error));
         this.screen.enter();
         this.mount();
         this.look();
@@ -203,7 +203,7 @@ class Top {
     process.removeAllListeners('SIGTSTP');
     // Stops here, and continues here. Where there is no shell to continue it, the system does not stop it.
     process.kill(process.pid, 'SIGTSTP');
-    for (const listener of listeners) process.on('SIGTSTP', listener as NodeJS.SignalsListener);
+    for (const listener of listeners) process.on('SIGTSTP', listener);
     setImmediate(() => this.redraw());
   }
 

@@ -22,7 +22,7 @@ const styleOf = (paint: Paint | undefined, colour: boolean): Style => {
 function Drawn({ line, colour, inverse = false }: { line: Line; colour: boolean; inverse?: boolean }): ReactElement {
   const pieces = line.map(({ text, paint }, i) => h(Text, { key: i, ...styleOf(paint, colour) }, harmless(text)));
   // A line without anything in it has no height.
-  return h(Text, { wrap: 'truncate-end', inverse }, ...(pieces.length === 0 ? [' '] : [...pieces, ' ']));
+  return h(Text, { wrap: 'truncate-end', inverse }, ...(line.some(({ text }) => text !== '') ? pieces : [' ']));
 }
 
 function Rows({ body, colour, marked }: { body: Frame['body']; colour: boolean; marked: boolean }): ReactElement[] {
