@@ -60,6 +60,7 @@ const commands = new Map<string, Load>(
     'sync-schedules': () => import('./commands/sync-schedules.js'),
     why: () => import('./commands/why.js'),
     doctor: () => import('./commands/doctor.js'),
+    top: () => import('./commands/top.js'),
     'queue-stats': () => import('./commands/queue-stats.js'),
     dashboard: () => import('./commands/dashboard.js'),
     'list-workers': () => import('./commands/list-workers.js'),

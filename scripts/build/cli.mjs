@@ -1,4 +1,5 @@
-// The command line as one CommonJS bundle, dist/cli/absurdctl.cjs, and what is large and rare beside it: prompts.cjs, hono.cjs. One
+// The command line as one CommonJS bundle, dist/cli/absurdctl.cjs, and what is large and rare beside it: prompts.cjs, hono.cjs,
+// top.mjs. One
 // file that V8 has compiled before starts twice as fast as the same modules one by one.
 import { build } from 'esbuild';
 import { createHash } from 'node:crypto';
@@ -30,6 +31,28 @@ const apart = {
   },
 };
 
+/**
+ * Leaves the screen of `top` out of the bundle: it is loaded when that command draws. It is an ES module, because Ink waits
+ * for WebAssembly when it is loaded, so a module of one line imports it for the bundle, which cannot import() itself.
+ */
+const screenApart = {
+  name: 'screen-apart',
+  setup(builder) {
+    builder.onResolve({ filter: /\/top\/run\.js$/ }, () => ({ path: './top.cjs', external: true }));
+  },
+};
+const screenLoader = `exports.runTop = async (...args) => (await import('./top.mjs')).runTop(...args);\n`;
+
+/** Ink draws nothing where CI is set in the environment, and has no devtools here. */
+const screenAlways = {
+  name: 'screen-always',
+  setup(builder) {
+    builder.onResolve({ filter: /^is-in-ci$/ }, () => ({ path: 'is-in-ci', namespace: 'no' }));
+    builder.onLoad({ filter: /.*/, namespace: 'no' }, () => ({ contents: 'export default false' }));
+    builder.onResolve({ filter: /\/devtools\.js$/ }, () => ({ path: 'devtools', namespace: 'no' }));
+  },
+};
+
 /** The licences of the packages that bundles contain, as their terms ask. */
 function licences(bundles) {
   const folders = new Set(
@@ -47,12 +70,12 @@ function licences(bundles) {
 }
 
 export async function buildCli() {
-  const [bundle, prompts, hono] = await Promise.all([
+  const [bundle, prompts, hono, screen] = await Promise.all([
     build({
       ...common,
       entryPoints: ['src/cli.ts'],
       outfile: 'dist/cli/absurdctl.cjs',
-      plugins: [apart],
+      plugins: [apart, screenApart],
       write: false,
       // CommonJS has no import.meta: its one use is to find files of the package. And pg looks at Response to see whether it
       // runs in a Cloudflare worker: to look at it makes Node load all of its fetch, a sixth of a command's time.
@@ -69,6 +92,17 @@ export async function buildCli() {
       stdin: { contents: "export * from 'hono'; export * from '@hono/node-server'", resolveDir: '.' },
       outfile: 'dist/cli/hono.cjs',
     }),
+    build({
+      ...common,
+      supported: {},
+      format: 'esm',
+      entryPoints: ['src/lib/top/run.ts'],
+      outfile: 'dist/cli/top.mjs',
+      plugins: [screenAlways],
+      // React has a second build for developers, which is slower and larger.
+      define: { 'process.env.NODE_ENV': '"production"', 'process.env.DEV': '"false"', "process.env['DEV']": '"false"' },
+      banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+    }),
   ]);
   // ASCII alone is read without decoding; esbuild escapes what stands in strings, not what stands in regular expressions.
   const escaped = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
@@ -77,7 +111,8 @@ export async function buildCli() {
   // bin/absurdctl finds the code cache of a bundle by this hash.
   const hash = createHash('sha256').update(code).digest('hex').slice(0, 16);
   writeFileSync('dist/cli/absurdctl.cjs', `//${hash}\n${code}`);
-  writeFileSync('dist/cli/LICENSES.txt', licences([bundle, prompts, hono]));
+  writeFileSync('dist/cli/top.cjs', screenLoader);
+  writeFileSync('dist/cli/LICENSES.txt', licences([bundle, prompts, hono, screen]));
   // The program's help shows every command's summary: written down here, none of them has to be loaded for it.
   const { commandSpecs, topicSummaries } = createRequire(import.meta.url)('../../dist/cli/absurdctl.cjs');
   writeFileSync('dist/cli/topics.json', JSON.stringify(await topicSummaries()));

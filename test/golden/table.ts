@@ -139,6 +139,7 @@ export const table: Record<string, Golden> = {
     ],
   },
   doctor: { reads: ['doctor'] },
+  top: { elsewhere: 'draws a live screen: test/e2e/top.test.ts', reads: ['top'] },
   'queue-stats': { reads: ['queue-stats --since 2026-03-04', 'queue-stats --by task-name --since 2026-03-04'] },
   'list-workers': { reads: ['list-workers'] },
   'list-runs': { reads: ['list-runs', 'list-runs -s running'] },
