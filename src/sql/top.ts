@@ -14,7 +14,7 @@ export interface QueuePulse {
 }
 
 /** Counts end here. */
-export const pulseLimit = 10_000;
+const pulseLimit = 10_000;
 
 /** `registry`: the schema has feature `worker_registry`. */
 export async function readPulses(

@@ -28,7 +28,7 @@ const named: readonly (readonly [keyof InkKey, Key['name']])[] = [
 ];
 
 /** What was typed, key by key: several may arrive at once. */
-export function keysOf(input: string, key: InkKey): Key[] {
+function keysOf(input: string, key: InkKey): Key[] {
   const [, name] = named.find(([member]) => key[member] === true) ?? [];
   if (name !== undefined) return [{ name }];
   if (key.ctrl) return [{ name: 'char', text: input, ctrl: true }];
