@@ -80,7 +80,10 @@ class Top {
     this.stdout.on('resize', resized);
     try {
       return await new Promise<boolean>((resolve, reject) => {
-        this.finish = ({ error, interrupted }) => (error === undefined ? resolve(interrupted) : reject(error));
+        this.finish = ({ error, interrupted }) => {
+          if (error === undefined) resolve(interrupted);
+          else reject(error instanceof Error ? error : new Error('drawing failed', { cause: error }));
+        };
         this.screen.enter();
         this.mount();
         this.look();
