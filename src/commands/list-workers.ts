@@ -41,7 +41,9 @@ export default class ListWorkers extends BaseCommand<WorkerList> {
   render(list: WorkerList): Rendering {
     return {
       warning: list.registry_hidden
-        ? ['This role may not read the registry of workers (grant select on absurd.workers to it): all workers are inferred']
+        ? [
+            'This role may not read the registry of workers (grant select on absurd.workers to it): all workers are inferred',
+          ]
         : [],
       table: {
         columns: [
