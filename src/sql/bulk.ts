@@ -4,9 +4,8 @@
  */
 import { keys, runs, tasks } from './identifiers.js';
 import type { TaskState } from './description.js';
-import type { Moment } from './list-tasks.js';
+import type { Moment, Timestamp } from './values.js';
 import type { Queryable } from './queryable.js';
-import type { Timestamp } from './values.js';
 import { whereSql, type WhereCondition } from './where.js';
 
 /** A task that was chosen. */

@@ -4,7 +4,7 @@ import { errorMatches, tasksOfKey, type ErrorFilter } from './bulk.js';
 import type { QueueReader } from './each-queue.js';
 import { childrenIn } from './families.js';
 import type { Queryable } from './queryable.js';
-import type { Timestamp } from './values.js';
+import type { Moment, Timestamp } from './values.js';
 
 /** A task with its latest attempt. */
 export interface TaskRow {
@@ -26,9 +26,6 @@ export interface TaskRow {
   claimed_by: string | null;
   claim_expires_at: Timestamp | null;
 }
-
-/** A point in time: an absolute one, or so many seconds before the server's present. */
-export type Moment = { at: string } | { secondsAgo: number };
 
 export interface TaskFilter {
   /** Empty: all states. */

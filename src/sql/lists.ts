@@ -3,7 +3,7 @@
  * not the queue. Only tables of the contract are read.
  */
 import { errorMatches, tasksOfKey, type ErrorFilter } from './bulk.js';
-import type { Moment } from './list-tasks.js';
+import type { Moment } from './values.js';
 import { events, runs, tasks, waits } from './identifiers.js';
 import type { Queryable } from './queryable.js';
 import type { RawJson, Timestamp } from './values.js';

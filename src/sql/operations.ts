@@ -1,8 +1,7 @@
 /** Operations: one row each, written in the transaction of the change. */
 import { schemaFeatures } from './features.js';
-import type { Moment } from './list-tasks.js';
+import type { Moment, Timestamp } from './values.js';
 import type { Queryable } from './queryable.js';
-import type { Timestamp } from './values.js';
 
 export interface Operation {
   operation_id: string;

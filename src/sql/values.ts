@@ -24,3 +24,6 @@ export class RawJson {
 
 /** An RFC 3339 time in UTC such as `2026-11-24T04:30:50.123456Z`, or `infinity`. */
 export type Timestamp = string;
+
+/** A point in time: an absolute one, or so many seconds before the server's present. */
+export type Moment = { at: string } | { secondsAgo: number };

@@ -2,9 +2,8 @@
 import { text } from 'node:stream/consumers';
 import { QueueReader, type SkippedQueue } from '../../sql/each-queue.js';
 import { chooseTasks, findTasks, readMoment, type ChoiceFilter, type ChosenTask } from '../../sql/bulk.js';
-import type { Moment } from '../../sql/list-tasks.js';
+import type { Moment, Timestamp } from '../../sql/values.js';
 import type { Queryable } from '../../sql/queryable.js';
-import type { Timestamp } from '../../sql/values.js';
 import { usageError } from '../cli/errors.js';
 import type { Io } from '../cli/io.js';
 import { findTask } from '../../sql/find-task.js';

@@ -28,7 +28,7 @@ import { queuesToLookIn } from '../task/find-task.js';
 import { show, type Mode, type RenderContext, type Rendering } from './output.js';
 import type { OperationLog } from '../operations/log.js';
 import { reportError } from './report.js';
-import { parseError } from './parse-error.js';
+import { asksForJson, parseError } from './parse-error.js';
 import { refuseEmpty, shield, unshield } from './words.js';
 
 export { changeFlags, dbFlags, queueFlag } from './common-flags.js';
@@ -95,7 +95,7 @@ export abstract class BaseCommand<T> extends Command {
       return code === exit.done && this.skipped.length > 0 ? exit.failed : code;
     } catch (error) {
       const explained = await this.explain(error, await this.database?.catch(() => undefined));
-      reportError(this.io, explained, this.wantsJson(), this.place());
+      reportError(this.io, explained, asksForJson(this.argv, this.mode()), this.place());
       return explained.exitCode;
     } finally {
       await this.closeDatabase();
@@ -295,7 +295,7 @@ export abstract class BaseCommand<T> extends Command {
 
   /** Prints a note on standard error while the command runs; not with JSON. */
   protected note(advice: Advice): void {
-    if (!this.wantsJson()) this.io.err(`${harmless(adviceText(advice, this.place()))}\n`);
+    if (!asksForJson(this.argv, this.mode())) this.io.err(`${harmless(adviceText(advice, this.place()))}\n`);
   }
 
   /**
@@ -393,17 +393,5 @@ export abstract class BaseCommand<T> extends Command {
     this.skippedSaid = this.skipped;
     const { skippedNotes } = await import('./skipped.js');
     return skippedNotes(this.skipped, await this.db(), needOf(this.about(), this.argv));
-  }
-
-  /** Finds the output format for an error in flags that could not be parsed. */
-  private wantsJson(): boolean {
-    const typed = this.argv.slice(0, this.argv.includes('--') ? this.argv.indexOf('--') : undefined);
-    const mode = this.mode();
-    return (
-      mode === 'json' ||
-      mode === 'ndjson' ||
-      typed.includes('--json') ||
-      /(^| )(-o|--output)[ =]?(nd)?json( |$)/.test(typed.join(' '))
-    );
   }
 }

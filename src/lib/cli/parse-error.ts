@@ -4,6 +4,7 @@ import { CliError, toCliError, usageError } from './errors.js';
 import { harmless } from './format/text.js';
 import { command as typed, hint as advise } from './hint.js';
 import { nearest } from './nearest.js';
+import type { Mode } from './output.js';
 
 /** Errors about combinations of flags: oclif's text, then ours. */
 const combinations: [RegExp, string][] = [
@@ -84,4 +85,15 @@ export function parseError(error: unknown, command: CommandAbout, argv: string[]
       ? `; put -- before a name that starts with a dash`
       : '';
   return usageError(plain.replace(/\s*\n\s*/g, ' '), advise`${help}${more}`);
+}
+
+/** Whether a command line asks for JSON, also where its flags cannot be parsed. `mode` is the format if they can. */
+export function asksForJson(argv: readonly string[], mode: Mode): boolean {
+  const flags = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined);
+  return (
+    mode === 'json' ||
+    mode === 'ndjson' ||
+    flags.includes('--json') ||
+    /(^| )(-o|--output)[ =]?(nd)?json( |$)/.test(flags.join(' '))
+  );
 }

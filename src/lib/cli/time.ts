@@ -1,5 +1,5 @@
 /** Parses points in time and spans. */
-import type { Moment } from '../../sql/list-tasks.js';
+import type { Moment } from '../../sql/values.js';
 import { usageError } from './errors.js';
 
 const unitSeconds: Record<string, number> = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };

@@ -2,7 +2,7 @@
 import { usageError } from '../cli/errors.js';
 import { nearest } from '../cli/nearest.js';
 import { parseMoment, parseWhen, requireDuration } from '../cli/time.js';
-import type { Moment } from '../../sql/list-tasks.js';
+import type { Moment } from '../../sql/values.js';
 
 /** A parameter as the API describes it. */
 export interface Parameter {
