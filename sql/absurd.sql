@@ -1230,7 +1230,7 @@ $$;
 create or replace function absurd._make_queue_functions (p_queue_name text, p_storage_mode text)
   returns void language plpgsql volatile
   set quote_all_identifiers = off
-  set search_path = pg_catalog, pg_temp
+  set search_path = ''
 as $$
 -- Makes the functions of a queue. The SET clauses give them the same text in every session: %I
 -- follows quote_all_identifiers.
