@@ -26,7 +26,7 @@ const common = {
 const apart = {
   name: 'apart',
   setup(builder) {
-    builder.onResolve({ filter: /^inquirer$/ }, () => ({ path: './prompts.cjs', external: true }));
+    builder.onResolve({ filter: /^\.\/prompts\.js$/ }, () => ({ path: './prompts.cjs', external: true }));
     builder.onResolve({ filter: /^(hono|@hono\/node-server)$/ }, () => ({ path: './hono.cjs', external: true }));
   },
 };
@@ -84,7 +84,7 @@ export async function buildCli() {
     }),
     build({
       ...common,
-      stdin: { contents: "export * from 'inquirer'", resolveDir: '.' },
+      entryPoints: ['src/lib/cli/prompts.ts'],
       outfile: 'dist/cli/prompts.cjs',
     }),
     build({

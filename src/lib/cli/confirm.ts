@@ -2,29 +2,25 @@ import { CliError, exit, interrupted, refused } from './errors.js';
 import { harmless } from './format/text.js';
 import type { Io } from './io.js';
 
-/**
- * inquirer is large, so it is loaded only for a question. Raises `unanswered` at Ctrl-D; inquirer itself would wait
- * forever.
- */
-async function ask<T>(
-  question: { type: 'confirm' | 'password'; message: string },
-  io: Io,
-  unanswered: () => CliError,
-): Promise<T> {
-  const { createPromptModule } = await import('inquirer');
+/** The streams of a question, and what ends it. */
+interface Context {
+  input: NodeJS.ReadableStream;
+  output: NodeJS.WritableStream;
+  signal: AbortSignal;
+}
+
+/** Shows a question. Raises `unanswered` at Ctrl-D; inquirer itself would wait forever. */
+async function ask<T>(show: (context: Context) => Promise<T>, io: Io, unanswered: () => CliError): Promise<T> {
   const { stdin } = io;
   const ended = new AbortController();
   const onKey = (_text: string | undefined, key: { name?: string; ctrl?: boolean } | undefined): void => {
     if (key?.ctrl && key.name === 'd') ended.abort();
   };
   // Questions belong on standard error: standard output is for data.
-  const streams = { input: stdin, output: process.stderr };
-  const prompt = createPromptModule({ ...streams, signal: ended.signal });
+  const context = { input: stdin, output: process.stderr, signal: ended.signal };
   stdin.on('keypress', onKey);
   try {
-    const message = harmless(question.message);
-    const answers = await prompt([{ ...question, message, name: 'answer', default: false }]);
-    return answers.answer as T;
+    return await show(context);
   } catch (error) {
     if (error instanceof Error && error.name === 'ExitPromptError') throw interrupted();
     if (ended.signal.aborted) throw unanswered();
@@ -41,8 +37,11 @@ const noPassword = (): CliError =>
     hint: 'set PGPASSWORD, or add a line to ~/.pgpass: host:port:database:user:password',
   });
 
-export const askPassword = (io: Io, message: string): Promise<string> =>
-  ask({ type: 'password', message }, io, noPassword);
+/** The prompts are loaded only for a question. */
+export async function askPassword(io: Io, message: string): Promise<string> {
+  const { password } = await import('./prompts.js');
+  return ask((context) => password({ message: harmless(message) }, context), io, noPassword);
+}
 
 const noAnswer = (): CliError =>
   refused('Not confirmed: there was no answer', 'type yes, or add --yes to continue', 'not_confirmed');
@@ -60,7 +59,9 @@ export async function confirm(io: Io, question: string, yes: boolean | undefined
       'not_confirmed',
     );
   }
-  const answer = await ask<boolean>({ type: 'confirm', message: question }, io, noAnswer);
+  const prompts = await import('./prompts.js');
+  const message = harmless(question);
+  const answer = await ask((context) => prompts.confirm({ message, default: false }, context), io, noAnswer);
   if (!answer) throw refused('Nothing was changed', undefined, 'not_confirmed');
 }
 
