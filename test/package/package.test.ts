@@ -62,6 +62,7 @@ describe('ESM and CommonJS', () => {
     expect(Object.keys(esm).sort()).toEqual([
       'Absurd',
       'CancelledTask',
+      'ChildFailedError',
       'FailedTask',
       'SuspendTask',
       'TaskContext',
