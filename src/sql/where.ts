@@ -117,7 +117,7 @@ export function whereIndex(
 ): string | undefined {
   const comparable = ['=', '>', '>=', '<', '<='].includes(how);
   if (root === 'failure' || path.length === 0 || !comparable) return undefined;
-  const keys = path.map((key) => `"${key.replace(/["\\]/g, '\\$&')}"`);
+  const keys = path.map((key) => `"${key.replace(/["\\]/g, (special) => `\\${special}`)}"`);
   const expression = `${columns[root]} #> ${pastedLiteral(`{${keys.join(',')}}`)}`;
   // PostgreSQL makes none concurrently on a partitioned table.
   return `create index ${partitioned ? '' : 'concurrently '}on absurd.${pastedIdent(`t_${queue}`)} ((${expression}))`;

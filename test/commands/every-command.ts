@@ -58,7 +58,9 @@ export const everyLine: Line[] = (await loadCommands())
       const { words, ...more } = typeof sample === 'string' ? { words: sample } : sample;
       const typed = words === '' ? [] : words.split(' ');
       const argv = (given: Given): string[] => [about.id, ...typed.map((text) => word(text, given))];
-      return { command: about.id, needs: needOf(about, typed), argv, ...more };
+      // A command that draws a screen has its help as its sample.
+      const needs = words === '--help' ? 'none' : needOf(about, typed);
+      return { command: about.id, needs, argv, ...more };
     }),
   )
   .sort((a, b) => order.indexOf(a.needs) - order.indexOf(b.needs));

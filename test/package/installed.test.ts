@@ -50,7 +50,16 @@ test('it brings the driver, what that needs, and jiti, which reads its own files
   expect(existsSync(packed('dist/dashboard/index.html'))).toBe(true);
   expect(readFileSync(packed('dist/dashboard/LICENSES.txt'), 'utf8')).toMatch(/^preact \d[^]*^uplot \d/m);
   const licences = readFileSync(packed('dist/cli/LICENSES.txt'), 'utf8');
-  for (const name of ['@oclif/core', 'chalk', 'cli-table3', '@inquirer/confirm', '@inquirer/password', 'pg', 'hono', '@hono/node-server']) {
+  for (const name of [
+    '@oclif/core',
+    'chalk',
+    'cli-table3',
+    '@inquirer/confirm',
+    '@inquirer/password',
+    'pg',
+    'hono',
+    '@hono/node-server',
+  ]) {
     expect(licences).toMatch(new RegExp(`^${name} \\d`, 'm'));
   }
 });
