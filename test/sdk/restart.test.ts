@@ -91,6 +91,8 @@ async function blockClaims(url: string, workers: number): Promise<void> {
   await client.query('begin');
   await client.query('lock table absurd.r_default in access exclusive mode');
   await until(async () => {
+    // Within a transaction pg_stat_activity shows what its first look saw.
+    await client.query('select pg_stat_clear_snapshot()');
     const { rows } = await client.query<{ n: number }>(
       `select count(distinct application_name)::int as n from pg_stat_activity
         where wait_event_type = 'Lock' and query like '%claim_task%'`,
