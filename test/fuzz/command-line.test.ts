@@ -26,9 +26,9 @@ const bounded: Record<string, string[]> = {
   rate: ['1000', '0', 'x'],
   wait: ['0', 'x'],
 };
-const left = new Set(['watch', 'host', 'port', 'detach', 'reset', 'listen-url']);
+const left = new Set(['watch', 'follow', 'host', 'port', 'detach', 'reset', 'listen-url']);
 /** These start servers or workers where their arguments are good; with what is made here, they never are. */
-const starters = new Set(['demo', 'dev']);
+const starters = new Set(['demo', 'dev', 'dashboard']);
 
 async function abouts(): Promise<[string, About][]> {
   const names = (await topicSummaries()).flatMap(({ commands }) => commands.map(({ id }) => id));
