@@ -1203,6 +1203,9 @@ $$;
 -- A cached plan outlives the moment that it was made for: one made while the queue was empty must
 -- not scan a million rows later. So these functions plan once, and only in a way that is right for
 -- any size: nested loops over indexes. That is what their SET clauses say; they end with the call.
+-- In a table that was empty when it was vacuumed, a look-up by key and a walk through the index
+-- cost the same. cpu_tuple_cost makes the walk cost more; enable_material = off keeps its rows from
+-- being stored, which would make it cheap again.
 -- They leave search_path alone: triggers that others put on these tables run inside and may rely on
 -- it. All names of our own have their schema anyway.
 --

@@ -1,6 +1,8 @@
 import { toCliError } from '../../src/lib/cli/errors.js';
 import { adviceText } from '../../src/lib/cli/hint.js';
-import { waitingInterrupted } from '../../src/lib/task/follow.js';
+import { losslessTypes } from '../../src/lib/connection/types.js';
+import { followTasks, waitingInterrupted } from '../../src/lib/task/follow.js';
+import type { Queryable } from '../../src/sql/queryable.js';
 import { expect, test, type TestDatabase } from '../support/database.js';
 import { run } from '../support/command.js';
 
@@ -117,13 +119,39 @@ test('spawn-task --wait follows what it spawned and exits by it', async ({ db, s
   expect(stdout).toBe(
     `Task ID: ${task?.task_id}\nRun ID: ${task?.run_id}\nAttempt: 1\nState: failed\nAttempts: 1\n\nFailure\n  nothing left\n`,
   );
-  // The failure may come before the first look; then only the end is new.
-  expect(stderr).toMatch(/^(attempt 1 failed: nothing left|failed)$/m);
+  expect(stderr).toContain('attempt 1 failed: nothing left');
 
   const late = await run(['spawn-task', 'job', '--wait', '--timeout', '0.1', '--json'], { url: db.url });
   expect(late.code).toBe(7);
   expect(late.json()).toMatchObject({ state: 'pending', timed_out: true, created: true });
   expect((await run(['spawn-task', 'job', '--timeout', '1'], { url: db.url })).code).toBe(2);
+});
+
+test('a failure that ends the task between two statements of a look is reported', async ({ db, second }) => {
+  const queue = await db.queue();
+  const task = await db.spawn(queue, 'job', {}, { max_attempts: 1 });
+  const [claimed] = await db.claim(queue);
+  let statements = 0;
+  const looking: Queryable = {
+    async query<T extends object>(text: string, values?: unknown[]) {
+      // A look reads steps, then failures, then the state.
+      if (++statements === 3) {
+        await second.query('select absurd.fail_run($1, $2, $3)', [queue, claimed?.run_id, '{"message": "late"}']);
+      }
+      return db.client.query<T>({ text, values, types: losslessTypes });
+    },
+  };
+  const said: string[] = [];
+
+  const [followed] = await followTasks([{ queue_name: queue, task_id: task.task_id }], {
+    read: (work) => work(looking),
+    pause: async () => undefined,
+    now: () => new Date(),
+    say: (line) => said.push(line),
+  });
+
+  expect(followed?.state).toBe('failed');
+  expect(said).toEqual(['attempt 1 failed: late', 'failed']);
 });
 
 test('a connection that is lost ends the waiting, and says how to go on', () => {

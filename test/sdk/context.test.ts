@@ -1,5 +1,15 @@
 import { Absurd, SuspendTask, TaskContext, TimeoutError, type TaskHandler } from '../../src/sdk/index.js';
-import { checkpointsOf, describe, expect, FakeDatabase, runsOf, stateOf, test, type TestDatabase } from './support.js';
+import {
+  checkpointsOf,
+  claimedTask,
+  describe,
+  expect,
+  FakeDatabase,
+  runsOf,
+  stateOf,
+  test,
+  type TestDatabase,
+} from './support.js';
 
 /** Spawns a task with that handler on a client of the test's clock. */
 async function start(
@@ -296,18 +306,7 @@ test('numbers of seconds that cannot work are refused', async () => {
   expect(fake.calls.filter((call) => !call.startsWith('complete_run') && !call.startsWith('get_'))).toEqual([]);
 });
 
-const bare = {
-  run_id: 'R',
-  task_id: 'T',
-  task_name: 't',
-  attempt: 1,
-  params: null,
-  retry_strategy: null,
-  max_attempts: null,
-  headers: null,
-  wake_event: null,
-  event_payload: null,
-};
+const bare = claimedTask({ run_id: 'R', task_name: 't' });
 
 describe('awaitTaskResult', () => {
   test('refuses its own queue, and waits for another one’s task as a step', async ({ db }) => {

@@ -2,24 +2,13 @@
 import { Absurd, type ClaimedTask, type WorkerOptions } from '../../src/sdk/index.js';
 import { PollRhythm } from '../../src/sdk/poll-rhythm.js';
 import { Bell } from '../../src/sdk/timing.js';
-import { afterEach, describe, expect, FakeDatabase, KeptLog, test, vi } from './support.js';
+import { afterEach, claimedTask, describe, expect, FakeDatabase, KeptLog, test, vi } from './support.js';
 
 afterEach(() => {
   vi.useRealTimers();
 });
 
-const claimed = (run: string): ClaimedTask => ({
-  run_id: run,
-  task_id: 'T',
-  task_name: 't',
-  attempt: 1,
-  params: null,
-  retry_strategy: null,
-  max_attempts: null,
-  headers: null,
-  wake_event: null,
-  event_payload: null,
-});
+const claimed = (run: string): ClaimedTask => claimedTask({ run_id: run, task_name: 't' });
 
 /** Plays arrivals to a worker whose handlers end at once, and counts its claims and how long each task waited. */
 async function play(options: WorkerOptions, arrivalsMs: readonly number[], untilMs: number) {

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { Absurd, CancelledTask, FailedTask, SuspendTask, type ClaimedTask } from '../../src/sdk/index.js';
 import {
   checkpointsOf,
+  claimedTask,
   describe,
   expect,
   FakeDatabase,
@@ -14,18 +15,7 @@ import {
   vi,
 } from './support.js';
 
-const claimed = (run: string): ClaimedTask => ({
-  run_id: run,
-  task_id: 'T',
-  task_name: 't',
-  attempt: 1,
-  params: null,
-  retry_strategy: null,
-  max_attempts: null,
-  headers: null,
-  wake_event: null,
-  event_payload: null,
-});
+const claimed = (run: string): ClaimedTask => claimedTask({ run_id: run, task_name: 't' });
 
 /** A worker over replaced calls: what it claims is scripted, what it runs is held until opened. */
 function scripted(batches: ClaimedTask[][]) {

@@ -33,7 +33,7 @@ export interface BulkPace {
   rate?: number;
   nowMs(): number;
   pause(ms: number): Promise<void>;
-  /** Hears of every batch. */
+  /** Called after every batch. */
   report(done: BulkTask[]): Promise<void>;
 }
 

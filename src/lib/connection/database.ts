@@ -65,7 +65,7 @@ export class Database implements Queryable {
   private inside = false;
   private limitMs = 0;
   private failedLimitMs = 0;
-  /** Hears of every transaction that may write. */
+  /** Called for every transaction that may write. */
   recorder: Recorder | undefined;
   private readonly unwatch: () => void;
 

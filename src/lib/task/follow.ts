@@ -118,11 +118,16 @@ class Follower {
   async look(): Promise<boolean> {
     const { queue_name: queue, task_id: id } = this.task;
     // What has happened first, and the state last: then nothing is said of a state before what led to it.
-    const { progress, steps, failures } = await this.options.read(async (db) => ({
-      steps: await listStepsSince(db, queue, id, this.since, stepsAtOnce),
-      failures: await listFailuresAfter(db, queue, id, this.failedAttempt, stepsAtOnce),
-      progress: await getProgress(db, queue, id),
-    }));
+    const { progress, steps, failures } = await this.options.read(async (db) => {
+      const readEvents = async () => ({
+        steps: await listStepsSince(db, queue, id, this.since, stepsAtOnce),
+        failures: await listFailuresAfter(db, queue, id, this.failedAttempt, stepsAtOnce),
+      });
+      const events = await readEvents();
+      const progress = await getProgress(db, queue, id);
+      // The task may have ended since the events were read, and no other look follows.
+      return { progress, ...(ended.has(progress?.state ?? '') ? await readEvents() : events) };
+    });
     if (progress === undefined) {
       throw notFound(
         `Task ${id} no longer exists in queue "${queue}"`,

@@ -117,7 +117,7 @@ class Attempt {
 
   /** Keeps a moment within bounds; one that is not is a contradiction. */
   private held(at: number, from: number, to: number): number {
-    // What two clocks of one server, or rounding, can differ by is none.
+    // Rounding, or two clocks of one server, can differ by this much.
     if (at < from - 1 || at > to + 1) this.contradictions++;
     return Math.min(Math.max(at, from), Math.max(from, to));
   }
